@@ -1,0 +1,32 @@
+"""The Python client of FaceGate: face verification with liveness, over gRPC or HTTP."""
+
+from facegate_client.client import FaceClient
+from facegate_client.contract import Code
+from facegate_client.errors import (
+    BadImage,
+    DeadlineExceeded,
+    FaceGateError,
+    InvalidRequest,
+    LivenessUnavailable,
+    NoFace,
+    Overloaded,
+    ServerFault,
+    Unreachable,
+)
+from facegate_client.results import Face, Verification
+
+__all__ = [
+    "BadImage",
+    "Code",
+    "DeadlineExceeded",
+    "Face",
+    "FaceClient",
+    "FaceGateError",
+    "InvalidRequest",
+    "LivenessUnavailable",
+    "NoFace",
+    "Overloaded",
+    "ServerFault",
+    "Unreachable",
+    "Verification",
+]

@@ -1,0 +1,64 @@
+"""The wire contract: names, limits and error codes, each said once.
+
+Client, ensemble and build all read them here, so that no two of them can disagree.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+ANALYZE = "face_analyze"
+VERIFY = "face_verify"
+
+# Tensors of the two ensemble models. face_verify's names carry the number of the image: IMAGE_1, BOX_2, ...
+IMAGE = "IMAGE"
+FRAME = "FRAME"
+FRAME_SHAPE = "FRAME_SHAPE"
+FACES_IN = "FACES_IN"
+BOXES = "BOXES"
+SCORES = "SCORES"
+LANDMARKS = "LANDMARKS"
+EMBEDDINGS = "EMBEDDINGS"
+IS_REAL = "IS_REAL"
+ANTISPOOF_SCORE = "ANTISPOOF_SCORE"
+VERIFIED = "VERIFIED"
+DISTANCE = "DISTANCE"
+THRESHOLD = "THRESHOLD"
+CONFIDENCE = "CONFIDENCE"
+BOX = "BOX"
+PROCESSING_TIME_MS = "PROCESSING_TIME_MS"
+
+# Tensors of the nets.
+IMAGES = "IMAGES"
+FACES = "FACES"
+CROPS = "CROPS"
+PROBABILITIES = "PROBABILITIES"
+NET_INPUTS = {"face_detector": IMAGES, "face_recognizer": FACES}  # a liveness net's is CROPS
+NET_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "face_detector": (BOXES, SCORES, LANDMARKS),
+    "face_recognizer": (EMBEDDINGS,),
+}  # a liveness net's is PROBABILITIES
+
+# Request parameters.
+ANTI_SPOOFING = "anti_spoofing"
+WITH_EMBEDDINGS = "embeddings"
+MIN_SCORE = "min_score"
+MAX_FACES = "max_faces"
+DISTANCE_THRESHOLD = "threshold"
+
+# Limits, checked before any work.
+MAX_IMAGE_BYTES = 10 * 1024 * 1024
+MAX_PIXELS = 40_000_000
+MAX_FACES_LIMIT = 1024
+DEFAULT_MAX_FACES = 256
+FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32
+
+
+class Code(str, Enum):
+    """What went wrong. Every error message begins with its code's name and a colon."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    NOT_FOUND = "NOT_FOUND"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    INTERNAL = "INTERNAL"

@@ -1,0 +1,49 @@
+"""Puts a repository together that Triton can serve: weights and pack-specific dimensions into model_repository's form."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import onnx
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from ensemble.pack import Pack
+from facegate_client import contract
+
+ENSEMBLES = (contract.ANALYZE, contract.VERIFY)
+
+
+def assemble(pack: Pack, graphs: dict[str, onnx.ModelProto], form: Path, repository: Path) -> None:
+    """Write `repository` from the readable `form` (model_repository/) with the served `graphs` by model name."""
+    for model, graph in graphs.items():
+        (repository / model / "1").mkdir(parents=True)
+        onnx.save(graph, repository / model / "1" / "model.onnx")
+    for model in ENSEMBLES:
+        (repository / model / "1").mkdir(parents=True)
+        shutil.copyfile(form / model / "1" / "model.py", repository / model / "1" / "model.py")
+    for model in (*graphs, *ENSEMBLES):
+        # A liveness net under a name of its own has the MiniFASNets' form.
+        readable = form / model if (form / model).is_dir() else form / "minifasnet_v2"
+        for config in (Path("config.pbtxt"), Path("configs/onnxruntime.pbtxt")):
+            written = repository / model / config
+            written.parent.mkdir(parents=True, exist_ok=True)
+            text = _filled(pack, model, graphs.get(model), (readable / config).read_text(encoding="utf-8"))
+            written.write_text(text, encoding="utf-8")
+
+
+def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) -> str:
+    """A readable configuration with what this pack makes of it; a net's dimensions are its graph's own."""
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    config.name = model
+    if graph is None:
+        config.parameters["pack"].string_value = pack.model_dump_json()
+        dims = {contract.EMBEDDINGS: [-1, pack.recognizer.dimension]}
+    else:
+        config.max_batch_size = pack.nets[model].max_batch
+        tensors = (*graph.graph.input, *graph.graph.output)
+        dims = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]] for value in tensors}
+    for tensor in (*config.input, *config.output):
+        tensor.dims[:] = dims.get(tensor.name, list(tensor.dims))
+    return str(text_format.MessageToString(config))

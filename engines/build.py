@@ -1,0 +1,109 @@
+"""From a pack's name to a served repository: fetch, served graphs, proof, assembly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from engines.assemble import assemble
+from engines.fetch import fetch
+from engines.graphs import served_graph
+from engines.parity import Parity, prove
+from ensemble.pack import Pack, PackError, WeightFile, load_pack
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+FORM = ROOT / "model_repository"
+WEIGHTS = ROOT / "build" / "weights"
+SAMPLES = ROOT / "build" / "samples"
+REPOSITORIES = ROOT / "build" / "repository"
+FINGERPRINT = "fingerprint"
+
+Say = Callable[[str], None]
+
+
+def pack_named(name: str) -> Pack:
+    """The pack packs/<name>.toml. Raises PackError, which lists the packs there are."""
+    known = sorted(path.stem for path in (ROOT / "packs").glob("*.toml") if path.stem != "samples")
+    if name not in known:
+        raise PackError(f"no pack {name!r}; there are {', '.join(known)}")
+    return load_pack(ROOT / "packs" / f"{name}.toml")
+
+
+def fetch_weights(pack: Pack) -> None:
+    """Every file of the pack into build/weights. Raises FetchError."""
+    fetch(pack.files, WEIGHTS, mirror=os.environ.get("FACEGATE_MIRROR"))
+
+
+def fetch_samples() -> dict[str, Path]:
+    """The sample pictures by name, in build/samples. Raises FetchError."""
+    table = tomllib.loads((ROOT / "packs" / "samples.toml").read_text(encoding="utf-8"))
+    files = TypeAdapter(dict[str, WeightFile]).validate_python(table)
+    return fetch(files, SAMPLES, mirror=os.environ.get("FACEGATE_MIRROR"))
+
+
+def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
+    """The repository of `pack` for ONNX Runtime in fp32, made only when something it is made of has changed.
+
+    Without `liveness` it has no liveness nets, and a request for anti_spoofing is refused. Raises FetchError,
+    GraphError or ParityError, and then leaves the repository that was there before.
+    """
+    name = f"{pack.name}-onnxruntime-fp32" + ("" if liveness else "-without-liveness")
+    repository = REPOSITORIES / name
+    fetch_weights(pack)
+    samples = fetch_samples()
+    wanted = _fingerprint(pack)
+    stamp = repository / FINGERPRINT
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        say(f"{name}: up to date")
+        return repository
+    skipped = set() if liveness else {net.name for net in pack.liveness.nets}
+    graphs = {
+        model: served_graph(pack, model, WEIGHTS / net.file)
+        for model, net in pack.nets.items()
+        if model not in skipped
+    }
+    REPOSITORIES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
+        fresh = Path(scratch) / name
+        assemble(pack, graphs, FORM, fresh)
+        for parity in prove(pack, WEIGHTS, fresh, list(samples.values())):
+            say(_line(parity))
+        (fresh / FINGERPRINT).write_text(wanted, encoding="utf-8")
+        if repository.exists():
+            shutil.move(repository, Path(scratch) / "old")
+        fresh.rename(repository)
+    say(f"{name}: assembled")
+    return repository
+
+
+def _line(parity: Parity) -> str:
+    return (
+        f"{parity.model:16} {parity.output:14} {parity.pictures:3} inputs: "
+        f"{parity.to_original:.1e} from the published net, {parity.batch_to_singles:.1e} between batch and singles"
+    )
+
+
+def _fingerprint(pack: Pack) -> str:
+    """A digest of all that a repository is made of: the pack (its files' hashes with it), the form, and the code."""
+    digest = hashlib.sha256(pack.model_dump_json().encode())
+    for path in _sources():
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    yield from sorted(path for path in FORM.rglob("*") if path.suffix in (".pbtxt", ".py"))
+    for folder in ("engines", "ensemble", "client/facegate_client"):
+        yield from sorted((ROOT / folder).rglob("*.py"))

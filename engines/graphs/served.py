@@ -1,0 +1,120 @@
+"""The served form of a net: unsigned bytes in, normalisation inside, any batch, a fixed contract out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, version_converter
+
+from engines.graphs.builder import BATCH, Builder
+from engines.graphs.yunet import decode_yunet
+from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
+from facegate_client import contract
+
+SERVED_OPSET = 18
+
+
+class GraphError(ValueError):
+    """A net's graph is not what its pack says it is."""
+
+
+def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:
+    """The graph served as `model`, made of the published net in `weights`.
+
+    Raises GraphError when the file is no ONNX graph or its shapes contradict the pack.
+    """
+    net = pack.nets[model]
+    try:
+        source = onnx.load(weights)
+        onnx.checker.check_model(source)
+        if source.opset_import[0].version < SERVED_OPSET:
+            source = version_converter.convert_version(source, SERVED_OPSET)
+    except Exception as error:  # onnx raises protobuf's, its own and plain RuntimeErrors here
+        raise GraphError(f"{weights.name}: not a usable ONNX graph: {str(error).splitlines()[0]}") from None
+    _check_input(source, net)
+    _free_the_batch(source.graph)
+    build = Builder(source.graph)
+    _feed_bytes(build, model, net)
+    _read(build, net)
+    return _finish(source, model)
+
+
+def _check_input(source: onnx.ModelProto, net: Net) -> None:
+    constants = {initializer.name for initializer in source.graph.initializer}
+    inputs = [value for value in source.graph.input if value.name not in constants]
+    shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+    if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
+        raise GraphError(f"{net.file}: expected one input of shape [batch, 3, height, width], found {shape}")
+    if any(fixed not in (0, wanted) for fixed, wanted in zip(shape[2:], (net.height, net.width), strict=True)):
+        raise GraphError(f"{net.file}: takes {shape[2]}x{shape[3]}, the pack says {net.height}x{net.width}")
+
+
+def _free_the_batch(graph: onnx.GraphProto) -> None:
+    """Let the first dimension vary: published nets bake a batch of one into shapes and Reshapes."""
+    del graph.value_info[:]
+    constants = {initializer.name: initializer for initializer in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = node.attribute[0].t
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in constants:
+            continue
+        target = numpy_helper.to_array(constants[node.input[1]]).copy()
+        if len(target) == 2:  # [1, D] names a size that only a batch of one has: Flatten has none to name
+            node.op_type = "Flatten"
+            del node.input[1:]
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("axis", 1))
+        elif target[0] == 1:
+            target[0] = 0  # "as in the input"
+            constants[node.input[1]].CopyFrom(numpy_helper.from_array(target, constants[node.input[1]].name))
+
+
+def _feed_bytes(build: Builder, model: str, net: Net) -> None:
+    """UINT8 [B, H, W, 3] BGR in, the published net's normalised NCHW input from it."""
+    constants = {initializer.name for initializer in build.graph.initializer}
+    original = next(value.name for value in build.graph.input if value.name not in constants)
+    body = list(build.graph.node)
+    del build.graph.node[:]
+    name = contract.NET_INPUTS.get(model, contract.CROPS)
+    value = build.node("Cast", name, to=TensorProto.FLOAT)
+    if net.colour == "RGB":
+        value = build.node("Gather", value, build.constant([2, 1, 0], np.int64), axis=3)
+    value = build.node("Transpose", value, perm=[0, 3, 1, 2])
+    if any(net.mean):
+        value = build.node("Sub", value, build.constant(np.reshape(net.mean, (1, 3, 1, 1))))
+    if any(std != 1.0 for std in net.std):
+        value = build.node("Mul", value, build.constant(1.0 / np.reshape(net.std, (1, 3, 1, 1))))
+    for node in body:
+        node.input[:] = [value if used == original else used for used in node.input]
+    build.graph.node.extend(body)
+    del build.graph.input[:]
+    shape = [BATCH, net.height, net.width, 3]
+    build.graph.input.append(helper.make_tensor_value_info(name, TensorProto.UINT8, shape))
+
+
+def _read(build: Builder, net: Net) -> None:
+    if isinstance(net, Detector):
+        decode_yunet(build, net)
+        return
+    raw = build.graph.output[0].name
+    if isinstance(net, Recognizer):
+        norm = build.node("ReduceL2", raw, build.constant([1], np.int64), keepdims=1)
+        norm = build.node("Max", norm, build.constant([1e-12]))
+        build.outputs(**{contract.EMBEDDINGS: (build.node("Div", raw, norm), (net.dimension,))})
+    elif isinstance(net, LivenessNet):
+        build.outputs(**{contract.PROBABILITIES: (build.node("Softmax", raw, axis=1), (3,))})
+
+
+def _finish(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    model.graph.name = name
+    model.producer_name = "facegate"
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        raise GraphError(f"{name}: the served graph does not check: {str(error).splitlines()[0]}") from None
+    return model
+
+

@@ -1,0 +1,58 @@
+"""The published nets fed by hand, one picture at a time, in plain numpy: what the served graphs are held against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from engines.graphs.yunet import STRIDES
+from ensemble.pack import Detector, LivenessNet, Net
+from facegate_client import contract
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class Reference:
+    """A published net and the way it is fed and read, as its authors describe it."""
+
+    def __init__(self, net: Net, weights: Path) -> None:
+        self._net = net
+        self._session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+
+    def run(self, picture: NDArray[np.uint8]) -> Outputs:
+        """What the served graph should answer for one UINT8 [H, W, 3] BGR picture, without the batch dimension."""
+        pixels = picture[:, :, ::-1] if self._net.colour == "RGB" else picture
+        pixels = (pixels.astype(np.float64) - self._net.mean) / self._net.std
+        fed = pixels.transpose(2, 0, 1)[None].astype(np.float32)
+        names = [output.name for output in self._session.get_outputs()]
+        raw = dict(zip(names, self._session.run(None, {self._session.get_inputs()[0].name: fed}), strict=True))
+        if isinstance(self._net, Detector):
+            return _yunet(raw, self._net)
+        values = raw[names[0]].reshape(-1).astype(np.float64)
+        if isinstance(self._net, LivenessNet):
+            powers = np.exp(values - values.max())
+            return {contract.PROBABILITIES: (powers / powers.sum()).astype(np.float32)}
+        return {contract.EMBEDDINGS: (values / np.linalg.norm(values)).astype(np.float32)}
+
+
+def _yunet(raw: Outputs, net: Detector) -> Outputs:
+    """YuNet's candidates decoded cell by cell, best first (the formula is in engines/graphs/yunet.py)."""
+    boxes, scores, landmarks = [], [], []
+    for stride in STRIDES:
+        confidence = np.clip(raw[f"cls_{stride}"][0, :, 0], 0, 1) * np.clip(raw[f"obj_{stride}"][0, :, 0], 0, 1)
+        for cell, (box, points) in enumerate(zip(raw[f"bbox_{stride}"][0], raw[f"kps_{stride}"][0], strict=True)):
+            row, column = divmod(cell, net.width // stride)
+            x, y = (column + box[0]) * stride, (row + box[1]) * stride
+            w, h = np.exp(box[2]) * stride, np.exp(box[3]) * stride
+            boxes.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+            landmarks.append((points.reshape(5, 2) + (column, row)) * stride)
+            scores.append(np.sqrt(confidence[cell]))
+    order = np.argsort(-np.array(scores), kind="stable")[: net.candidates]
+    return {
+        contract.BOXES: np.array(boxes, dtype=np.float32)[order],
+        contract.SCORES: np.array(scores, dtype=np.float32)[order],
+        contract.LANDMARKS: np.array(landmarks, dtype=np.float32)[order],
+    }

@@ -1,0 +1,1 @@
+"""Run time: the pipeline from pixels to verdict, and what serves it inside Triton."""

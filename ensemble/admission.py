@@ -1,0 +1,39 @@
+"""A permit is taken before work begins; who cannot have one soon is told so at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ensemble.errors import RequestError
+from facegate_client.contract import Code
+
+
+class Admission:
+    """At most `permits` requests are worked on, at most `queue_size` wait, each at most `queue_seconds`."""
+
+    def __init__(self, permits: int, queue_size: int, queue_seconds: float) -> None:
+        self._free = asyncio.Semaphore(permits)
+        self._queue_size = queue_size
+        self._queue_seconds = queue_seconds
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """Holds a permit. Raises RequestError RESOURCE_EXHAUSTED when none can be had."""
+        if self._free.locked() and self._waiting >= self._queue_size:
+            raise RequestError(Code.RESOURCE_EXHAUSTED, f"{self._waiting} requests are waiting already; try again later")
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._free.acquire(), self._queue_seconds)
+        except asyncio.TimeoutError:
+            raise RequestError(
+                Code.RESOURCE_EXHAUSTED, f"no permit within {self._queue_seconds:g} s; try again later"
+            ) from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()

@@ -1,0 +1,37 @@
+"""Aligned crops: a face's five landmarks moved onto the recognizer's template."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """FP64 [2, 3]: the rotation, uniform scale and shift that best move points `source` [P, 2] onto `target` [P, 2].
+
+    Least squares in the complex plane, where such a move is w = a z + b: with both sets centred,
+    a = sum(conj(z) w) / sum(|z|^2). It cannot mirror. Raises ValueError when the source points coincide.
+    """
+    z = source[:, 0] + 1j * source[:, 1].astype(np.float64)
+    w = target[:, 0] + 1j * target[:, 1].astype(np.float64)
+    z_mean, w_mean = z.mean(), w.mean()
+    spread = float(np.sum(np.abs(z - z_mean) ** 2))
+    if not spread > 1e-6:
+        raise ValueError("the landmarks coincide")
+    a = np.sum(np.conj(z - z_mean) * (w - w_mean)) / spread
+    b = w_mean - a * z_mean
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def aligned_crops(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float32], template: NDArray[np.float32], height: int, width: int
+) -> NDArray[np.uint8]:
+    """UINT8 [N, height, width, 3]: each face of `landmarks` [N, 5, 2] (image pixels) cut from `image` [H, W, 3].
+
+    `template` [5, 2] is in the crop's pixels. What lies outside the image is black.
+    """
+    crops = np.empty((len(landmarks), height, width, 3), dtype=np.uint8)
+    for crop, points in zip(crops, landmarks, strict=True):
+        cv2.warpAffine(image, similarity(points, template), (width, height), dst=crop)
+    return crops

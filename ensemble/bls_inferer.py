@@ -1,0 +1,37 @@
+"""Nets run by Triton, asked for from inside it (business logic scripting). Importable in Triton's stub only."""
+
+from __future__ import annotations
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from ensemble.errors import RequestError
+from ensemble.inferer import Arrays, NetUnavailable
+from facegate_client import contract
+from facegate_client.contract import Code
+
+
+class BlsInferer:
+    """An Inferer over the models of the Triton that this process serves."""
+
+    def serves(self, net: str) -> bool:
+        return bool(pb_utils.is_model_ready(model_name=net))
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        if not self.serves(net):
+            raise NetUnavailable(net)
+        names = contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))
+        request = pb_utils.InferenceRequest(
+            model_name=net,
+            requested_output_names=list(names),
+            inputs=[pb_utils.Tensor(contract.NET_INPUTS.get(net, contract.CROPS), np.ascontiguousarray(batch))],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = await request.async_exec()
+        if response.has_error():
+            message = response.error().message()
+            if "maximum queue size" in message.lower():  # a child's full queue arrives as INTERNAL
+                raise RequestError(Code.RESOURCE_EXHAUSTED, f"the queue of {net} is full; try again later")
+            raise RuntimeError(f"{net}: {message}")
+        return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in names}

@@ -1,0 +1,58 @@
+"""From a detector's candidates to the faces of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """N faces: boxes FP32 [N, 4] x1 y1 x2 y2, scores FP32 [N] descending, landmarks FP32 [N, 5, 2] x y; image pixels."""
+
+    boxes: Floats
+    scores: Floats
+    landmarks: Floats
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, indices: NDArray[np.intp] | slice) -> Faces:
+        """The faces at `indices`, in that order."""
+        return Faces(self.boxes[indices], self.scores[indices], self.landmarks[indices])
+
+
+def select_faces(
+    boxes: Floats, scores: Floats, landmarks: Floats, *, factor: float, min_score: float, nms_iou: float, max_faces: int
+) -> Faces:
+    """The faces among one image's candidates, best first.
+
+    boxes [K, 4], scores [K] descending and landmarks [K, 5, 2] are in the detector's pixels; `factor` is detector
+    pixels per image pixel. Candidates under `min_score`, without area or not finite are dropped, then those that
+    overlap a better one by more than `nms_iou`; ties keep the detector's order, so the result is deterministic.
+    """
+    sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
+    candidates = np.flatnonzero((scores >= min_score) & sized & finite)
+    kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
+    scale = np.float32(factor)
+    return Faces(boxes[kept] / scale, scores[kept], landmarks[kept] / scale)
+
+
+def _non_maximum_suppression(boxes: Floats, nms_iou: float, limit: int) -> NDArray[np.intp]:
+    """Greedy NMS over boxes [N, 4] sorted best first; at most `limit` indices."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    left = np.arange(len(boxes))
+    kept: list[int] = []
+    while len(left) and len(kept) < limit:
+        best, left = left[0], left[1:]
+        kept.append(best)
+        corner_1 = np.maximum(boxes[best, :2], boxes[left, :2])
+        corner_2 = np.minimum(boxes[best, 2:], boxes[left, 2:])
+        shared = np.prod(np.clip(corner_2 - corner_1, 0.0, None), axis=1)
+        left = left[shared <= nms_iou * (areas[best] + areas[left] - shared)]
+    return np.array(kept, dtype=np.intp)

@@ -1,0 +1,118 @@
+"""A Triton model's requests handled on an event loop of its own. Importable in Triton's stub only.
+
+`execute` returns at once and each request's answer goes through its response sender, so that one instance holds many
+requests at a time: Triton itself gives a model of max_batch_size 0 one request per call and waits for its return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from ensemble.admission import Admission
+from ensemble.bls_inferer import BlsInferer
+from ensemble.errors import RequestError, invalid
+from ensemble.inferer import Inferer
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
+from ensemble.pipeline import Pipeline
+from ensemble.request import Inputs
+from facegate_client.contract import Code
+
+Handler = Callable[[Pipeline, Inputs, str], Awaitable[dict[str, Any]]]
+
+TRITON_CODES = {
+    Code.INVALID_ARGUMENT: "INVALID_ARG",
+    Code.NOT_FOUND: "NOT_FOUND",
+    Code.FAILED_PRECONDITION: "UNSUPPORTED",
+    Code.RESOURCE_EXHAUSTED: "UNAVAILABLE",
+    Code.INTERNAL: "INTERNAL",
+}
+"""Names in pb_utils.TritonError, which is not there yet when Triton imports a model to complete its configuration."""
+
+
+class Endpoint:
+    """Answers the requests of one model with `handler`.
+
+    The model's configuration gives, as parameters: `pack` (JSON), `inferer` ("onnxruntime" or "bls", which the
+    environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a core), `queue_size`, `queue_seconds`.
+    """
+
+    def __init__(self, args: dict[str, str], handler: Handler) -> None:
+        config = json.loads(args["model_config"])
+        parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
+        self._name = args["model_name"]
+        self._handler = handler
+        self._inputs = [tensor["name"] for tensor in config["input"]]
+        self._outputs = [tensor["name"] for tensor in config["output"]]
+        pack = Pack.model_validate_json(parameters["pack"])
+        repository = Path(args["model_repository"]).parent
+        kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
+        inferer: Inferer = BlsInferer() if kind == "bls" else OnnxInferer(repository, pack.nets)
+        self._pipeline = Pipeline(pack, inferer)
+        cores = len(os.sched_getaffinity(0))
+        permits = 2 * cores if parameters["permits"] == "auto" else int(parameters["permits"])
+        self._loop = asyncio.new_event_loop()
+        # Every permit's decoding, crops and nets are threads of this one pool.
+        self._loop.set_default_executor(ThreadPoolExecutor(6 * permits, self._name))
+        self._admission = Admission(permits, int(parameters["queue_size"]), float(parameters["queue_seconds"]))
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")
+        self._thread.start()
+
+    def submit(self, requests: list[Any]) -> None:
+        """Take requests over; each is answered later, in any order."""
+        for request in requests:
+            asyncio.run_coroutine_threadsafe(self._answer(request, request.get_response_sender()), self._loop)
+
+    def close(self) -> None:
+        """Finish what was taken over, then stop."""
+        asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _drain(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _answer(self, request: Any, sender: Any) -> None:
+        try:
+            async with self._admission.permit():
+                if request.is_cancelled():
+                    raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
+                outputs = await self._handler(self._pipeline, self._read(request), request.parameters())
+            wanted = request.requested_output_names()
+            tensors = [pb_utils.Tensor(name, outputs[name]) for name in self._outputs if name in outputs and name in wanted]
+            response = pb_utils.InferenceResponse(tensors)
+        except RequestError as error:
+            response = _refusal(error)
+        except BaseException:  # whatever happened, the caller is answered
+            incident = secrets.token_hex(4)
+            print(f"{self._name}: incident {incident}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+            response = _refusal(RequestError(Code.INTERNAL, f"a fault in {self._name}; the server's log has incident {incident}"))
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _read(self, request: Any) -> Inputs:
+        inputs = {}
+        for name in self._inputs:
+            tensor = pb_utils.get_input_tensor_by_name(request, name)
+            if tensor is not None:
+                try:
+                    inputs[name] = tensor.as_numpy()
+                except Exception:  # a BYTES tensor whose lengths do not add up
+                    raise invalid(f"{name} cannot be read") from None
+        return inputs
+
+
+def _refusal(error: RequestError) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), getattr(pb_utils.TritonError, TRITON_CODES[error.code])))

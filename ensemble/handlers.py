@@ -1,0 +1,77 @@
+"""What the two ensemble models do with a request: values in, tensors by name out. Knows nothing of Triton."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.pipeline import Pipeline
+from ensemble.request import (
+    Inputs,
+    analyze_parameters,
+    read_faces,
+    read_image,
+    read_parameters,
+    verify_parameters,
+)
+from facegate_client import contract
+
+Outputs = dict[str, NDArray[Any]]
+
+
+async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+    """face_analyze: one image, all its faces. IS_REAL and ANTISPOOF_SCORE are there only where they were checked."""
+    values = read_parameters(parameters, analyze_parameters(pipeline.pack))
+    if values[contract.ANTI_SPOOFING]:
+        pipeline.require_liveness()
+    faces = read_faces(inputs[contract.FACES_IN]) if contract.FACES_IN in inputs else None
+    image = await asyncio.to_thread(read_image, inputs)
+    analysis = await pipeline.analyze(
+        image,
+        anti_spoofing=values[contract.ANTI_SPOOFING],
+        embeddings=values[contract.WITH_EMBEDDINGS],
+        min_score=values[contract.MIN_SCORE],
+        max_faces=values[contract.MAX_FACES],
+        faces=faces,
+    )
+    outputs: Outputs = {
+        contract.BOXES: analysis.faces.boxes,
+        contract.SCORES: analysis.faces.scores,
+        contract.LANDMARKS: analysis.faces.landmarks,
+    }
+    if analysis.embeddings is not None:
+        outputs[contract.EMBEDDINGS] = analysis.embeddings
+    if analysis.liveness is not None:
+        outputs[contract.IS_REAL] = analysis.liveness.is_real
+        outputs[contract.ANTISPOOF_SCORE] = analysis.liveness.p_real
+    return outputs
+
+
+async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+    """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded."""
+    start = time.perf_counter()
+    values = read_parameters(parameters, verify_parameters(pipeline.pack))
+    if values[contract.ANTI_SPOOFING]:
+        pipeline.require_liveness()
+    images = await asyncio.gather(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
+    verdict, boxes = await pipeline.verify(
+        images, threshold=values[contract.DISTANCE_THRESHOLD], anti_spoofing=values[contract.ANTI_SPOOFING]
+    )
+    outputs: Outputs = {
+        contract.VERIFIED: np.array([verdict.verified]),
+        contract.DISTANCE: np.array([verdict.distance], dtype=np.float32),
+        contract.THRESHOLD: np.array([verdict.threshold], dtype=np.float32),
+        contract.CONFIDENCE: np.array([verdict.confidence], dtype=np.float32),
+        contract.BOX + "_1": boxes[0],
+        contract.BOX + "_2": boxes[1],
+    }
+    if verdict.liveness is not None:
+        for index, suffix in enumerate(("_1", "_2")):
+            outputs[contract.IS_REAL + suffix] = verdict.liveness.is_real[index : index + 1]
+            outputs[contract.ANTISPOOF_SCORE + suffix] = verdict.liveness.p_real[index : index + 1]
+    outputs[contract.PROCESSING_TIME_MS] = np.array([(time.perf_counter() - start) * 1e3], dtype=np.float32)
+    return outputs

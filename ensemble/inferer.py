@@ -1,0 +1,46 @@
+"""The one thing that differs between the places where the pipeline runs: who runs a net."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+class NetUnavailable(Exception):
+    """A net that is not served where it was asked for. `str()` is its name."""
+
+
+class Inferer(Protocol):
+    """Runs nets by name."""
+
+    def serves(self, net: str) -> bool:
+        """Whether `net` can be asked for now."""
+        ...
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        """Outputs by name for one batch of UINT8 [B, H, W, 3], B at most the net's full batch.
+
+        Raises NetUnavailable when the net is not served.
+        """
+        ...
+
+
+async def infer_in_chunks(
+    inferer: Inferer, net: str, batch: NDArray[np.uint8], full_batch: int, outputs: tuple[str, ...]
+) -> tuple[NDArray[np.float32], ...]:
+    """`outputs` of `net` for any number of rows, in chunks of a full batch, row for row.
+
+    No rows: no run, and outputs of zero rows (of unknown rank, so callers handle that themselves).
+    """
+    chunks = [batch[start : start + full_batch] for start in range(0, len(batch), full_batch)]
+    results = await asyncio.gather(*(inferer.infer(net, chunk) for chunk in chunks))
+    for chunk, result in zip(chunks, results, strict=True):
+        for name in outputs:
+            if len(result[name]) != len(chunk):
+                raise RuntimeError(f"{net} answered {len(result[name])} rows of {name} to a batch of {len(chunk)}")
+    return tuple(np.concatenate([result[name] for result in results]).astype(np.float32, copy=False) for name in outputs)

@@ -1,0 +1,68 @@
+"""Liveness: context crops for the MiniFASNets, and their fused verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+REAL = 1
+"""The class that means "a live face"; 0 and 2 are kinds of spoof (minivision-ai/Silent-Face-Anti-Spoofing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """is_real BOOL [N] and p_real FP32 [N] = P(real), of N faces that were checked."""
+
+    is_real: NDArray[np.bool_]
+    p_real: NDArray[np.float32]
+
+
+def context_crops(
+    image: NDArray[np.uint8], boxes: NDArray[np.float32], scale: float, height: int, width: int
+) -> NDArray[np.uint8]:
+    """UINT8 [N, height, width, 3]: each box of `boxes` [N, 4] (x1 y1 x2 y2) with its surroundings.
+
+    The crop is the box grown `scale` times about its centre, or by as much less as makes it no larger than the image
+    [H, W, 3], and what then still lies outside is cut off (as yakhyo/face-anti-spoofing, the source of the weights,
+    feeds them). Shifting the crop inside instead, as minivision's own code does, separates the labelled pictures
+    less: docs/accuracy.md.
+    """
+    crops = np.empty((len(boxes), height, width, 3), dtype=np.uint8)
+    for crop, box in zip(crops, boxes, strict=True):
+        x1, y1, x2, y2 = context_box(box, scale, image.shape[0], image.shape[1])
+        cv2.resize(image[y1:y2, x1:x2], (width, height), dst=crop)
+    return crops
+
+
+def context_box(box: NDArray[np.float32], scale: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """x1 y1 x2 y2 in whole pixels, x2 and y2 exclusive: the part of a height x width image to crop, never empty."""
+    x1, y1, x2, y2 = (float(value) for value in box)
+    box_width, box_height = max(x2 - x1, 1.0), max(y2 - y1, 1.0)
+    scale = min(scale, (width - 1) / box_width, (height - 1) / box_height)
+    left, right = _clamped((x1 + x2) / 2, box_width * scale, width)
+    top, bottom = _clamped((y1 + y2) / 2, box_height * scale, height)
+    return left, top, right, bottom
+
+
+def _clamped(centre: float, length: float, limit: int) -> tuple[int, int]:
+    """The part of a span of `length` pixels about `centre` that lies in [0, limit); at least one pixel."""
+    start = min(max(int(centre - length / 2), 0), limit - 1)
+    return start, max(min(int(centre + length / 2) + 1, limit), start + 1)
+
+
+def fuse(probabilities: Sequence[NDArray[np.float32]], min_real: float) -> Liveness:
+    """The verdict on N faces from each net's softmax, FP32 [N, 3]: their mean decides.
+
+    Real means that class 1 is the largest of the three and reaches `min_real`. Raises RuntimeError when a net's
+    answer is not a set of probabilities: a verdict is never made of a check that did not work.
+    """
+    for answer in probabilities:
+        if not np.all((answer >= 0.0) & (answer <= 1.0 + 1e-3)):  # NaN fails both
+            raise RuntimeError("a liveness net answered values that are not probabilities")
+    mean = np.mean(np.stack(probabilities), axis=0)
+    p_real = mean[:, REAL]
+    return Liveness((mean.argmax(axis=1) == REAL) & (p_real >= min_real), p_real.astype(np.float32))

@@ -1,0 +1,39 @@
+"""Nets run by ONNX Runtime in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.inferer import Arrays, NetUnavailable
+from ensemble.onnx_session import open_session
+
+
+class OnnxInferer:
+    """An Inferer over the served graphs of a repository, `<repository>/<net>/1/model.onnx`.
+
+    A net without a directory there is not served; one whose directory has no readable graph is a fault that is
+    raised at once.
+    """
+
+    def __init__(self, repository: Path, nets: Iterable[str]) -> None:
+        present = [net for net in nets if (repository / net).is_dir()]
+        self._sessions = {net: open_session(repository / net / "1" / "model.onnx") for net in present}
+
+    def serves(self, net: str) -> bool:
+        return net in self._sessions
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        return await asyncio.to_thread(self._run, net, batch)
+
+    def _run(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        try:
+            session = self._sessions[net]
+        except KeyError:
+            raise NetUnavailable(net) from None
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True))

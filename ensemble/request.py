@@ -1,0 +1,128 @@
+"""A Triton request's inputs and parameters, checked and turned into values."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import image
+from ensemble.detection import Faces
+from ensemble.errors import RequestError, invalid
+from ensemble.pack import Pack
+from facegate_client import contract
+
+Inputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A request parameter: its type, its default (None: the pack's or no limit) and its range, both ends included."""
+
+    kind: type[bool] | type[int] | type[float]
+    default: bool | int | float | None
+    least: float = 0.0
+    most: float = 0.0
+
+
+def analyze_parameters(pack: Pack) -> dict[str, Parameter]:
+    """What face_analyze understands."""
+    return {
+        contract.ANTI_SPOOFING: Parameter(bool, False),
+        contract.WITH_EMBEDDINGS: Parameter(bool, True),
+        contract.MIN_SCORE: Parameter(float, pack.detector.min_score, 0.0, 1.0),
+        contract.MAX_FACES: Parameter(int, contract.DEFAULT_MAX_FACES, 1, contract.MAX_FACES_LIMIT),
+    }
+
+
+def verify_parameters(pack: Pack) -> dict[str, Parameter]:
+    """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
+    return {
+        contract.ANTI_SPOOFING: Parameter(bool, False),
+        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, math.ulp(0.0), 2.0),
+    }
+
+
+def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Every known parameter's value from Triton's JSON object `text`.
+
+    Raises RequestError INVALID_ARGUMENT for an unknown name, a wrong type or a value out of range. An int is
+    accepted for a double, a bool for neither: silence about anti_spoofing misspelt would be a check that did not run.
+    """
+    try:
+        given = json.loads(text) if text else {}
+    except ValueError:
+        raise invalid("the request's parameters cannot be read") from None
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise invalid(f"unknown parameter {_shown(unknown[0])}; known are {', '.join(known)}")
+    return {name: _value(name, given.get(name, known[name].default), known[name]) for name in known}
+
+
+def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | None:
+    if parameter.kind is bool:
+        if not isinstance(value, bool):
+            raise invalid(f"parameter {name} must be a bool, not {_shown(value)}")
+        return value
+    accepted = (int,) if parameter.kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise invalid(f"parameter {name} must be {parameter.kind.__name__}, not {_shown(value)}")
+    if not parameter.least <= value <= parameter.most:  # NaN compares false
+        low = "more than 0" if 0 < parameter.least < 1e-300 else f"at least {parameter.least:g}"
+        raise invalid(f"parameter {name} must be {low} and at most {parameter.most:g}, not {_shown(value)}")
+    return parameter.kind(value)
+
+
+def _shown(value: object) -> str:
+    """A caller's value, short enough for a message and free of control characters."""
+    return ascii(value)[:40]
+
+
+def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
+    """UINT8 [H, W, 3] BGR from IMAGE or from FRAME and FRAME_SHAPE, whose names end in `suffix`.
+
+    Decodes, so it takes milliseconds: call it in a thread. Raises RequestError INVALID_ARGUMENT.
+    """
+    encoded, frame, shape = (inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE))
+    name = (contract.IMAGE if frame is None else contract.FRAME) + suffix
+    if (encoded is None) == (frame is None):
+        raise invalid(f"give exactly one of {contract.IMAGE}{suffix} and {contract.FRAME}{suffix}")
+    if (frame is None) != (shape is None):
+        raise invalid(f"{contract.FRAME}{suffix} and {contract.FRAME_SHAPE}{suffix} go together")
+    try:
+        if encoded is not None:
+            return image.decode(encoded.reshape(-1)[0])
+        assert frame is not None and shape is not None  # noqa: S101 - told apart above
+        height, width = (int(side) for side in shape.reshape(-1))
+        return image.frame(frame.reshape(-1), height, width)
+    except RequestError as error:
+        raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
+
+
+def read_faces(values: NDArray[np.uint8]) -> Faces:
+    """The faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
+
+    Their scores are 1. Raises RequestError INVALID_ARGUMENT when the bytes are no such array, or a face has values
+    that are not finite, no area or landmarks that coincide.
+    """
+    row_bytes = 4 * contract.FACE_IN_VALUES
+    if values.size % row_bytes:
+        raise invalid(f"{contract.FACES_IN}: {values.size} bytes are not rows of {row_bytes}")
+    rows = np.frombuffer(values.tobytes(), dtype="<f4").reshape(-1, contract.FACE_IN_VALUES).astype(np.float32)
+    if len(rows) > contract.MAX_FACES_LIMIT:
+        raise invalid(f"{contract.FACES_IN}: {len(rows)} faces, at most {contract.MAX_FACES_LIMIT}")
+    boxes, landmarks = rows[:, :4], rows[:, 4:].reshape(-1, 5, 2)
+    sound = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
+    sound &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    sound &= np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > 1e-2
+    if not sound.all():
+        raise invalid(
+            f"{contract.FACES_IN}: face {int(np.flatnonzero(~sound)[0])} needs finite values in pixels, "
+            "x1 < x2, y1 < y2, and landmarks that do not coincide"
+        )
+    return Faces(boxes, np.ones(len(rows), dtype=np.float32), landmarks)

@@ -1,0 +1,1 @@
+"""The command `facegate`: where build time and server meet."""

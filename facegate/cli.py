@@ -1,0 +1,187 @@
+"""The commands `facegate fetch`, `facegate serve` and `build_engines.py`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from engines.build import build, fetch_samples, fetch_weights, pack_named
+from engines.fetch import FetchError
+from engines.graphs import GraphError
+from engines.parity import ParityError
+from ensemble.pack import PackError
+from server.errors import ServeError
+from server.supervisor import Supervisor
+from server.triton import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+DEFAULT_PACK = "mobileface"
+
+
+class Backend(str, Enum):
+    """What runs the nets."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+
+
+class InfererKind(str, Enum):
+    """Who runs the nets for the ensemble."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    bls = "bls"
+
+
+class Target(str, Enum):
+    """What the nets are compiled for."""
+
+    onnxruntime = "onnxruntime"
+
+
+class Precision(str, Enum):
+    """The numbers that the nets calculate with."""
+
+    fp32 = "fp32"
+
+
+PackName = Annotated[str, typer.Option("--pack", envvar="FACEGATE_PACK", help="The model pack, a file in packs/.")]
+WithoutLiveness = Annotated[
+    bool,
+    typer.Option(
+        "--without-liveness",
+        envvar="FACEGATE_WITHOUT_LIVENESS",
+        help="Leave the liveness nets out: a request for anti_spoofing is then refused.",
+    ),
+]
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Errors that a person can act on, without a traceback; exit status 1."""
+    try:
+        yield
+    except (FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
+        print(f"facegate: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("facegate: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def fetch(pack: Annotated[str, typer.Argument(help="The model pack, a file in packs/.")] = DEFAULT_PACK) -> None:
+    """Bring a pack's weights and the sample pictures to build/, each checked by its SHA-256.
+
+    FACEGATE_MIRROR, a directory or an address, is asked first.
+    """
+    with one_line():
+        fetch_weights(pack_named(pack))
+        fetch_samples()
+
+
+@app.command()
+def serve(
+    pack: PackName = DEFAULT_PACK,
+    backend: Annotated[
+        Backend, typer.Option(envvar="FACEGATE_BACKEND", help="What runs the nets; auto says what it picks and why.")
+    ] = Backend.auto,
+    inferer: Annotated[
+        InfererKind,
+        typer.Option(
+            envvar="FACEGATE_INFERER",
+            help="How the ensemble reaches the nets: in its own process, or by bls as Triton models, "
+            "which costs throughput on a CPU and shares batches between requests.",
+        ),
+    ] = InfererKind.auto,
+    without_liveness: WithoutLiveness = False,
+    host: Annotated[
+        str, typer.Option(envvar="FACEGATE_HOST", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
+    ] = "127.0.0.1",
+    grpc_port: Annotated[int, typer.Option(envvar="FACEGATE_GRPC_PORT", min=1, max=65535)] = 8001,
+    http_port: Annotated[int, typer.Option(envvar="FACEGATE_HTTP_PORT", min=1, max=65535)] = 8000,
+    metrics_port: Annotated[int, typer.Option(envvar="FACEGATE_METRICS_PORT", min=1, max=65535)] = 8002,
+    admin_key: Annotated[
+        Optional[str],  # noqa: UP045 - typer evaluates this on Python 3.10
+        typer.Option(
+            envvar="FACEGATE_ADMIN_KEY",
+            show_envvar=True,
+            help="The key to Triton's shared-memory, repository, trace and logging calls; without one nobody can use them.",
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="FACEGATE_TLS_CERTIFICATE", exists=True, help="gRPC speaks TLS with this certificate (PEM); HTTP then stays on this machine."),
+    ] = None,
+    tls_key: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="FACEGATE_TLS_KEY", exists=True, help="The certificate's key (PEM)."),
+    ] = None,
+    tls_client_ca: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(envvar="FACEGATE_TLS_CLIENT_CA", exists=True, help="Only clients with a certificate of this authority (PEM) are served."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option(envvar="FACEGATE_VERBOSE", help="Triton's own account of what it does.")] = False,
+) -> None:
+    """Serve a pack by Triton until Ctrl-C or SIGTERM, which lets requests in flight be answered.
+
+    Every option is also an environment variable.
+    """
+    with one_line():
+        if bool(tls_certificate) != bool(tls_key) or (tls_client_ca and not tls_certificate):
+            raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
+        say(f"backend onnxruntime on the CPU: {_why(backend)}")
+        repository = build(pack_named(pack), liveness=not without_liveness, say=say)
+        settings = Settings(
+            repository=repository,
+            backend=Backend.onnxruntime.value,
+            inferer=InfererKind.onnxruntime.value if inferer is InfererKind.auto else inferer.value,
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            admin_key=admin_key or secrets.token_urlsafe(32),
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+            verbose=verbose,
+        )
+        Supervisor(settings).run()
+
+
+def _why(backend: Backend) -> str:
+    if backend is not Backend.auto:
+        return "asked for"
+    if Path("/proc/driver/nvidia/version").exists():
+        return "this machine has an NVIDIA GPU, BUT IT IS NOT USED: there are no TensorRT plans of this pack"
+    return "no NVIDIA driver on this machine"
+
+
+def build_command() -> None:
+    """The command line of build_engines.py."""
+    typer.run(_build)
+
+
+def _build(
+    pack: PackName = DEFAULT_PACK,
+    target: Annotated[Target, typer.Option(help="What runs the nets.")] = Target.onnxruntime,
+    precision: Annotated[Precision, typer.Option(help="The numbers that they calculate with.")] = Precision.fp32,
+    without_liveness: WithoutLiveness = False,
+) -> None:
+    """Fetch a pack's weights, bring its nets to their served form, prove it, and assemble build/repository/."""
+    with one_line():
+        print(os.path.relpath(build(pack_named(pack), liveness=not without_liveness)))
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(f"facegate: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,68 @@
+"""The Triton that pip installs: NVIDIA's nvidia-pytriton wheel carries a tritonserver with the Python backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.errors import ServeError
+
+PYTHON_BACKED = Path(__file__).parent / "backends"
+"""Backends written in Python, by the names that model configurations use for NVIDIA's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTriton:
+    """The wheel's server: its program, and the folders of its libraries, Python backend and stub."""
+
+    program: Path
+    libraries: Path
+    python_backend: Path
+    stub: Path
+
+    def make_backends(self, folder: Path) -> None:
+        """Fill `folder` with a backend directory: the Python backend with this Python's stub, and ours upon it."""
+        shutil.copytree(self.python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy2(self.stub, folder / "python")
+        shutil.copytree(PYTHON_BACKED, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment, so changed that the server and its stubs find their libraries and our code."""
+        purelib = sysconfig.get_paths()["purelib"]
+        root = Path(__file__).resolve().parents[1]
+        python_path = [str(root), str(root / "client"), purelib]
+        changed = {
+            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(self.libraries), os.environ.get("LD_LIBRARY_PATH")])),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(python_path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return {**os.environ, **changed}
+
+
+def find_embedded() -> EmbeddedTriton:
+    """The installed wheel's server. Raises ServeError when it is not installed or has no stub for this Python."""
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise ServeError(
+            "nvidia-pytriton, the Triton that pip installs, is not here. It exists for Linux on x86-64 and arm64: "
+            "run `make venv`, or serve the repository with NVIDIA's own container"
+        )
+    package = Path(next(iter(spec.submodule_search_locations)))
+    triton = package / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = EmbeddedTriton(
+        program=triton / "bin" / "tritonserver",
+        libraries=package.parent / "nvidia_pytriton.libs",
+        python_backend=triton / "backends" / "python",
+        stub=triton / "python_backend_stubs" / version / "triton_python_backend_stub",
+    )
+    for path in (found.program, found.libraries, found.python_backend, found.stub):
+        if not path.exists():
+            raise ServeError(f"nvidia-pytriton has no {path.relative_to(package.parent)} for Python {version} here")
+    return found

@@ -1,0 +1,132 @@
+"""Keeps a Triton serving: starts it, asks it, starts it anew when it or a process of it dies, drains it at the end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+from server import canary, shared_memory
+from server.embedded import find_embedded
+from server.errors import ServeError
+from server.triton import Settings, Triton
+
+START_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+CANARY_SECONDS = 2.0
+PATIENCE = 2
+"""Canary requests in a row that may fail before the server is started anew."""
+
+STARTS_IN_A_ROW = 5
+"""Starts that may fail, after one that worked, before the watcher gives up."""
+
+
+class Supervisor:
+    """Serves until SIGTERM or SIGINT. One for each process, in its main thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve until told to stop. Raises ServeError when that cannot be done."""
+        embedded = find_embedded()
+        shared_memory.remove_leftovers()
+        _check_ports(self._settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
+            backends = Path(scratch) / "backends"
+            embedded.make_backends(backends)
+            failures = 0
+            while not self._stopping:
+                triton = Triton(embedded, backends, self._settings)
+                try:
+                    trouble = self._until_ready(triton)
+                    if trouble is None:
+                        failures = 0
+                        self._announce()
+                        trouble = self._watch(triton)
+                    elif not self._stopping and (failures == 0 or failures >= STARTS_IN_A_ROW):
+                        raise ServeError(trouble)
+                finally:
+                    if self._stopping:
+                        triton.drain()
+                    triton.kill()
+                if not self._stopping:
+                    failures += 1
+                    _say(f"{trouble}; starting Triton anew")
+        _say("stopped")
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self._stopping:
+            _say("stopping: answering what is in flight")
+        self._stopping = True
+
+    def _until_ready(self, triton: Triton) -> str | None:
+        """None once a canary request is answered, else why there is no point in waiting longer."""
+        deadline = time.monotonic() + START_SECONDS
+        trouble = ""
+        while time.monotonic() < deadline and not self._stopping:
+            if not triton.running():
+                return f"Triton did not start (exit status {triton.exit_status}); its own messages are above"
+            try:
+                canary.ask(self._settings.http_port)
+            except canary.CanaryError as error:
+                trouble = str(error)
+                time.sleep(LOOK_SECONDS)
+                continue
+            triton.remember_stubs()
+            return None
+        return f"Triton was not ready within {START_SECONDS:g} s: {trouble}"
+
+    def _watch(self, triton: Triton) -> str:
+        """Returns what went wrong, or once told to stop."""
+        unanswered, next_canary = 0, time.monotonic() + CANARY_SECONDS
+        while not self._stopping:
+            time.sleep(LOOK_SECONDS)
+            if not triton.running():
+                return f"Triton ended (exit status {triton.exit_status})"
+            if gone := triton.dead_stub():
+                return gone
+            if time.monotonic() < next_canary:
+                continue
+            try:
+                canary.ask(self._settings.http_port)
+                unanswered = 0
+            except canary.CanaryError as error:
+                unanswered += 1
+                if unanswered >= PATIENCE:
+                    return str(error)
+            next_canary = time.monotonic() + CANARY_SECONDS
+        return ""
+
+    def _announce(self) -> None:
+        settings = self._settings
+        _say(
+            f"ready: gRPC {settings.host}:{settings.grpc_port}{' (TLS)' if settings.tls_certificate else ''}, "
+            f"HTTP {settings.http_host}:{settings.http_port}, "
+            f"metrics http://{settings.http_host}:{settings.metrics_port}/metrics"
+        )
+
+
+def _check_ports(settings: Settings) -> None:
+    for name, port in settings.ports.items():
+        host = settings.host if name == "grpc" else settings.http_host
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServeError(
+                    f"cannot listen on {host}:{port} for {name}: {error.strerror}; "
+                    f"stop what uses it, or choose another with --{name}-port"
+                ) from None
+
+
+def _say(text: str) -> None:
+    print(f"facegate: {text}", file=sys.stderr, flush=True)
