@@ -18,6 +18,7 @@ from engines.fetch import FetchError
 from engines.graphs import GraphError
 from engines.parity import ParityError
 from ensemble.pack import PackError
+from facegate_client import FaceGateError
 from server.errors import ServeError
 from server.supervisor import Supervisor
 from server.triton import Settings
@@ -70,12 +71,12 @@ def one_line() -> Iterator[None]:
     """Errors that a person can act on, without a traceback; exit status 1."""
     try:
         yield
-    except (FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
+    except (FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
         print(f"facegate: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("facegate: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
 
 
 @app.command()

@@ -118,6 +118,7 @@ def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> li
         "http-restricted-api": f"{RESTRICTED}:admin-key={settings.admin_key}",
         "exit-timeout-secs": DRAIN_SECONDS,
         "allow-gpu-metrics": "false",
+        "pinned-memory-pool-byte-size": 0,
         "log-info": str(settings.verbose).lower(),
     }
     if settings.tls_certificate:

@@ -1,0 +1,176 @@
+"""The command line `faceclient`.
+
+Exit status: 0 verified, or analysed; 1 not verified; 2 an error, usage included, with one line on stderr. Nothing that
+goes wrong ends with 1. With --json, stdout is one JSON object, in which null means "not checked" or "not asked for".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facegate_client.client import FaceClient
+from facegate_client.draw import annotate
+from facegate_client.errors import (
+    DeadlineExceeded,
+    FaceGateError,
+    NoFace,
+    Overloaded,
+    ServerFault,
+    Unreachable,
+)
+from facegate_client.images import read_image_file
+from facegate_client.picture_files import decode, encode
+from facegate_client.results import Face, Verification
+
+NOT_VERIFIED, ERROR, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="Ask a FaceGate server. Exit status: 0 verified or analysed, 1 not verified, 2 error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # usage errors as plain lines
+)
+
+
+class Protocol(str, Enum):
+    """How to reach the server."""
+
+    grpc = "grpc"
+    http = "http"
+
+
+_ADVICE: list[tuple[type[Exception], str]] = [
+    (NoFace, "use a picture that shows the face larger or sharper"),
+    (Overloaded, "try again shortly"),
+    (DeadlineExceeded, "give it more with --timeout, or look at the server's load"),
+    (Unreachable, "start one with 'make serve', or name it with --url and --protocol"),
+    (ServerFault, "the server's log has the cause"),
+]
+
+AntiSpoofing = Annotated[bool, typer.Option("--anti-spoofing", help="Check that faces are live; a fake one vetoes.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FACEGATE_URL", help="host:port of the server.", show_default="localhost:8001, with http localhost:8000"
+    ),
+]
+HowReached = Annotated[Protocol, typer.Option(envvar="FACEGATE_PROTOCOL", help="How to reach it.")]
+Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which the answer must be there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; null is 'not checked'.")]
+
+
+@app.command()
+def verify(
+    a: Annotated[Path, typer.Argument(metavar="A", help="An image file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    threshold: Annotated[
+        float | None, typer.Option(help="Cosine distance, in (0, 2], below which two faces are one person's.")
+    ] = None,
+    anti_spoofing: AntiSpoofing = False,
+    url: Url = None,
+    protocol: HowReached = Protocol.grpc,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
+    with _errors_in_a_line([a, b]), FaceClient(url, protocol=protocol.value, timeout_s=timeout) as client:
+        result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
+        _print(result.as_dict() if as_json else describe_verification(result))
+    if not result:
+        raise typer.Exit(NOT_VERIFIED)
+
+
+@app.command()
+def analyze(
+    image: Annotated[Path, typer.Argument(metavar="IMG", help="An image file.")],
+    anti_spoofing: AntiSpoofing = False,
+    min_score: Annotated[float | None, typer.Option(help="Leave out faces detected with less than this, 0-1.")] = None,
+    max_faces: Annotated[int | None, typer.Option(help="At most so many faces, the best-detected.")] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Compute embeddings too, for --json.")] = False,
+    url: Url = None,
+    protocol: HowReached = Protocol.grpc,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    out: Annotated[
+        Path | None, typer.Option("--draw", metavar="OUT.png", help="Write the picture with its faces marked.")
+    ] = None,
+) -> None:
+    """Which faces does an image show? Exit status 0, with faces or without; 2: an error."""
+    with _errors_in_a_line([image]), FaceClient(url, protocol=protocol.value, timeout_s=timeout) as client:
+        data = read_image_file(image)
+        faces = client.analyze(
+            data, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
+        )
+        if out is not None:
+            out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
+        _print({"faces": [face.as_dict() for face in faces]} if as_json else describe_faces(faces))
+
+
+def describe_verification(result: Verification) -> str:
+    """The verdict and its reason in words, then one fact a line."""
+    lines = [_verdict(result)]
+    lines.append(f"distance {result.distance:.4f}, threshold {result.threshold:.4f}")
+    lines.append(f"confidence {result.confidence:.1f} of 100")
+    if result.is_real_1 is None:
+        lines.append("liveness not checked")
+    else:
+        lines.append(_liveness("image 1", result.is_real_1, result.antispoof_score_1))
+        lines.append(_liveness("image 2", result.is_real_2, result.antispoof_score_2))
+    lines.append(f"{result.processing_time_ms:.1f} ms in the server")
+    return "\n".join(lines)
+
+
+def describe_faces(faces: list[Face]) -> str:
+    """How many, then one face a line."""
+    lines = [f"{len(faces)} face{'' if len(faces) == 1 else 's'}"]
+    for number, face in enumerate(faces, 1):
+        box = " ".join(f"{value:.0f}" for value in face.box)
+        checked = "liveness not checked" if face.is_real is None else _liveness("", face.is_real, face.antispoof_score)
+        lines.append(f"face {number}: box {box}, score {face.score:.3f}, {checked}")
+    return "\n".join(lines)
+
+
+def _verdict(result: Verification) -> str:
+    if result:
+        return "verified: the same person"
+    scores = {1: result.antispoof_score_1, 2: result.antispoof_score_2}
+    vetoes = [f"image {image} is not live (P(real) {scores[image]:.2f})" for image in result.not_live]
+    reasons = ["the faces are not the same person's"] if result.distance >= result.threshold else []
+    return "not verified: " + " and ".join(vetoes + reasons)
+
+
+def _liveness(where: str, is_real: bool | None, score: float | None) -> str:
+    return f"{where} {'live' if is_real else 'not live'} (P(real) {score:.2f})".strip()
+
+
+def _print(what: dict[str, Any] | str) -> None:
+    typer.echo(what if isinstance(what, str) else json.dumps(what, allow_nan=False))
+
+
+@contextmanager
+def _errors_in_a_line(images: list[Path]) -> Iterator[None]:
+    """Whatever goes wrong inside ends the program with status 2 and a line: what, where, what to do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        where = f" ({images[error.image - 1]})" if isinstance(error, NoFace) and error.image else ""
+        advice = next((f"; {advice}" for kind, advice in _ADVICE if isinstance(error, kind)), "")
+        known = isinstance(error, FaceGateError | OSError | ValueError | ImportError)
+        kind = "" if known else f"unexpected {type(error).__name__}: "
+        sys.stderr.write(" ".join(f"faceclient: {kind}{error}{where}{advice}".split()) + "\n")
+        raise typer.Exit(ERROR) from None
+
+
+if __name__ == "__main__":
+    app()

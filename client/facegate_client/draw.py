@@ -1,0 +1,129 @@
+"""Faces drawn onto their picture. Needs OpenCV: the extra `draw`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.images import check_frame
+from facegate_client.picture_files import opencv
+from facegate_client.results import Face
+
+Colour = tuple[int, int, int]  # BGR
+Picture = NDArray[np.uint8]
+
+REAL: Colour = (60, 160, 30)  # green
+FAKE: Colour = (40, 40, 215)  # red
+NOT_CHECKED: Colour = (110, 110, 110)  # grey
+_TEXT: Colour = (255, 255, 255)  # readable on each of the three
+
+_LINE_EVERY = 320  # a line is one pixel wide for so many pixels of the picture's shorter side
+_FULL_FONT_AT = 900  # the shorter side at which the font has OpenCV's size 1, about 22 pixels high
+_FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, without importing OpenCV
+_WIDEST = 1.6  # a label, in widths of its face's box
+_SMALLEST_FONT = 0.35  # smaller cannot be read
+_FAR = 1e6  # pixels; beyond any picture, and within what OpenCV's integers hold
+
+
+def annotate(image: Picture, faces: Iterable[Face]) -> Picture:
+    """A copy of `image` (uint8 [height, width, 3], BGR) with each face's box, five landmarks, liveness and scores.
+
+    Green is real, red is fake, grey is not checked. The first number is P(real), the second the detector's score.
+    Raises BadImage on another kind of array and ImportError without OpenCV.
+    """
+    check_frame(image)
+    cv2 = opencv()
+    picture = np.ascontiguousarray(image).copy()
+    known = list(faces)
+    for face in reversed(known):  # the best-detected end up on top
+        _draw_marks(cv2, picture, face)
+    tags: list[_Tag] = []
+    for face in known:
+        tags.append(_place_tag(cv2, picture, face, tags))
+    for tag in reversed(tags):
+        _draw_tag(cv2, picture, tag)
+    return picture
+
+
+def label(face: Face) -> tuple[str, Colour]:
+    """What a face's label says, and its colour."""
+    detected = f"face {face.score:.2f}"
+    if face.is_real is None:
+        return f"not checked  {detected}", NOT_CHECKED
+    word, colour = ("REAL", REAL) if face.is_real else ("FAKE", FAKE)
+    return f"{word} {face.antispoof_score:.2f}  {detected}", colour
+
+
+def _draw_marks(cv2: ModuleType, picture: Picture, face: Face) -> None:
+    colour, width = label(face)[1], _line_width(picture)
+    x1, y1, x2, y2 = _pixels(face.box)
+    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, width)
+    for point in face.landmarks:
+        x, y = _pixels(point)
+        cv2.circle(picture, (x, y), width + 1, _TEXT, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), width, colour, cv2.FILLED, cv2.LINE_AA)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A label's place, pixels; the right and the bottom edge are not included."""
+
+    text: str
+    colour: Colour
+    font: float
+    left: int
+    top: int
+    right: int
+    bottom: int
+    origin: tuple[int, int]  # the text's, on its baseline
+
+    def overlaps(self, other: _Tag) -> bool:
+        """Whether the two cover a pixel in common."""
+        beside = self.right <= other.left or other.right <= self.left
+        return not (beside or self.bottom <= other.top or other.bottom <= self.top)
+
+
+def _place_tag(cv2: ModuleType, picture: Picture, face: Face, taken: list[_Tag]) -> _Tag:
+    """Above the face, below it or further off: the first that covers no label in `taken`; always in the picture."""
+    text, colour = label(face)
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = _pixels(face.box)
+    pad, stroke = _line_width(picture) + 2, _text_width(picture)
+
+    font = max(_SMALLEST_FONT, min(height, width) / _FULL_FONT_AT)
+    (wide, _), _ = cv2.getTextSize(text, _FONT, font, stroke)
+    room = max(_WIDEST * (x2 - x1), wide * max(_SMALLEST_FONT / font, 0.5))  # a crowd's labels are small
+    room = max(1, min(room, width - 2 * pad))  # but inside the picture comes before readable
+    font *= min(1.0, room / wide)
+    (wide, high), below = cv2.getTextSize(text, _FONT, font, stroke)
+
+    full = high + below + 2 * pad
+    left = max(0, min(x1, width - wide - 2 * pad))
+    tops = [top for top in (y1 - full, y2, y1 - 2 * full, y2 + full) if 0 <= top <= height - full]
+    tops.append(max(0, min(y1, height - full)))
+    tags = [
+        _Tag(text, colour, font, left, top, left + wide + 2 * pad, top + full, (left + pad, top + pad + high))
+        for top in tops
+    ]
+    return next((tag for tag in tags if not any(tag.overlaps(other) for other in taken)), tags[0])
+
+
+def _draw_tag(cv2: ModuleType, picture: Picture, tag: _Tag) -> None:
+    cv2.rectangle(picture, (tag.left, tag.top), (tag.right - 1, tag.bottom - 1), tag.colour, cv2.FILLED)
+    cv2.putText(picture, tag.text, tag.origin, _FONT, tag.font, _TEXT, _text_width(picture), cv2.LINE_AA)
+
+
+def _text_width(picture: Picture) -> int:
+    return max(1, _line_width(picture) // 2)
+
+
+def _line_width(picture: Picture) -> int:
+    return max(1, round(min(picture.shape[:2]) / _LINE_EVERY))
+
+
+def _pixels(values: tuple[float, ...]) -> list[int]:
+    return [round(min(max(value, -_FAR), _FAR)) for value in values]

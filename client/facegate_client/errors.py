@@ -1,0 +1,132 @@
+"""What a caller can catch: one exception for each kind of failure, and the map from Triton's answers to it.
+
+`str(error)` is the reason without the code's name; `error.code` is the contract's code, None where no server gave one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from tritonclient.utils import InferenceServerException
+
+from facegate_client.contract import Code
+
+
+class FaceGateError(Exception):
+    """Anything that kept a call from being answered; catch this one to catch all of them."""
+
+    code: ClassVar[Code | None] = None
+
+
+class InvalidRequest(FaceGateError):
+    """The request itself is wrong; sending it again changes nothing."""
+
+    code = Code.INVALID_ARGUMENT
+
+
+class BadImage(InvalidRequest):
+    """An image or frame is unreadable, too large, or of the wrong dtype or shape."""
+
+    code = Code.INVALID_ARGUMENT
+
+
+class NoFace(FaceGateError):
+    """An image of a verification shows no face. `image` says which: 1, 2, or None where the server did not say."""
+
+    code = Code.NOT_FOUND
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        named = re.search(r"\bimage ([12])\b", reason)
+        self.image: int | None = int(named.group(1)) if named else None
+
+
+class LivenessUnavailable(FaceGateError):
+    """anti_spoofing was asked for and the server has no liveness nets. Nothing was verified."""
+
+    code = Code.FAILED_PRECONDITION
+
+
+class Overloaded(FaceGateError):
+    """The server is healthy and full. Try again shortly."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ServerFault(FaceGateError):
+    """The server failed, or its answer breaks the contract. Its log has the cause."""
+
+    code = Code.INTERNAL
+
+
+class DeadlineExceeded(FaceGateError):
+    """No answer within the client's deadline. Whether the server did the work is unknown."""
+
+
+class Unreachable(FaceGateError):
+    """No FaceGate server answers at the address: refused, broken off, or its models are not loaded (yet)."""
+
+
+_OF_CODE: dict[Code, type[FaceGateError]] = {
+    Code.INVALID_ARGUMENT: InvalidRequest,
+    Code.NOT_FOUND: NoFace,
+    Code.FAILED_PRECONDITION: LivenessUnavailable,
+    Code.RESOURCE_EXHAUSTED: Overloaded,
+    Code.INTERNAL: ServerFault,
+}
+
+# Only for messages without a code, which are Triton's own, a proxy's or the transport's. A NOT_FOUND without a code is
+# Triton's unknown model, never a missing face; an UNIMPLEMENTED without one says nothing about liveness.
+_OF_STATUS: dict[str, type[FaceGateError]] = {
+    "INVALID_ARGUMENT": InvalidRequest,
+    "OUT_OF_RANGE": InvalidRequest,
+    "NOT_FOUND": Unreachable,
+    "UNAVAILABLE": Unreachable,
+    "RESOURCE_EXHAUSTED": Overloaded,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "UNIMPLEMENTED": ServerFault,
+    "INTERNAL": ServerFault,
+    "UNKNOWN": ServerFault,
+    "400": InvalidRequest,
+    "404": Unreachable,
+    "408": DeadlineExceeded,
+    "413": InvalidRequest,
+    "429": Overloaded,
+    "500": ServerFault,
+    "501": ServerFault,
+    "502": Unreachable,
+    "503": Unreachable,
+    "504": DeadlineExceeded,
+}
+
+# Triton may put "[request id: x] " or "in ensemble 'x', " before a model's own message.
+_CODED = re.compile(
+    r"^\s*(?:(?:\[[^\]]*\]|in ensemble [^,]*,)\s*)*(?P<code>" + "|".join(Code.__members__) + r"):\s*(?P<reason>.*)$",
+    re.DOTALL,
+)
+_ABOUT_AN_IMAGE = re.compile(r"(?<![A-Za-z])(?:image|frame)s?(?![A-Za-z])", re.IGNORECASE)
+
+
+def from_status(status: str | None, message: str) -> FaceGateError:
+    """The error for a refused call.
+
+    `status` is gRPC's ("StatusCode.NOT_FOUND", with or without "StatusCode.") or HTTP's ("404"); the code that the
+    message begins with is believed first, since streams and HTTP carry no gRPC status.
+    """
+    coded = _CODED.match(message)
+    if coded:
+        kind, reason = _OF_CODE[Code(coded["code"])], coded["reason"]
+    else:
+        kind = _OF_STATUS.get((status or "").removeprefix("StatusCode."), FaceGateError)
+        reason = message or f"refused without a reason (status {status})"
+        if "message larger than max" in reason:
+            kind = InvalidRequest  # gRPC's size limit has overload's status, but no retry helps
+    if kind is InvalidRequest and _ABOUT_AN_IMAGE.search(reason):
+        kind = BadImage
+    return kind(reason)
+
+
+def from_triton(error: InferenceServerException) -> FaceGateError:
+    """The error for what tritonclient raised."""
+    return from_status(error.status(), error.message() or "")

@@ -1,0 +1,145 @@
+"""What a call returns: frozen values, checked when made.
+
+A liveness that was not checked is None; False means fake. No value of these types can say "verified" of a fake face.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.errors import ServerFault
+
+Box = tuple[float, float, float, float]  # x1 y1 x2 y2, image pixels
+Landmarks = tuple[tuple[float, float], ...]  # five x y, image pixels, in the ArcFace template's order
+
+_ROUNDING = 1e-3  # how far float32 arithmetic may carry a probability out of 0-1
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face of an image. Embeddings take no part in comparison; raises ServerFault where values cannot be.
+
+    `box` and `landmarks` are in pixels of the image as given (a file's EXIF orientation applied), `score` is the
+    detector's, 0-1; `embedding` is float32 [D], L2-normalised, None where not asked for; `is_real` and
+    `antispoof_score` = P(real), 0-1, are None where liveness was not asked for.
+    """
+
+    box: Box
+    score: float
+    landmarks: Landmarks
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    is_real: bool | None = None
+    antispoof_score: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_finite("box", self.box, 4)
+        _check_finite("landmarks", (value for point in self.landmarks for value in point), 10)
+        _check_probability("score", self.score)
+        _check_liveness("", self.is_real, self.antispoof_score)
+        if self.embedding is not None and not np.isfinite(self.embedding).all():
+            raise ServerFault("embedding has a value that is not finite")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: lists for arrays, null for what was not checked or not asked for."""
+        return {
+            "box": list(self.box),
+            "score": self.score,
+            "landmarks": [list(point) for point in self.landmarks],
+            "embedding": None if self.embedding is None else self.embedding.tolist(),
+            "is_real": self.is_real,
+            "antispoof_score": self.antispoof_score,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two images show one person; true exactly where `verified` is. Raises ServerFault where values cannot be.
+
+    `distance` and `threshold` are 1 - cosine, `confidence` is 0-100; boxes as in Face. The four liveness fields are
+    None where liveness was not asked for; with it, `verified` implies that both faces are real.
+    """
+
+    verified: bool
+    distance: float
+    threshold: float
+    confidence: float
+    box_1: Box
+    box_2: Box
+    is_real_1: bool | None = None
+    antispoof_score_1: float | None = None
+    is_real_2: bool | None = None
+    antispoof_score_2: float | None = None
+    processing_time_ms: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_finite(
+            "distance, threshold, confidence or processing_time_ms",
+            (self.distance, self.threshold, self.confidence, self.processing_time_ms),
+            4,
+        )
+        _check_finite("box_1", self.box_1, 4)
+        _check_finite("box_2", self.box_2, 4)
+        _check_liveness("_1", self.is_real_1, self.antispoof_score_1)
+        _check_liveness("_2", self.is_real_2, self.antispoof_score_2)
+        if (self.is_real_1 is None) != (self.is_real_2 is None):
+            raise ServerFault("liveness was checked in one image and not in the other")
+        self._check_verdict()
+
+    def _check_verdict(self) -> None:
+        if not isinstance(self.verified, bool):
+            raise ServerFault(f"verified is {self.verified!r}, expected True or False")
+        if self.verified and self.not_live:
+            raise ServerFault(f"verified although the face of image {self.not_live[0]} is not live")
+        if self.verified and self.distance > self.threshold:
+            raise ServerFault(f"verified although the distance {self.distance} is above the threshold {self.threshold}")
+
+    def __bool__(self) -> bool:
+        return self.verified
+
+    @property
+    def not_live(self) -> tuple[int, ...]:
+        """The images, 1 and 2, whose face was checked and found fake: the veto's reason."""
+        return tuple(image for image, is_real in ((1, self.is_real_1), (2, self.is_real_2)) if is_real is False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, with null for a liveness that was not checked."""
+        return {
+            "verified": self.verified,
+            "distance": self.distance,
+            "threshold": self.threshold,
+            "confidence": self.confidence,
+            "box_1": list(self.box_1),
+            "box_2": list(self.box_2),
+            "is_real_1": self.is_real_1,
+            "antispoof_score_1": self.antispoof_score_1,
+            "is_real_2": self.is_real_2,
+            "antispoof_score_2": self.antispoof_score_2,
+            "processing_time_ms": self.processing_time_ms,
+        }
+
+
+def _check_finite(what: str, values: Iterable[float], count: int) -> None:
+    numbers = tuple(values)
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+        raise ServerFault(f"{what}: expected {count} finite numbers, got {numbers}")
+
+
+def _check_probability(what: str, value: float) -> None:
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:  # NaN fails too
+        raise ServerFault(f"{what}: expected a number in 0-1, got {value}")
+
+
+def _check_liveness(suffix: str, is_real: bool | None, score: float | None) -> None:
+    if is_real is None and score is None:
+        return
+    if not isinstance(is_real, bool) or score is None:  # numpy's False would not be `is False`
+        raise ServerFault(
+            f"liveness{suffix}: expected a bool and a number, or None twice, got {is_real!r} and {score!r}"
+        )
+    _check_probability(f"antispoof_score{suffix}", score)

@@ -1,0 +1,123 @@
+"""From what a client sends to what a detector reads: decoding, raw frames, letterboxing.
+
+Images are UINT8 [height, width, 3], BGR, upright. Limits come first: nothing is decoded that they refuse.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS
+from numpy.typing import NDArray
+
+from ensemble.errors import invalid
+from ensemble.header import ImageHeader, read_header
+from ensemble.png import essentials
+
+Image = NDArray[np.uint8]
+
+# JPEG has neither transparency nor 16 bits, and OpenCV turns grey and CMYK to BGR itself. A BMP's fourth byte is
+# padding in nearly all files, so it is not read as transparency. Unchanged keeps both, and implies no orientation.
+_READ_AS = {
+    "JPEG": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    "BMP": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    "PNG": cv2.IMREAD_UNCHANGED,
+    "WebP": cv2.IMREAD_UNCHANGED,
+}
+
+
+def decode(data: bytes | memoryview) -> Image:
+    """An encoded JPEG, PNG, WebP or BMP file as UINT8 [height, width, 3], BGR, upright by its EXIF, contiguous.
+
+    Transparency lies over white; 16 bits become 8; of an animation it is the first image. Raises INVALID_ARGUMENT for
+    all that is not a whole image of these kinds within MAX_IMAGE_BYTES and MAX_PIXELS.
+    """
+    size = memoryview(data).nbytes
+    if size == 0:
+        raise invalid("empty")
+    if size > MAX_IMAGE_BYTES:
+        raise invalid(f"{size} bytes; the limit is {MAX_IMAGE_BYTES}")
+    data = bytes(data)
+    header = read_header(data)
+    _check_pixels(header.height, header.width)
+    image = _bgr(_pixels(data, header))
+    if image.shape[:2] != (header.height, header.width):
+        got = f"{image.shape[1]} x {image.shape[0]}"
+        raise invalid(f"damaged {header.kind}: its header says {header.width} x {header.height}, its data is {got}")
+    return _upright(image, header.orientation)
+
+
+def frame(data: Image, height: int, width: int) -> Image:
+    """Raw BGR bytes, UINT8 [height * width * 3], as UINT8 [height, width, 3]: a view, nothing is copied.
+
+    Raises INVALID_ARGUMENT for a dimension below one, more than MAX_PIXELS, and a length that is not the shape's.
+    """
+    height, width = int(height), int(width)  # Python's integers: two int32 multiplied do not overflow
+    if height < 1 or width < 1:
+        raise invalid(f"height and width must be above zero, got {height} and {width}")
+    _check_pixels(height, width)
+    expected = height * width * 3
+    if data.size != expected:
+        raise invalid(f"{height} x {width} x 3 is {expected} bytes, got {data.size}")
+    return data.reshape(height, width, 3)
+
+
+def letterbox(image: Image, height: int, width: int) -> tuple[Image, float]:
+    """The image scaled to fit, top left on black: UINT8 [height, width, 3], and input pixels per image pixel.
+
+    Linear, as the detectors' own code scales. Both axes have exactly the returned factor, so that boxes divided by it
+    are in image pixels; only an axis that would vanish (1 x 100,000) is given one pixel instead.
+    """
+    rows, columns = image.shape[:2]
+    factor = min(height / rows, width / columns)
+    if round(min(rows, columns) * factor) > 0:  # OpenCV rounds alike, and would scale by the rounded size if given it
+        scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    else:
+        size = max(1, round(columns * factor)), max(1, round(rows * factor))
+        scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[: scaled.shape[0], : scaled.shape[1]] = scaled
+    return canvas, factor
+
+
+def _check_pixels(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise invalid(f"{width} x {height} is {height * width} pixels; the limit is {MAX_PIXELS}")
+
+
+def _pixels(data: bytes, header: ImageHeader) -> NDArray[np.uint8 | np.uint16]:
+    if header.kind == "PNG":
+        data = essentials(data)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_AS[header.kind])
+    except cv2.error:
+        image = None
+    if image is None:
+        raise invalid(f"cannot be decoded: the header of this {header.kind} is fine, its data is not")
+    return cast("NDArray[np.uint8 | np.uint16]", image)
+
+
+def _bgr(pixels: NDArray[np.uint8 | np.uint16]) -> Image:
+    # v / 257, rounded, is the nearest of 8 bits and undoes PNG's v * 257 (third edition, 13.12); v >> 8 only truncates
+    image = cast(Image, pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257))
+    if image.ndim == 2:
+        return cast(Image, cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    return image if image.shape[2] == 3 else _over_white(image)
+
+
+def _over_white(image: Image) -> Image:
+    """BGRA on a white page, as viewers and printers show it: colour * alpha + 255 * (1 - alpha), rounded once."""
+    colour, alpha = cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), cv2.extractChannel(image, 3)
+    if cv2.minMaxLoc(alpha)[0] == 255:  # opaque, as most alpha is: the arithmetic below would change nothing
+        return cast(Image, colour)
+    alpha = cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)
+    return cast(Image, cv2.add(cv2.multiply(colour, alpha, scale=1 / 255), cv2.bitwise_not(alpha)))
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Undo EXIF's orientation, which says where the stored row 0 and column 0 belong (EXIF 2.32, section 4.6.4)."""
+    upright = image if orientation < 5 else cv2.transpose(image)  # 5 to 8 lie on their side
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)  # OpenCV: 1 left-right, 0 top-bottom, -1 both
+    return cast(Image, upright if flip is None else cv2.flip(upright, flip))

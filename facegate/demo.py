@@ -1,0 +1,120 @@
+"""`make demo`: a real server from nothing, two photos verified, a photo of a photo vetoed, a picture to look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from engines.build import ROOT, fetch_samples
+from facegate.cli import one_line, say
+from facegate_client import FaceClient, Verification
+from facegate_client.draw import annotate
+from server.errors import ServeError
+
+OUT = ROOT / "build" / "demo"
+READY_SECONDS = 120.0
+
+LIVE, SPOOF = "image_T1.jpg", "image_F2.jpg"
+ACTS = (
+    ("a photo of a person against a photo of a photo of that person, liveness not checked", LIVE, SPOOF, False),
+    ("the same two, liveness checked", LIVE, SPOOF, True),
+    ("the photo of a photo against itself, liveness checked", SPOOF, SPOOF, True),
+    ("the live photo against itself, liveness checked", LIVE, LIVE, True),
+)
+
+
+def main() -> None:
+    """Run the demo; exit status 1 and one line when it cannot be run or does not show what it should."""
+    with one_line():
+        samples = fetch_samples()
+        OUT.mkdir(parents=True, exist_ok=True)
+        with running_server() as (address, _), FaceClient(address, timeout_s=30) as client:
+            verdicts = [_act(client, samples, *act) for act in ACTS]
+            _draw(client, [samples[LIVE], samples[SPOOF]])
+        (OUT / "verdicts.json").write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
+        say(f"verdicts in {os.path.relpath(OUT / 'verdicts.json')}, picture in {os.path.relpath(OUT / 'annotated.png')}")
+        if [verdict["verified"] for verdict in verdicts] != [True, False, False, True]:
+            raise ServeError("the verdicts are not the expected ones: verified, vetoed, vetoed, verified")
+
+
+def _act(client: FaceClient, samples: dict[str, Path], what: str, a: str, b: str, liveness: bool) -> dict[str, Any]:
+    verdict = client.verify(samples[a], samples[b], anti_spoofing=liveness)
+    print(f"\n{what}:\n  {_in_words(verdict)}")
+    return {
+        "images": [a, b],
+        "verified": verdict.verified,
+        "distance": verdict.distance,
+        "threshold": verdict.threshold,
+        "is_real": [verdict.is_real_1, verdict.is_real_2] if liveness else None,
+        "antispoof_score": [verdict.antispoof_score_1, verdict.antispoof_score_2] if liveness else None,
+    }
+
+
+def _in_words(verdict: Verification) -> str:
+    text = f"distance {verdict.distance:.3f}, threshold {verdict.threshold:.3f}"
+    if verdict.is_real_1 is None:
+        text += "; liveness not checked"
+    else:
+        text += f"; P(real) {verdict.antispoof_score_1:.3f} and {verdict.antispoof_score_2:.3f}"
+    if verdict.not_live:
+        return f"VETOED   {text}"
+    return f"{'VERIFIED' if verdict else 'NOT VERIFIED'} {text}"
+
+
+def _draw(client: FaceClient, pictures: list[Path]) -> None:
+    drawn = []
+    for picture in pictures:
+        faces = client.analyze(picture, anti_spoofing=True, embeddings=False)
+        drawn.append(annotate(cv2.imread(str(picture)), faces))
+    cv2.imwrite(str(OUT / "annotated.png"), cv2.hconcat(drawn))
+
+
+@contextmanager
+def running_server(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A `facegate serve` with these options on free ports: its gRPC address, once it is ready, and its process."""
+    grpc, http, metrics = _free_ports(3)
+    ports = ["--grpc-port", str(grpc), "--http-port", str(http), "--metrics-port", str(metrics)]
+    process = subprocess.Popen([sys.executable, "-m", "facegate", "serve", *ports, *options], cwd=ROOT)
+    try:
+        address = f"127.0.0.1:{grpc}"
+        _wait(process, address)
+        yield address, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    with FaceClient(address) as client:
+        while not client.is_ready():
+            if process.poll() is not None:
+                raise ServeError("the server did not start; its own messages are above")
+            if time.monotonic() > deadline:
+                raise ServeError(f"the server was not ready within {READY_SECONDS:g} s")
+            time.sleep(0.1)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""What the client puts on the wire, over both protocols: names, dtypes, shapes, parameters and their types."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facegate_client import BadImage, FaceClient, InvalidRequest, contract
+from fake_triton import Call, FakeTriton, analyze_answer
+
+JPEG = b"\xff\xd8\xff and the rest\x00\x00"  # zeros at the end must survive
+
+
+def frame(height: int = 3, width: int = 5) -> np.ndarray:
+    return np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
+
+
+def last(triton: FakeTriton) -> Call:
+    return triton.calls[-1]
+
+
+def test_verify_sends_two_files_and_says_what_it_wants(triton: FakeTriton, client: FaceClient, tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(JPEG)
+    result = client.verify(file, JPEG[:8])
+    call = last(triton)
+    assert call.model == "face_verify"
+    assert {name: (sent.datatype, sent.shape) for name, sent in call.inputs.items()} == {
+        "IMAGE_1": ("BYTES", [1]),
+        "IMAGE_2": ("BYTES", [1]),
+    }
+    assert (call.inputs["IMAGE_1"].file, call.inputs["IMAGE_2"].file) == (JPEG, JPEG[:8])
+    assert call.parameters == {"anti_spoofing": ("bool", False)}
+    assert result
+    assert (result.is_real_1, result.antispoof_score_1, result.is_real_2, result.antispoof_score_2) == (None,) * 4
+    assert (result.distance, result.threshold, result.confidence, result.processing_time_ms) == (0.25, 0.5, 50, 12.5)
+    assert (result.box_1, result.box_2) == ((1, 2, 3, 4), (5, 6, 7, 8))
+
+
+def test_a_path_may_be_a_string(triton: FakeTriton, client: FaceClient, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    client.verify(str(tmp_path / "a.jpg"), bytearray(JPEG))
+    assert last(triton).inputs["IMAGE_1"].file == last(triton).inputs["IMAGE_2"].file == JPEG
+
+
+def test_verify_sends_frames_raw(triton: FakeTriton, client: FaceClient) -> None:
+    client.verify(frame(), JPEG, anti_spoofing=True)
+    inputs = last(triton).inputs
+    assert set(inputs) == {"FRAME_1", "FRAME_SHAPE_1", "IMAGE_2"}
+    assert (inputs["FRAME_1"].datatype, inputs["FRAME_1"].shape) == ("UINT8", [45])
+    assert inputs["FRAME_1"].raw == frame().tobytes()
+    assert (inputs["FRAME_SHAPE_1"].datatype, inputs["FRAME_SHAPE_1"].shape) == ("INT32", [2])
+    assert inputs["FRAME_SHAPE_1"].values.tolist() == [3, 5]
+
+
+def test_a_view_is_sent_as_it_looks(triton: FakeTriton, client: FaceClient) -> None:
+    mirrored = frame(6, 4)[::2, ::-1]
+    client.analyze(mirrored)
+    assert last(triton).inputs["FRAME"].raw == mirrored.tobytes()
+    assert last(triton).inputs["FRAME_SHAPE"].values.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("threshold", [1, 1.0, np.float32(1), np.int64(1)])
+def test_a_threshold_travels_as_a_double(triton: FakeTriton, client: FaceClient, threshold: float) -> None:
+    client.verify(JPEG, JPEG, threshold=threshold, anti_spoofing=True)
+    assert last(triton).parameters == {"threshold": ("double", 1.0), "anti_spoofing": ("bool", True)}
+
+
+def test_analyze_sends_each_parameter_in_its_type(triton: FakeTriton, client: FaceClient) -> None:
+    faces = client.analyze(JPEG, anti_spoofing=True, embeddings=False, min_score=0.5, max_faces=np.int64(7))
+    call = last(triton)
+    assert (call.model, list(call.inputs)) == ("face_analyze", ["IMAGE"])
+    assert call.parameters == {
+        "anti_spoofing": ("bool", True),
+        "embeddings": ("bool", False),
+        "min_score": ("double", 0.5),
+        "max_faces": ("int64", 7),
+    }
+    assert [(face.is_real, round(face.antispoof_score or 0, 2)) for face in faces] == [(True, 0.98), (False, 0.01)]
+    assert [face.embedding for face in faces] == [None, None]
+
+
+def test_analyze_asks_for_embeddings_alone_unless_told(triton: FakeTriton, client: FaceClient) -> None:
+    first, second = client.analyze(JPEG)
+    assert last(triton).parameters == {"anti_spoofing": ("bool", False), "embeddings": ("bool", True)}
+    assert second.box == (4, 5, 6, 7)
+    assert second.landmarks == ((10, 11), (12, 13), (14, 15), (16, 17), (18, 19))
+    assert first.embedding is not None
+    assert (first.embedding.dtype, first.embedding.tolist()) == (np.float32, list(range(8)))
+    assert first.is_real is None
+    assert first.antispoof_score is None
+
+
+def test_no_face_is_an_empty_list(triton: FakeTriton, client: FaceClient) -> None:
+    triton.answer = lambda call: analyze_answer(0, liveness=True)
+    assert client.analyze(JPEG, anti_spoofing=True) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f4", np.int32])
+def test_known_faces_travel_as_little_endian_float32(triton: FakeTriton, client: FaceClient, dtype: str) -> None:
+    faces = np.arange(28).reshape(2, 14).astype(dtype)
+    client.analyze(JPEG, faces=faces[:, ::1])
+    sent = last(triton).inputs["FACES_IN"]
+    assert (sent.datatype, sent.shape) == ("UINT8", [112])
+    assert np.frombuffer(sent.raw, "<f4").tolist() == list(range(28))
+
+
+def test_no_known_face_needs_no_call(triton: FakeTriton, client: FaceClient) -> None:
+    assert client.analyze(JPEG, faces=np.zeros((0, 14), np.float32)) == []
+    assert triton.calls == []
+
+
+@pytest.mark.parametrize(
+    ("faces", "says"),
+    [
+        (np.zeros((2, 4)), r"expected numbers \[N, 14\], got float64 \[2, 4\]"),
+        (np.zeros(14), r"got float64 \[14\]"),
+        (np.full((1, 14), np.nan), "got NaN or infinity"),
+        (np.full((1, 14), 1e300), "got NaN or infinity"),
+        (np.full((1, 14), "x"), "got <U1"),
+    ],
+)
+def test_wrong_known_faces_are_refused_here(client: FaceClient, faces: np.ndarray, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        client.analyze(JPEG, faces=faces)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"image 2: expected a uint8 array .* got float32 \[4, 4, 3\]"),
+        (np.zeros((4, 4), np.uint8), r"got uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"got uint8 \[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), r"got uint8 \[0, 4, 3\]"),
+        (np.broadcast_to(np.zeros(3, np.uint8), (8000, 5001, 3)), "5001x8000 is over 40,000,000 pixels"),
+        (b"", "image 2: is empty"),
+        (bytes(contract.MAX_IMAGE_BYTES + 1), "larger than the limit of 10 MiB"),
+        ("no/such.jpg", "image 2: cannot read no/such.jpg: No such file"),
+        ("a\0b", "image 2: cannot read"),
+        (None, "got NoneType"),
+        (3, "got int"),
+    ],
+)
+def test_what_is_no_image_is_refused_here(triton: FakeTriton, client: FaceClient, image: object, says: str) -> None:
+    with pytest.raises(BadImage, match=says):
+        client.verify(JPEG, image)  # type: ignore[arg-type]
+    assert triton.calls == []
+
+
+def test_a_file_is_read_only_as_far_as_the_limit(client: FaceClient) -> None:
+    with pytest.raises(BadImage, match=r"image \(/dev/zero\): is larger than the limit of 10 MiB"):
+        client.analyze("/dev/zero")
+
+
+def test_the_largest_file_goes_through(triton: FakeTriton, client: FaceClient) -> None:
+    largest = bytes(contract.MAX_IMAGE_BYTES)
+    client.verify(largest, largest)
+    assert len(last(triton).inputs["IMAGE_2"].file) == contract.MAX_IMAGE_BYTES
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "0.4", None.__class__])
+def test_a_threshold_that_is_no_number_is_refused_here(client: FaceClient, value: float) -> None:
+    with pytest.raises(InvalidRequest, match="threshold: expected a finite number"):
+        client.verify(JPEG, JPEG, threshold=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1025, 2**70, 1.5, True, "3"])
+def test_a_face_count_out_of_range_is_refused_here(client: FaceClient, value: int) -> None:
+    with pytest.raises(InvalidRequest, match="max_faces: expected a whole number in 1-1024"):
+        client.analyze(JPEG, max_faces=value)
+
+
+def test_readiness_is_of_both_models(triton: FakeTriton, client: FaceClient) -> None:
+    assert client.is_ready()
+    triton.ready.discard("face_analyze")
+    assert not client.is_ready()
+
+
+def test_threads_share_a_client(triton: FakeTriton, client: FaceClient) -> None:
+    together = threading.Barrier(4, timeout=5)  # breaks unless four requests are under way at once
+
+    def echo(call: Call) -> dict[str, np.ndarray]:
+        together.wait()
+        width = call.inputs["FRAME_SHAPE"].values[1]
+        return analyze_answer(1, embeddings=False, BOXES=np.full((1, 4), width, np.float32))
+
+    triton.answer = echo
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda width: client.analyze(frame(2, width), embeddings=False)[0].box[0], range(1, 41))
+        assert list(answers) == list(range(1, 41))
+    assert len(triton.connections) == (1 if triton.protocol == "grpc" else 4)

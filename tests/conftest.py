@@ -1,0 +1,94 @@
+"""Weights, pictures and servers for the tests. What cannot be had is said loudly, and in CI it is a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.build import WEIGHTS, build, fetch_samples, fetch_weights, pack_named
+from engines.fetch import FetchError
+from ensemble.pack import Pack
+from support.serving import Server, serving
+
+MISSING = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason in config.stash[MISSING]:
+        terminalreporter.section("NOT EVERYTHING WAS TESTED", red=True, bold=True)
+        terminalreporter.line(reason)
+
+
+def cannot_be_had(config: pytest.Config, reason: str) -> None:
+    """Skip, loudly; fail in CI, where everything must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason not in config.stash[MISSING]:
+        config.stash[MISSING].append(reason)
+    pytest.skip(reason.splitlines()[0])
+
+
+@pytest.fixture(scope="session")
+def pack() -> Pack:
+    return pack_named("mobileface")
+
+
+@pytest.fixture(scope="session")
+def weights(request: pytest.FixtureRequest, pack: Pack) -> Path:
+    """The folder of the pack's weights."""
+    try:
+        fetch_weights(pack)
+    except FetchError as error:
+        cannot_be_had(request.config, str(error))
+    return WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def samples(request: pytest.FixtureRequest) -> dict[str, Path]:
+    """The demo's pictures by name."""
+    try:
+        return fetch_samples()
+    except FetchError as error:
+        cannot_be_had(request.config, str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def repository(pack: Pack, weights: Path, samples: dict[str, Path]) -> Path:
+    return build(pack)
+
+
+@pytest.fixture(scope="session")
+def pictures(request: pytest.FixtureRequest) -> Path:
+    """The labelled pictures: folders detection, liveness and verification."""
+    folder = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
+    if not folder.is_dir():
+        cannot_be_had(request.config, "the labelled pictures are not here: FACEGATE_MIRROR names no directory with images/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The default server; no test may stop it or overload it."""
+    with serving(tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bls_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One whose ensemble asks Triton for the nets."""
+    with serving(tmp_path_factory.mktemp("bls") / "log", "--inferer", "bls") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_without_liveness(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("plain") / "log", "--without-liveness") as running:
+        yield running

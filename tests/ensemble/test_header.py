@@ -1,0 +1,174 @@
+"""What a file says of itself agrees with Pillow; what is not all there is refused, and at no great cost."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+
+import pytest
+from facegate_client.contract import Code
+from PIL import Image
+from support.made_images import FILES, bmp_of, exif, picture, png_chunk, png_of, saved
+
+from ensemble.errors import RequestError
+from ensemble.header import ImageHeader, read_header
+
+TEN_MIB = 10 * 1024 * 1024
+JPEG = FILES["jpeg"]
+
+
+def refused(data: bytes, why: str) -> None:
+    with pytest.raises(RequestError, match=why) as caught:
+        read_header(data)
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_kind_and_size_are_those_that_pillow_reads(name: str) -> None:
+    header = read_header(FILES[name])
+    with Image.open(io.BytesIO(FILES[name])) as expected:
+        assert (header.width, header.height) == expected.size
+        assert header.kind.upper() == expected.format
+    assert header.orientation == 1
+
+
+def test_a_memoryview_reads_as_bytes_do() -> None:
+    assert read_header(memoryview(JPEG)) == read_header(JPEG)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_orientation_is_found_in_each_kind_that_has_one(kind: str, orientation: int) -> None:
+    assert read_header(saved(picture(), kind, exif=exif(orientation))).orientation == orientation
+
+
+def test_the_orientation_is_found_in_little_endian_exif_and_without_a_prefix() -> None:
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    extra = png_chunk(b"eXIf", tiff)
+    assert read_header(png_of(1, 1, b"", extra)).orientation == 6
+
+
+@pytest.mark.parametrize("cut", range(0, len(exif(6)), 3))
+def test_damaged_exif_leaves_the_photo_as_it_is(cut: int) -> None:
+    header = read_header(saved(picture(), "JPEG", exif=exif(6)[:cut] or b"Exif\0\0"))
+    assert header.orientation in (1, 6)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_an_orientation_that_there_is_not_means_upright(value: int) -> None:
+    assert read_header(saved(picture(), "JPEG", exif=exif(value))).orientation == 1
+
+
+def test_exif_whose_directory_lies_beyond_its_end_or_never_ends_is_no_orientation() -> None:
+    for tiff in (b"MM\0*\xff\xff\xff\xff\0\0", b"MM\0*\0\0\0\x08\xff\xff" + bytes(60_000)):
+        assert read_header(saved(picture(), "JPEG", exif=b"Exif\0\0" + tiff)).orientation == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"GIF89a" + bytes(50), b"%PDF-1.7", b"\xff\xd8", b"RIFF\4\0\0\0WAVE", bytes(99)]
+)
+def test_other_files_are_refused(data: bytes) -> None:
+    refused(data, "INVALID_ARGUMENT: not a JPEG, PNG, WebP or BMP file")
+
+
+# Pillow's own EXIF thumbnail reader plays no part: the thumbnail's end-of-image must not pass for the photo's.
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_refused_wherever_it_is_cut(name: str) -> None:
+    data = FILES[name]
+    for length in {*range(0, len(data), max(1, len(data) // 150)), *range(len(data) - 12, len(data))}:
+        with pytest.raises(RequestError) as caught:
+            read_header(data[:length])
+        assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+def test_a_thumbnails_end_is_not_the_photos() -> None:
+    data = FILES["jpeg with a thumbnail"]
+    assert data.count(b"\xff\xd9") == 2
+    refused(data[:-2], "truncated JPEG: it has no end-of-image marker")
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "webp alpha", "bmp 24 bits"])
+def test_bytes_after_the_image_do_no_harm(name: str) -> None:
+    assert read_header(FILES[name] + b"\0" * 1000 + b"made by a camera") == read_header(FILES[name])
+
+
+def test_a_jpeg_with_fill_and_stray_bytes_between_segments_is_read_as_decoders_read_it() -> None:
+    at = JPEG.index(b"\xff\xc0")
+    assert read_header(JPEG[:at] + b"\0\0stray\xff\xff\xff" + JPEG[at:]) == read_header(JPEG)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png_of(0, 5, b""),
+        png_of(5, 0, b""),
+        bmp_of(24, 0, 5),
+        bmp_of(24, 5, 0),
+        bmp_of(24, -5, 5, data=bytes(100)),
+        JPEG[: JPEG.index(b"\xff\xc0") + 5]
+        + b"\0\0"
+        + JPEG[JPEG.index(b"\xff\xc0") + 7 :],  # the height is left to a DNL
+    ],
+)
+def test_an_image_of_no_pixels_is_refused(data: bytes) -> None:
+    refused(data, "it has none")
+
+
+def test_a_bmp_of_the_lowest_height_is_only_large() -> None:
+    assert bmp_of(24, 1, 1)[22:26] == b"\1\0\0\0"
+    data = bmp_of(24, 1, 1)
+    refused(data[:22] + struct.pack("<i", -(2**31)) + data[26:], "truncated BMP")
+
+
+def test_a_webp_canvas_has_24_bits_a_side() -> None:
+    data = bytearray(FILES["webp animated"])
+    data[24:30] = (99_999).to_bytes(3, "little") * 2
+    assert read_header(bytes(data)) == ImageHeader("WebP", 100_000, 100_000, 1)
+
+
+def test_a_jpeg_of_a_hundred_scans_is_refused() -> None:
+    progressive = FILES["jpeg progressive"]
+    scan = progressive.index(b"\xff\xda")
+    scans = progressive.count(b"\xff\xda")
+    assert read_header(progressive).kind == "JPEG"
+    end = scan + 2 + int.from_bytes(progressive[scan + 2 : scan + 4], "big")
+    refused(progressive[:-2] + progressive[scan:end] * (101 - scans) + b"\xff\xd9", "more than 100 scans")
+
+
+TIFF = b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000)
+SCAN = JPEG[: JPEG.index(b"\xff\xda") + 14]
+WEBP = b"RIFF" + struct.pack("<I", TEN_MIB - 8) + b"WEBPVP8X\x0a\0\0\0" + bytes(10)
+PNG = FILES["png"]
+HOSTILE = {
+    "only fill bytes": (b"\xff\xd8", b"\xff"),
+    "only stuffing": (b"\xff\xd8\xff", b"\x00\xff"),
+    "only zeros": (b"\xff\xd8\xff", b"\0"),
+    "empty segments": (b"\xff\xd8", b"\xff\xe2\0\2"),
+    "empty APP1 segments": (b"\xff\xd8", b"\xff\xe1\0\2"),
+    "markers without a length": (b"\xff\xd8", b"\xff\xd0"),
+    "segments in fill bytes": (b"\xff\xd8", b"\xff\xe2\0\2" + b"\xff" * 4000),
+    "EXIF without end": (b"\xff\xd8", b"\xff\xe1" + struct.pack(">H", 8 + len(TIFF)) + b"Exif\0\0" + TIFF),
+    "stuffing in the scan": (SCAN, b"\xff\0"),
+    "fill in the scan": (SCAN, b"\xff"),
+    "half an end in the scan": (SCAN, b"\xd9\0"),
+    "APP1 in the scan": (SCAN, b"\xff\xe1\0\2"),
+    "empty chunks": (PNG[:33], png_chunk(b"tEXt", b"")),
+    "one EXIF chunk after another": (PNG[:33], png_chunk(b"eXIf", TIFF)),
+    "empty WebP chunks": (WEBP, b"JUNK\0\0\0\0"),
+    "WebP EXIF": (WEBP, b"EXIF" + struct.pack("<I", len(TIFF)) + TIFF),
+    "a BMP of zeros": (b"BM", b"\0"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_ten_hostile_megabytes_are_refused_within_50_ms(name: str) -> None:
+    start, again = HOSTILE[name]
+    data = (start + again * (TEN_MIB // len(again) + 1))[:TEN_MIB]
+    times = []
+    for _ in range(3):  # the best of three: the machine may be busy
+        begun = time.perf_counter()
+        with pytest.raises(RequestError):
+            read_header(data)
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.05

@@ -1,0 +1,236 @@
+"""The way of an image, with nets that answer by rule: what is run, on how much, in which order, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from facegate_client.contract import Code
+from numpy.typing import NDArray
+
+from ensemble.detection import Faces
+from ensemble.errors import RequestError
+from ensemble.inferer import Arrays
+from ensemble.pack import Pack
+from ensemble.pipeline import Analysis, Pipeline
+from ensemble.verification import Verdict
+
+CANDIDATES = 8
+SPOT = 50  # pixels: the side of a face in crowd()
+
+
+@dataclass
+class RuleInferer:
+    """Answers by rule and notes what it was asked. Brightness b in a picture's corner means b faces, the first of
+    them the best; a face's embedding tells its crop's brightness; each net gives every face its own `p_real`."""
+
+    p_real: tuple[float, float] = (0.9, 0.9)
+    missing: tuple[str, ...] = ()
+    short: str = ""  # the net that answers one row too few
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    def serves(self, net: str) -> bool:
+        return net not in self.missing
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        self.asked.append((net, len(batch)))
+        await asyncio.sleep(0.001 if len(batch) > 6 else 0)  # the smaller chunk is ready first
+        outputs = self._answer(net, batch)
+        return {name: values[: -1 if net == self.short else None] for name, values in outputs.items()}
+
+    def _answer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        if net == "face_detector":
+            there = np.arange(CANDIDATES) < batch[:, :1, 0, 0]
+            left = np.arange(CANDIDATES, dtype=np.float32) * 8
+            boxes = np.stack([left, left * 0, left + 6, left * 0 + 6], axis=1)
+            landmarks = left[:, None, None] + np.array([[1, 1], [5, 1], [3, 3], [1, 5], [5, 5]])
+            scores = np.where(there, 0.9 - np.arange(CANDIDATES) / 100, 0.1)
+            wide = [np.broadcast_to(values, (len(batch), *values.shape)) for values in (boxes, landmarks)]
+            return {"BOXES": wide[0], "SCORES": scores.astype(np.float32), "LANDMARKS": wide[1].astype(np.float32)}
+        centre = batch[:, batch.shape[1] // 2, batch.shape[2] // 2, 0].astype(np.float32)
+        if net == "face_recognizer":
+            return {"EMBEDDINGS": np.stack([np.cos(centre / 100), np.sin(centre / 100)], axis=1)}
+        real = np.full_like(centre, self.p_real[net == "minifasnet_v1se"])
+        return {"PROBABILITIES": np.stack([1 - real, real, real * 0], axis=1)}
+
+    def runs(self) -> Counter[str]:
+        return Counter(net for net, _ in self.asked)
+
+
+@pytest.fixture
+def small(pack: Pack) -> Pack:
+    """The default pack with a detector of 64 x 64 pixels and embeddings of two values."""
+    detector = pack.detector.model_copy(update={"height": 64, "width": 64, "candidates": CANDIDATES})
+    recognizer = pack.recognizer.model_copy(update={"dimension": 2})
+    return pack.model_copy(update={"detector": detector, "recognizer": recognizer})
+
+
+def photo(faces: int) -> NDArray[np.uint8]:
+    return np.full((64, 64, 3), faces, dtype=np.uint8)
+
+
+def crowd(pack: Pack, count: int) -> tuple[NDArray[np.uint8], Faces]:
+    """A picture of faces side by side, the first of brightness 1, the second of 2, and so on."""
+    image = np.repeat(np.arange(1, count + 1, dtype=np.uint8), SPOT)[None, :, None] + np.zeros((SPOT, 1, 3), np.uint8)
+    left = np.arange(count, dtype=np.float32) * SPOT
+    boxes = np.stack([left + 10, left * 0 + 10, left + 40, left * 0 + 40], axis=1)
+    points = np.array(pack.recognizer.template, dtype=np.float32) * np.float32(SPOT / 112)
+    landmarks = points + np.stack([left, left * 0], axis=1)[:, None]
+    return image, Faces(boxes, np.ones(count, dtype=np.float32), landmarks)
+
+
+def analyze(
+    pack: Pack, inferer: RuleInferer, image: NDArray[np.uint8], *, faces: Faces | None = None, **asked: bool
+) -> Analysis:
+    options = {"anti_spoofing": False, "embeddings": True} | asked
+    return asyncio.run(Pipeline(pack, inferer).analyze(image, faces=faces, **options))
+
+
+def verify(
+    pack: Pack, inferer: RuleInferer, *faces: int, anti_spoofing: bool = False
+) -> tuple[Verdict, NDArray[np.float32]]:
+    images = [photo(count) for count in faces]
+    return asyncio.run(Pipeline(pack, inferer).verify(images, threshold=None, anti_spoofing=anti_spoofing))
+
+
+def test_every_face_of_an_image_is_described_by_one_detection(small: Pack) -> None:
+    inferer = RuleInferer()
+    analysis = analyze(small, inferer, photo(3), anti_spoofing=True)
+    assert inferer.runs() == {"face_detector": 1, "face_recognizer": 1, "minifasnet_v2": 1, "minifasnet_v1se": 1}
+    assert len(analysis.faces) == 3
+    assert analysis.embeddings is not None
+    assert analysis.embeddings.shape == (3, 2)
+    assert analysis.liveness is not None
+    assert analysis.liveness.is_real.tolist() == [True] * 3
+
+
+def test_many_faces_go_in_chunks_of_a_full_batch_and_keep_their_order(small: Pack) -> None:
+    inferer = RuleInferer()
+    image, faces = crowd(small, 70)
+    analysis = analyze(small, inferer, image, faces=faces, anti_spoofing=True)
+    for net in ("face_recognizer", "minifasnet_v2", "minifasnet_v1se"):
+        assert [rows for name, rows in inferer.asked if name == net] == [32, 32, 6]
+    assert analysis.embeddings is not None
+    order = np.arctan2(analysis.embeddings[:, 1], analysis.embeddings[:, 0]) * 100
+    np.testing.assert_allclose(order, np.arange(1, 71), atol=0.01)
+
+
+def test_given_faces_run_no_detector_and_come_back_as_given(small: Pack) -> None:
+    inferer = RuleInferer()
+    image, faces = crowd(small, 2)
+    analysis = analyze(small, inferer, image, faces=faces)
+    assert inferer.runs() == {"face_recognizer": 1}
+    assert analysis.faces is faces
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "anti_spoofing", "nets"),
+    [
+        (False, False, set()),
+        (True, False, {"face_recognizer"}),
+        (False, True, {"minifasnet_v2", "minifasnet_v1se"}),
+    ],
+)
+def test_what_was_not_asked_for_is_neither_run_nor_answered(
+    small: Pack, embeddings: bool, anti_spoofing: bool, nets: set[str]
+) -> None:
+    inferer = RuleInferer()
+    analysis = analyze(small, inferer, photo(2), embeddings=embeddings, anti_spoofing=anti_spoofing)
+    assert set(inferer.runs()) == {"face_detector"} | nets
+    assert (analysis.embeddings is not None) == embeddings
+    assert (analysis.liveness is not None) == anti_spoofing
+
+
+def test_an_image_without_a_face_has_none_of_the_right_types_and_ranks(small: Pack) -> None:
+    inferer = RuleInferer()
+    analysis = analyze(small, inferer, photo(0), anti_spoofing=True)
+    assert set(inferer.runs()) == {"face_detector"}
+    assert analysis.embeddings is not None
+    assert analysis.liveness is not None
+    faces = analysis.faces
+    found = [faces.boxes, faces.scores, faces.landmarks, analysis.embeddings, analysis.liveness.p_real]
+    assert [array.shape for array in found] == [(0, 4), (0,), (0, 5, 2), (0, 2), (0,)]
+    assert {array.dtype for array in found} == {np.dtype(np.float32)}
+    assert (analysis.liveness.is_real.shape, analysis.liveness.is_real.dtype) == ((0,), np.bool_)
+
+
+def test_boxes_are_in_the_pixels_of_a_larger_image(small: Pack) -> None:
+    analysis = analyze(small, RuleInferer(), np.full((256, 256, 3), 2, dtype=np.uint8), embeddings=False)
+    assert analysis.faces.boxes.tolist() == [[0, 0, 24, 24], [32, 0, 56, 24]]
+
+
+@pytest.mark.parametrize("faces", [0, 2])
+@pytest.mark.parametrize("missing", [("minifasnet_v2",), ("minifasnet_v1se",), ("minifasnet_v2", "minifasnet_v1se")])
+def test_a_liveness_check_that_cannot_run_is_an_error_before_any_net_runs(
+    small: Pack, faces: int, missing: tuple[str, ...]
+) -> None:
+    inferer = RuleInferer(missing=missing)
+    for ask in (
+        lambda: analyze(small, inferer, photo(faces), anti_spoofing=True),
+        lambda: verify(small, inferer, faces, faces, anti_spoofing=True),
+    ):
+        with pytest.raises(RequestError) as refusal:
+            ask()
+        assert refusal.value.code is Code.FAILED_PRECONDITION
+        assert " and ".join(missing) in str(refusal.value)
+        assert "facegate serve --pack mobileface" in str(refusal.value)
+    assert not inferer.asked
+
+
+def test_without_liveness_nets_everything_else_still_works(small: Pack) -> None:
+    inferer = RuleInferer(missing=("minifasnet_v2", "minifasnet_v1se"))
+    assert len(analyze(small, inferer, photo(2)).faces) == 2
+    assert verify(small, inferer, 1, 1)[0].verified
+
+
+def test_a_verification_detects_in_both_images_at_once_and_takes_the_best_face_of_each(small: Pack) -> None:
+    inferer = RuleInferer()
+    verdict, boxes = verify(small, inferer, 1, 3, anti_spoofing=True)
+    assert Counter(inferer.asked) == {
+        ("face_detector", 2): 1,
+        ("face_recognizer", 2): 1,
+        ("minifasnet_v2", 2): 1,
+        ("minifasnet_v1se", 2): 1,
+    }
+    assert verdict.verified
+    assert boxes.tolist() == [[0, 0, 6, 6]] * 2
+
+
+@pytest.mark.parametrize(("p_real", "verified"), [((0.9, 0.3), True), ((0.9, 0.05), False), ((0.0, 0.0), False)])
+def test_a_spoof_by_the_mean_of_both_nets_vetoes_a_perfect_match(
+    small: Pack, p_real: tuple[float, float], verified: bool
+) -> None:
+    verdict, _ = verify(small, RuleInferer(p_real), 1, 1, anti_spoofing=True)
+    assert verdict.distance == pytest.approx(0, abs=1e-6)
+    assert verdict.verified == verified
+    assert verify(small, RuleInferer(p_real), 1, 1)[0].verified  # nobody asked
+
+
+def test_the_packs_threshold_holds_unless_another_is_given(small: Pack) -> None:
+    pipeline = Pipeline(small, RuleInferer())
+    images = [photo(1), photo(8)]
+    ours, _ = asyncio.run(pipeline.verify(images, threshold=None, anti_spoofing=False))
+    given, _ = asyncio.run(pipeline.verify(images, threshold=1e-4, anti_spoofing=False))
+    assert (ours.threshold, ours.verified) == (small.recognizer.threshold, True)
+    assert (given.threshold, given.verified) == (1e-4, False)
+
+
+@pytest.mark.parametrize(
+    ("faces", "where"), [((0, 1), "image 1"), ((1, 0), "image 2"), ((0, 0), "image 1 and image 2")]
+)
+def test_a_verification_without_a_face_says_in_which_image(small: Pack, faces: tuple[int, int], where: str) -> None:
+    inferer = RuleInferer()
+    with pytest.raises(RequestError) as refusal:
+        verify(small, inferer, *faces, anti_spoofing=True)
+    assert str(refusal.value) == f"NOT_FOUND: no face in {where}"
+    assert refusal.value.code is Code.NOT_FOUND
+    assert set(inferer.runs()) == {"face_detector"}
+
+
+@pytest.mark.parametrize("net", ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"])
+def test_a_net_that_answers_too_few_rows_is_an_error_and_never_a_verdict(small: Pack, net: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{net} answered 1 rows of "):
+        verify(small, RuleInferer(short=net), 1, 1, anti_spoofing=True)

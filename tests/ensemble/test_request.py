@@ -1,0 +1,236 @@
+"""What a caller may send, and what is refused: every parameter, both forms of an image, and given faces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from facegate_client.contract import Code
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+from numpy.typing import NDArray
+
+from ensemble.alignment import aligned_crops
+from ensemble.detection import Faces
+from ensemble.errors import RequestError
+from ensemble.liveness import context_crops
+from ensemble.pack import Pack
+from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_parameters
+
+FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
+
+
+def png(height: int, width: int) -> NDArray[np.object_]:
+    """An encoded image, as Triton gives a BYTES tensor."""
+    encoded = cv2.imencode(".png", np.full((height, width, 3), 7, dtype=np.uint8))[1]
+    return np.array([encoded.tobytes()], dtype=np.object_)
+
+
+def raw(height: int, width: int) -> dict[str, NDArray[Any]]:
+    pixels = np.arange(height * width * 3, dtype=np.uint8)
+    return {"FRAME": pixels, "FRAME_SHAPE": np.array([height, width], dtype=np.int32)}
+
+
+def analyze(pack: Pack, given: object) -> dict[str, Any]:
+    return read_parameters(given if isinstance(given, str) else json.dumps(given), analyze_parameters(pack))
+
+
+def verify(pack: Pack, given: object) -> dict[str, Any]:
+    return read_parameters(json.dumps(given), verify_parameters(pack))
+
+
+@pytest.mark.parametrize("nothing", ["", "{}"])
+def test_without_parameters_the_defaults_hold(pack: Pack, nothing: str) -> None:
+    assert analyze(pack, nothing) == {"anti_spoofing": False, "embeddings": True, "min_score": 0.7, "max_faces": 256}
+    assert verify(pack, {}) == {"anti_spoofing": False, "threshold": pack.recognizer.threshold}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("anti_spoofing", True),
+        ("embeddings", False),
+        ("min_score", 0.0),
+        ("min_score", 0.25),
+        ("min_score", 1),
+        ("max_faces", 1),
+        ("max_faces", 1024),
+    ],
+)
+def test_analyze_takes_what_is_in_range(pack: Pack, name: str, value: object) -> None:
+    assert analyze(pack, {name: value})[name] == value
+
+
+@pytest.mark.parametrize("value", [1e-300, 0.57, 1, 2, 2.0])
+def test_verify_takes_any_threshold_over_0_and_up_to_2(pack: Pack, value: float) -> None:
+    threshold = verify(pack, {"threshold": value})["threshold"]
+    assert threshold == value
+    assert isinstance(threshold, float)
+
+
+WRONG = [None, "1", "true", [], {}]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("anti_spoofing", [0, 1, 0.0, 1.0, *WRONG]),
+        ("embeddings", [0, 1, 0.0, 1.0, *WRONG]),
+        ("min_score", [True, False, -0.01, 1.01, 2, float("nan"), float("inf"), -float("inf"), 10**400, *WRONG]),
+        ("max_faces", [True, False, 0, -1, 1025, 2**63, 3.0, float("nan"), *WRONG]),
+    ],
+)
+def test_analyze_refuses_what_is_ill_typed_or_out_of_range_and_names_it(
+    pack: Pack, name: str, values: list[object]
+) -> None:
+    for value in values:
+        with pytest.raises(RequestError, match=rf"^INVALID_ARGUMENT: parameter {name} must be "):
+            analyze(pack, {name: value})
+
+
+def test_verify_refuses_a_threshold_that_is_ill_typed_or_out_of_range(pack: Pack) -> None:
+    for value in [True, 0, 0.0, -0.0, -0.5, 2.0001, 3, float("nan"), float("inf"), 10**400, *WRONG]:
+        with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: parameter threshold must be "):
+            verify(pack, {"threshold": value})
+
+
+@pytest.mark.parametrize("name", ["antispoofing", "ANTI_SPOOFING", "threshold", "", "a\nb\x1b[31m", "é" * 1000])
+def test_an_unknown_parameter_is_refused_in_one_short_line(pack: Pack, name: str) -> None:
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: unknown parameter ") as refusal:
+        analyze(pack, {"min_score": 0.5, name: True})
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["{", "nonsense", '{"min_score": }', '{"min_score": ' + "9" * 5000 + "}", "\0"])
+def test_parameters_that_are_no_json_are_refused(pack: Pack, text: str) -> None:
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: "):
+        analyze(pack, text)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null"])
+@pytest.mark.xfail(strict=True, reason="read_parameters takes it for granted that the JSON is an object")
+def test_parameters_that_are_no_object_are_refused(pack: Pack, text: str) -> None:
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: "):
+        analyze(pack, text)
+
+
+def test_an_encoded_image_and_a_raw_frame_are_both_read() -> None:
+    assert read_image({"IMAGE": png(4, 6)}).shape == (4, 6, 3)
+    assert read_image(raw(4, 6)).ravel().tolist() == list(range(72))
+
+
+def test_each_image_of_a_verification_is_read_by_its_number() -> None:
+    inputs = {"IMAGE_1": png(4, 6), **{name + "_2": values for name, values in raw(5, 7).items()}}
+    assert read_image(inputs, "_1").shape == (4, 6, 3)
+    assert read_image(inputs, "_2").shape == (5, 7, 3)
+
+
+def shaped(height: int, width: int) -> dict[str, NDArray[Any]]:
+    return raw(4, 6) | {"FRAME_SHAPE": np.array([height, width], dtype=np.int32)}
+
+
+def encoded(data: bytes) -> dict[str, NDArray[Any]]:
+    return {"IMAGE": np.array([data], dtype=np.object_)}
+
+
+ONE = "give exactly one of IMAGE_2 and FRAME_2"
+TOGETHER = "FRAME_2 and FRAME_SHAPE_2 go together"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        pytest.param({}, ONE, id="neither"),
+        pytest.param({"IMAGE": png(4, 6), **raw(4, 6)}, ONE, id="both"),
+        pytest.param({"FRAME_SHAPE": raw(4, 6)["FRAME_SHAPE"]}, ONE, id="only a shape"),
+        pytest.param({"FRAME": raw(4, 6)["FRAME"]}, TOGETHER, id="a frame without its shape"),
+        pytest.param(
+            {"IMAGE": png(4, 6), "FRAME_SHAPE": raw(4, 6)["FRAME_SHAPE"]}, TOGETHER, id="an image with a shape"
+        ),
+        pytest.param(encoded(b"not an image"), "IMAGE_2: ", id="not an image"),
+        pytest.param(encoded(b""), "IMAGE_2: ", id="no bytes"),
+        pytest.param(encoded(png(40, 60)[0][:60]), "IMAGE_2: ", id="half an image"),
+        pytest.param(shaped(6, 6), "FRAME_2: ", id="more pixels than bytes"),
+        pytest.param(shaped(0, 6), "FRAME_2: ", id="no rows"),
+        pytest.param(shaped(-4, -6), "FRAME_2: ", id="less than no rows"),
+        pytest.param(shaped(2**16, 2**16), "FRAME_2: ", id="more than 32 bits can count"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_refused_and_named(inputs: dict[str, NDArray[Any]], reason: str) -> None:
+    with pytest.raises(RequestError) as refusal:
+        read_image({name + "_2": values for name, values in inputs.items()}, "_2")
+    assert str(refusal.value).startswith(f"INVALID_ARGUMENT: {reason}")
+
+
+def packed(*rows: list[float]) -> NDArray[np.uint8]:
+    return np.frombuffer(np.array(rows, dtype="<f4").tobytes(), dtype=np.uint8)
+
+
+def test_given_faces_are_taken_as_they_are() -> None:
+    faces = read_faces(packed(FACE, [value + 100 for value in FACE]))
+    assert faces.boxes.tolist() == [[10, 10, 60, 60], [110, 110, 160, 160]]
+    assert faces.scores.tolist() == [1, 1]
+    assert faces.landmarks[0].tolist() == [[20, 25], [50, 25], [35, 40], [22, 52], [48, 52]]
+    assert {array.dtype for array in (faces.boxes, faces.scores, faces.landmarks)} == {np.dtype(np.float32)}
+
+
+def test_no_given_face_is_no_face() -> None:
+    faces = read_faces(np.empty(0, dtype=np.uint8))
+    assert (faces.boxes.shape, faces.scores.shape, faces.landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("index", "value"), [(0, np.nan), (3, np.inf), (13, -np.inf), (2, 10), (3, 5), (9, 1e7), (0, -1e7)]
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_given_face_that_is_none_is_refused_by_its_number(index: int, value: float) -> None:
+    broken = [float(number) for number in FACE]
+    broken[index] = value
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: face 1 needs "):
+        read_faces(packed(FACE, broken, FACE))
+
+
+def test_given_landmarks_that_coincide_are_refused() -> None:
+    with pytest.raises(RequestError, match="landmarks that do not coincide"):
+        read_faces(packed(FACE[:4] + [30] * 10))
+
+
+@pytest.mark.parametrize("size", [1, 55, 57, 14])
+def test_bytes_that_are_no_rows_are_refused(size: int) -> None:
+    with pytest.raises(RequestError, match=rf"^INVALID_ARGUMENT: FACES_IN: {size} bytes are not rows of 56"):
+        read_faces(np.zeros(size, dtype=np.uint8))
+
+
+def test_more_given_faces_than_the_limit_are_refused() -> None:
+    assert len(read_faces(packed(*[FACE] * 1024))) == 1024
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: 1025 faces, at most 1024"):
+        read_faces(packed(*[FACE] * 1025))
+
+
+def faces_or_code(given: bytes) -> tuple[Faces | None, Code | None]:
+    try:
+        return read_faces(np.frombuffer(given, dtype=np.uint8)), None
+    except RequestError as refusal:
+        return None, refusal.code
+
+
+numbers = st.one_of(st.floats(width=32), st.floats(-200, 200, width=32), st.sampled_from([0.0, 1.0, 1e6, -1e6]))
+rows = nps.arrays("<f4", st.tuples(st.integers(0, 3), st.just(14)), elements=numbers)
+near = nps.arrays("<f4", (1, 14), elements=st.floats(-9, 9, width=32)).map(lambda noise: noise + np.float32(FACE))
+
+
+@given(st.one_of(st.binary(max_size=200), *[some.map(lambda values: values.tobytes()) for some in (rows, near)]))
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_any_bytes_are_faces_that_can_be_cropped_or_are_refused(given: bytes) -> None:
+    faces, code = faces_or_code(given)
+    assert (faces is None) == (code is Code.INVALID_ARGUMENT)
+    if faces is not None:
+        assert len(faces) * 56 == len(given)
+        template = np.array(FACE[4:], dtype=np.float32).reshape(5, 2)
+        aligned_crops(np.zeros((90, 90, 3), dtype=np.uint8), faces.landmarks, template, 64, 64)
+        context_crops(np.zeros((90, 90, 3), dtype=np.uint8), faces.boxes, 2.7, 64, 64)

@@ -1,0 +1,122 @@
+"""Processes killed under load: service comes back by itself and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from support.serving import serving, wait_for_line
+from support.wire import encoded, infer
+
+
+def regions() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("facegate-*")}
+
+
+def processes(server, name):
+    found = psutil.Process(server.process.pid).children(recursive=True)
+    return [process for process in found if name in process.name()]
+
+
+class Load:
+    """Four callers that verify without a pause; `verdicts` counts answers, `failures` what was not answered."""
+
+    def __init__(self, server, samples):
+        self.verdicts, self.failures = 0, 0
+        self._request = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
+        self._address, self._stopping = server.grpc, threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(4)]
+
+    def _call(self):
+        while not self._stopping.is_set():
+            answer = infer("grpc", self._address, "face_verify", self._request, anti_spoofing=True)
+            if answer.message:
+                self.failures += 1
+                time.sleep(0.05)
+            else:
+                assert answer.outputs["VERIFIED"][0]
+                self.verdicts += 1
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_verdicts(self, count):
+        before, deadline = self.verdicts, time.monotonic() + 60
+        while self.verdicts < before + count:
+            assert time.monotonic() < deadline, "no verdicts"
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("victim", ["triton_python_backend_stub", "tritonserver"])
+def test_service_comes_back_after_a_kill_under_load(repository, samples, tmp_path, victim):
+    leftovers = regions()
+    with serving(tmp_path / "log") as server, Load(server, samples) as load:
+        load.wait_for_verdicts(5)
+        held = len(regions())
+        processes(server, victim)[0].kill()
+        wait_for_line(server.process, server.log, "facegate: ready:", count=2)
+        load.wait_for_verdicts(5)
+        assert len(regions()) == held
+        assert "starting Triton anew" in server.log.read_text()
+    assert regions() == leftovers
+
+
+def test_every_model_is_watched(repository, tmp_path):
+    """A dead process behind a net that the ensemble does not even ask is noticed too."""
+    with serving(tmp_path / "log") as server:
+        stubs = processes(server, "triton_python_backend_stub")
+        assert len(stubs) == 6
+        stubs[-1].kill()
+        wait_for_line(server.process, server.log, "facegate: ready:", count=2)
+
+
+def test_a_hung_process_is_noticed(repository, tmp_path):
+    with serving(tmp_path / "log") as server:
+        for stub in processes(server, "triton_python_backend_stub"):
+            stub.suspend()
+        wait_for_line(server.process, server.log, "facegate: ready:", count=2)
+
+
+def test_what_is_in_flight_is_answered_before_it_stops(repository, pictures, tmp_path):
+    answers = []
+    request = [encoded("IMAGE", pictures / "detection/bald_guys.jpg")]
+
+    def call(address):
+        answers.append(infer("grpc", address, "face_analyze", request, anti_spoofing=True))
+
+    with serving(tmp_path / "log") as server:
+        callers = [threading.Thread(target=call, args=(server.grpc,)) for _ in range(6)]
+        for caller in callers:
+            caller.start()
+        while not answers:  # the others are there by then
+            time.sleep(0.005)
+        server.process.send_signal(signal.SIGTERM)
+        for caller in callers:
+            caller.join()
+        assert server.process.wait(60) == 0
+    assert [len(answer.outputs["BOXES"]) for answer in answers] == [24] * 6
+
+
+def test_a_watcher_that_is_killed_takes_triton_with_it_and_the_next_one_cleans_up(repository, tmp_path):
+    leftovers = regions()
+    with serving(tmp_path / "first") as first:
+        orphans = psutil.Process(first.process.pid).children(recursive=True)
+        os.kill(first.process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(orphans, timeout=60)
+        assert not alive
+    with serving(tmp_path / "second"):
+        pass
+    assert regions() == leftovers

@@ -1,0 +1,21 @@
+"""Serves the repository and on the ports of its command line, as `facegate serve` does one of its own making."""
+
+import sys
+from pathlib import Path
+
+from server.supervisor import Supervisor
+from server.triton import Settings
+
+repository, grpc, http, metrics = sys.argv[1:]
+Supervisor(
+    Settings(
+        repository=Path(repository),
+        backend="onnxruntime",
+        inferer="onnxruntime",
+        host="127.0.0.1",
+        grpc_port=int(grpc),
+        http_port=int(http),
+        metrics_port=int(metrics),
+        admin_key="not a secret: a test's",
+    )
+).run()

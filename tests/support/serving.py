@@ -1,0 +1,78 @@
+"""A real `facegate serve` for a test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engines.build import ROOT
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `facegate serve`."""
+
+    process: subprocess.Popen[str]
+    grpc: str
+    http: str
+    metrics: str
+    log: Path
+
+    def address(self, transport: str) -> str:
+        return self.http if transport == "http" else self.grpc
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Server]:
+    """`facegate serve` with these options, from ready to drained."""
+    ports = free_ports(3)
+    command = [sys.executable, "-m", "facegate", "serve", *options]
+    for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
+        command += [f"--{name}-port", str(port)]
+    return _running(log, command, ports)
+
+
+def serving_repository(log: Path, repository: Path) -> contextlib.AbstractContextManager[Server]:
+    """The same watcher over a repository that a test has made."""
+    ports = free_ports(3)
+    script = Path(__file__).with_name("serve_repository.py")
+    return _running(log, [sys.executable, str(script), str(repository), *map(str, ports)], ports)
+
+
+@contextlib.contextmanager
+def _running(log: Path, command: list[str], ports: list[int]) -> Iterator[Server]:
+    grpc, http, metrics = ports
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, text=True)
+    try:
+        wait_for_line(process, log, "facegate: ready:")
+        yield Server(process, f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def wait_for_line(process: subprocess.Popen[str], log: Path, line: str, count: int = 1, seconds: float = 90) -> None:
+    """Until `line` stands in the log `count` times."""
+    deadline = time.monotonic() + seconds
+    while log.read_text().count(line) < count:
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"no {line!r} in the server's log:\n{log.read_text()}")
+        time.sleep(0.05)

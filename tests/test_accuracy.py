@@ -1,0 +1,63 @@
+"""The default pack on the labelled pictures: what a user may expect of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from benchmarks.accuracy import Measurement, Pair, best_threshold, leave_identities_out
+from ensemble.image import decode
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pipeline import Pipeline
+
+
+@pytest.fixture(scope="module")
+def measured(pack, repository, pictures):
+    return Measurement(Pipeline(pack, OnnxInferer(repository, pack.nets)), pictures)
+
+
+def test_a_live_face_is_told_from_photos_of_photos(measured):
+    p_real = measured.liveness()
+    assert p_real["image_T1.jpg"] > 0.99
+    assert p_real["image_F1.jpg"] < 0.2
+    assert p_real["image_F2.jpg"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verified"),
+    [
+        ("image_T1.jpg", "image_F2.jpg", False),
+        ("image_F2.jpg", "image_F2.jpg", False),
+        ("image_T1.jpg", "image_T1.jpg", True),
+    ],
+)
+def test_verification_with_liveness(measured, pictures, first, second, verified):
+    images = [decode((pictures / "liveness" / name).read_bytes()) for name in (first, second)]
+    verdict, _ = asyncio.run(measured.pipeline.verify(images, threshold=None, anti_spoofing=True))
+    assert verdict.verified is verified
+    assert first != second or verdict.distance == pytest.approx(0, abs=1e-5)
+
+
+def test_pairs_are_judged_right_by_thresholds_of_other_identities(measured, pack):
+    pairs = measured.pairs()
+    assert len(pairs) == 300
+    assert leave_identities_out(pairs) >= 297
+    assert best_threshold(pairs) == pytest.approx(pack.recognizer.threshold, abs=0.01)
+
+
+def test_labelled_faces_are_found(measured, pack):
+    labelled, found, extra = measured.detection(pack.detector.min_score)
+    assert labelled == 43
+    assert found >= 42
+    assert extra <= 5
+
+
+@pytest.mark.parametrize(("name", "faces"), [("t1.jpg", 6), ("bald_guys.jpg", 24), ("dogs.jpg", 1)])
+def test_faces_are_counted_right(measured, name, faces):
+    assert measured.count(name) == faces
+
+
+def test_the_threshold_is_the_middle_of_the_gap():
+    distances = [(0.1, True), (0.3, True), (0.5, False), (0.9, False)]
+    assert best_threshold(Pair(frozenset(), same, d) for d, same in distances) == pytest.approx(0.4)
