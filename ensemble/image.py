@@ -18,8 +18,9 @@ from ensemble.png import essentials
 
 Image = NDArray[np.uint8]
 
-# JPEG has neither transparency nor 16 bits, and OpenCV turns grey and CMYK to BGR itself. A BMP's fourth byte is
-# padding in nearly all files, so it is not read as transparency. Unchanged keeps both, and implies no orientation.
+# JPEG has neither transparency nor 16 bits, and OpenCV turns grey and CMYK to BGR itself. A BMP is read in colour too:
+# unchanged, OpenCV 4.11 makes an OS/2 one grey, and a BMP's fourth byte is padding, not transparency, in nearly all.
+# Unchanged keeps transparency and 16 bits, and ignores the orientation by itself.
 _READ_AS = {
     "JPEG": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
     "BMP": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,

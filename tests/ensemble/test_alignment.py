@@ -8,7 +8,7 @@ from random import Random
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ def moved(points: Points, degrees: float, scale: float, shift: tuple[float, floa
     return points.astype(np.float64) @ rotation.T + shift
 
 
+@settings(deadline=None)
 @given(st.floats(-180, 180), st.floats(0.05, 20), st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), st.randoms())
 def test_a_turned_scaled_and_shifted_face_is_brought_back_exactly(
     degrees: float, scale: float, shift: tuple[float, float], random: Random

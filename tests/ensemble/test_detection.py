@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -46,6 +46,7 @@ side = st.integers(0, 12)
 candidate = st.tuples(side, side, side, side)
 
 
+@settings(deadline=None)
 @given(st.lists(candidate, max_size=25), st.integers(0, 8), st.integers(1, 30))
 def test_exactly_the_best_of_overlapping_candidates_are_faces(boxes: list[Corners], eighths: int, limit: int) -> None:
     expected: list[int] = []

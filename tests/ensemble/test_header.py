@@ -72,7 +72,6 @@ def test_other_files_are_refused(data: bytes) -> None:
     refused(data, "INVALID_ARGUMENT: not a JPEG, PNG, WebP or BMP file")
 
 
-# Pillow's own EXIF thumbnail reader plays no part: the thumbnail's end-of-image must not pass for the photo's.
 @pytest.mark.parametrize("name", FILES)
 def test_a_truncated_file_is_refused_wherever_it_is_cut(name: str) -> None:
     data = FILES[name]
@@ -162,13 +161,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_ten_hostile_megabytes_are_refused_within_50_ms(name: str) -> None:
+def test_ten_hostile_megabytes_are_refused_within_50_ms_of_work(name: str) -> None:
     start, again = HOSTILE[name]
     data = (start + again * (TEN_MIB // len(again) + 1))[:TEN_MIB]
     times = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        begun = time.perf_counter()
+    for _ in range(3):  # the best of three: a busy machine has cold caches
+        begun = time.process_time()
         with pytest.raises(RequestError):
             read_header(data)
-        times.append(time.perf_counter() - begun)
+        times.append(time.process_time() - begun)
     assert min(times) < 0.05

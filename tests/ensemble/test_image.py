@@ -84,6 +84,12 @@ def test_the_fourth_byte_of_a_bmp_is_not_transparency() -> None:
     assert decode(opaque).tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
+def test_a_bmp_of_os_2_keeps_its_colours() -> None:
+    rows = np.random.default_rng(0).bytes(24 * 5)
+    data = b"BM" + struct.pack("<IHHIIHHHH", 26 + len(rows), 0, 0, 26, 12, 7, 5, 1, 24) + rows
+    assert np.array_equal(decode(data), shown(data))
+
+
 def test_sixteen_bits_are_rounded_to_the_nearest_of_eight() -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3)).astype(np.uint16)
     assert np.array_equal(decode(written(".png", deep)), np.rint(deep / 257))
@@ -161,10 +167,10 @@ def test_what_a_png_hides_costs_next_to_nothing() -> None:
     bomb = zlib.compress(bytes(7_900_000), 9)
     texts = FILES["png"][:33] + png_chunk(b"zTXt", b"k\0\0" + bomb) * 1000 + FILES["png"][33:]
     endless = zlib.compress(bytes(600_000_000), 9)
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert np.array_equal(decode(texts), decode(FILES["png"]))
     refused(png_of(8, 8, endless), "more than twice what its width and height need")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_large_honest_png_passes_the_same_check() -> None:
@@ -263,7 +269,7 @@ def test_an_image_that_fits_already_is_unchanged() -> None:
     assert np.array_equal(boxed[:, :10], SEVENTY_COLOURS)
 
 
-@pytest.mark.parametrize("size", [(997, 50), (50, 997), (641, 480), (479, 1283)])
+@pytest.mark.parametrize("size", [(41, 63), (63, 41), (641, 480), (1280, 51)])
 def test_both_axes_have_the_returned_factor(size: tuple[int, int]) -> None:
     """A bright line at two thirds of either axis lies, divided by the factor, where it lay: boxes depend on it."""
     height, width = size
@@ -273,8 +279,8 @@ def test_both_axes_have_the_returned_factor(size: tuple[int, int]) -> None:
     image[:, columns, 1] = 250
     boxed, factor = letterbox(image, 640, 640)
     for line, at in ((boxed[:, 0, 0], rows.start), (boxed[0, :, 1], columns.start)):
-        centre = np.average(np.arange(640) + 0.5, weights=line) / factor
-        assert centre == pytest.approx(at + 2, abs=0.3 / factor)
+        centre = np.average(np.arange(640) + 0.5, weights=line)
+        assert centre == pytest.approx((at + 2) * factor, abs=0.1)  # scaled to a whole size it is up to 0.35 off
 
 
 @pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (1, 40_000_000), (1, 1), (3, 7)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ def faces(*rows: tuple[float, float, float]) -> NDArray[np.float32]:
     return np.array(rows, dtype=np.float32)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[coordinate] * 4), st.floats(1, 16), length, length)
 def test_a_crop_is_never_empty_and_never_outside_the_image(
     corners: tuple[float, ...], scale: float, height: int, width: int
@@ -50,6 +51,7 @@ def test_a_box_is_cropped_with_its_surroundings(corners: tuple[float, ...], expe
 
 def test_a_box_nearly_as_large_as_the_image_grows_less_and_the_same_in_both_directions() -> None:
     assert context_box(box(10, 60, 110, 160), 4.0, 220, 120) == (0, 50, 120, 170)
+    assert context_box(box(60, 10, 160, 110), 4.0, 120, 220) == (50, 0, 170, 120)
 
 
 def test_a_crop_shows_the_face_in_the_middle_at_the_wanted_scale() -> None:
@@ -93,6 +95,7 @@ def test_real_is_the_largest_class_and_reaches_the_minimum(
     assert fuse([faces(face)], min_real).is_real.tolist() == [real]
 
 
+@settings(deadline=None)
 @given(nps.arrays(np.float32, (2, 7, 3), elements=st.floats(-20, 20, width=32)), st.floats(0, 1))
 def test_no_face_is_real_under_the_minimum_or_behind_another_class(
     logits: NDArray[np.float32], min_real: float

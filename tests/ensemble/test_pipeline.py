@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +32,14 @@ class RuleInferer:
     missing: tuple[str, ...] = ()
     short: str = ""  # the net that answers one row too few
     asked: list[tuple[str, int]] = field(default_factory=list)
+    shown: dict[str, NDArray[np.uint8]] = field(default_factory=dict)  # each net's last batch
 
     def serves(self, net: str) -> bool:
         return net not in self.missing
 
     async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         self.asked.append((net, len(batch)))
+        self.shown[net] = batch
         await asyncio.sleep(0.001 if len(batch) > 6 else 0)  # the smaller chunk is ready first
         outputs = self._answer(net, batch)
         return {name: values[: -1 if net == self.short else None] for name, values in outputs.items()}
@@ -82,11 +85,9 @@ def crowd(pack: Pack, count: int) -> tuple[NDArray[np.uint8], Faces]:
     return image, Faces(boxes, np.ones(count, dtype=np.float32), landmarks)
 
 
-def analyze(
-    pack: Pack, inferer: RuleInferer, image: NDArray[np.uint8], *, faces: Faces | None = None, **asked: bool
-) -> Analysis:
+def analyze(pack: Pack, inferer: RuleInferer, image: NDArray[np.uint8], **asked: Any) -> Analysis:
     options = {"anti_spoofing": False, "embeddings": True} | asked
-    return asyncio.run(Pipeline(pack, inferer).analyze(image, faces=faces, **options))
+    return asyncio.run(Pipeline(pack, inferer).analyze(image, **options))
 
 
 def verify(
@@ -155,6 +156,23 @@ def test_an_image_without_a_face_has_none_of_the_right_types_and_ranks(small: Pa
     assert [array.shape for array in found] == [(0, 4), (0,), (0, 5, 2), (0, 2), (0,)]
     assert {array.dtype for array in found} == {np.dtype(np.float32)}
     assert (analysis.liveness.is_real.shape, analysis.liveness.is_real.dtype) == ((0,), np.bool_)
+
+
+def test_the_callers_minimum_score_and_number_of_faces_hold(small: Pack) -> None:
+    assert len(analyze(small, RuleInferer(), photo(3), min_score=0.885, embeddings=False).faces) == 2
+    assert len(analyze(small, RuleInferer(), photo(3), min_score=0.05, embeddings=False).faces) == CANDIDATES
+    assert len(analyze(small, RuleInferer(), photo(3), max_faces=1, embeddings=False).faces) == 1
+
+
+def test_each_liveness_net_is_shown_as_much_around_the_face_as_it_was_trained_on(small: Pack) -> None:
+    inferer = RuleInferer()
+    image = np.zeros((500, 500, 3), dtype=np.uint8)
+    image[200:300, 200:300] = 255
+    _, faces = crowd(small, 1)
+    face = Faces(np.array([[200, 200, 300, 300]], dtype=np.float32), faces.scores, faces.landmarks)
+    analyze(small, inferer, image, faces=face, anti_spoofing=True)
+    for net, scale in (("minifasnet_v2", 2.7), ("minifasnet_v1se", 4.0)):
+        assert np.mean(inferer.shown[net] / 255) == pytest.approx(scale**-2, rel=0.03)
 
 
 def test_boxes_are_in_the_pixels_of_a_larger_image(small: Pack) -> None:

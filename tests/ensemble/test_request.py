@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from facegate_client.contract import Code
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
@@ -224,6 +224,7 @@ rows = nps.arrays("<f4", st.tuples(st.integers(0, 3), st.just(14)), elements=num
 near = nps.arrays("<f4", (1, 14), elements=st.floats(-9, 9, width=32)).map(lambda noise: noise + np.float32(FACE))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), *[some.map(lambda values: values.tobytes()) for some in (rows, near)]))
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_any_bytes_are_faces_that_can_be_cropped_or_are_refused(given: bytes) -> None:

@@ -6,6 +6,8 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,13 +29,13 @@ def translucent(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
     return image
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)  # type: ignore[arg-type]
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-def written(extension: str, array: NDArray[np.generic]) -> bytes:
+def written(extension: str, array: NDArray[Any]) -> bytes:
     done, file = cv2.imencode(extension, array)
     assert done
     return file.tobytes()
@@ -66,15 +68,15 @@ def bmp_of(bits: int, width: int, height: int, *, compression: int = 0, data: by
     return b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + info + palette + data
 
 
-def _jpeg(mode: str = "RGB", **options: object) -> Callable[[], bytes]:
+def _jpeg(mode: str = "RGB", **options: Any) -> Callable[[], bytes]:
     return lambda: saved(picture().convert(mode), "JPEG", quality=95, **options)
 
 
-def _png(mode: str, **options: object) -> Callable[[], bytes]:
+def _png(mode: str, **options: Any) -> Callable[[], bytes]:
     return lambda: saved(translucent().convert(mode), "PNG", **options)
 
 
-def _webp(make: Callable[[], Image.Image], **options: object) -> Callable[[], bytes]:
+def _webp(make: Callable[[], Image.Image], **options: Any) -> Callable[[], bytes]:
     return lambda: saved(make(), "WEBP", **options)
 
 
@@ -83,36 +85,34 @@ def _animation(kind: str, make: Callable[[], Image.Image]) -> Callable[[], bytes
 
 
 # Files that Pillow reads to the very pixels that a user expects, so that it can say what ours should be.
-FILES: dict[str, bytes] = {
-    name: make()
-    for name, make in {
-        "jpeg": _jpeg(),
-        "jpeg grey": _jpeg("L"),
-        "jpeg progressive": _jpeg(progressive=True),
-        "jpeg 4:4:4": _jpeg(subsampling=0),
-        "jpeg restarts": _jpeg(restart_marker_blocks=1),
-        "jpeg with a thumbnail": _jpeg(exif=exif(1, saved(picture(8, 6), "JPEG"))),
-        "jpeg with ICC": _jpeg(icc_profile=bytes(150_000)),
-        "png 1 bit": _png("1"),
-        "png grey": _png("L"),
-        "png grey and alpha": _png("LA"),
-        "png": _png("RGB"),
-        "png alpha": _png("RGBA"),
-        "png opaque alpha": lambda: saved(picture().convert("RGBA"), "PNG"),
-        "png palette": lambda: saved(picture().quantize(16), "PNG"),
-        "png palette of 2 bits": lambda: saved(picture().quantize(4), "PNG", bits=2),
-        "png palette, one colour transparent": lambda: saved(picture().quantize(16), "PNG", transparency=3),
-        "png palette, translucent": lambda: saved(picture().quantize(16), "PNG", transparency=bytes(range(0, 256, 16))),
-        "png colour key": lambda: saved(picture(), "PNG", transparency=(0, 0, 0)),
-        "png animated": _animation("PNG", picture),
-        "webp": _webp(picture),
-        "webp lossless": _webp(picture, lossless=True),
-        "webp alpha": _webp(translucent),
-        "webp lossless alpha": _webp(translucent, lossless=True, exact=True),
-        "webp animated": _animation("WEBP", picture),
-        "webp animated alpha": _animation("WEBP", translucent),
-        **{f"bmp {bits} bits": lambda b=bits: bmp_of(b, WIDTH, HEIGHT) for bits in (1, 4, 8, 24, 32)},
-        **{f"bmp {bits} bits top-down": lambda b=bits: bmp_of(b, WIDTH, -HEIGHT) for bits in (1, 4, 8, 24, 32)},
-        "bmp run-length": lambda: bmp_of(8, 4, 2, compression=1, data=b"\x04\x07\0\0\x02\x05\x02\x09\0\x01"),
-    }.items()
+_MAKERS: dict[str, Callable[[], bytes]] = {
+    "jpeg": _jpeg(),
+    "jpeg grey": _jpeg("L"),
+    "jpeg progressive": _jpeg(progressive=True),
+    "jpeg 4:4:4": _jpeg(subsampling=0),
+    "jpeg restarts": _jpeg(restart_marker_blocks=1),
+    "jpeg with a thumbnail": _jpeg(exif=exif(1, saved(picture(8, 6), "JPEG"))),
+    "jpeg with ICC": _jpeg(icc_profile=bytes(150_000)),
+    "png 1 bit": _png("1"),
+    "png grey": _png("L"),
+    "png grey and alpha": _png("LA"),
+    "png": _png("RGB"),
+    "png alpha": _png("RGBA"),
+    "png opaque alpha": lambda: saved(picture().convert("RGBA"), "PNG"),
+    "png palette": lambda: saved(picture().quantize(16), "PNG"),
+    "png palette of 2 bits": lambda: saved(picture().quantize(4), "PNG", bits=2),
+    "png palette, one colour transparent": lambda: saved(picture().quantize(16), "PNG", transparency=3),
+    "png palette, translucent": lambda: saved(picture().quantize(16), "PNG", transparency=bytes(range(0, 256, 16))),
+    "png colour key": lambda: saved(picture(), "PNG", transparency=(0, 0, 0)),
+    "png animated": _animation("PNG", picture),
+    "webp": _webp(picture),
+    "webp lossless": _webp(picture, lossless=True),
+    "webp alpha": _webp(translucent),
+    "webp lossless alpha": _webp(translucent, lossless=True, exact=True),
+    "webp animated": _animation("WEBP", picture),
+    "webp animated alpha": _animation("WEBP", translucent),
+    **{f"bmp {bits} bits": partial(bmp_of, bits, WIDTH, HEIGHT) for bits in (1, 4, 8, 24, 32)},
+    **{f"bmp {bits} bits top-down": partial(bmp_of, bits, WIDTH, -HEIGHT) for bits in (1, 4, 8, 24, 32)},
+    "bmp run-length": lambda: bmp_of(8, 4, 2, compression=1, data=b"\x04\x07\0\0\x02\x05\x02\x09\0\x01"),
 }
+FILES = {name: make() for name, make in _MAKERS.items()}
