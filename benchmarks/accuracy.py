@@ -106,7 +106,8 @@ def best_threshold(pairs: Iterable[Pair]) -> float:
 def leave_identities_out(pairs: Sequence[Pair]) -> int:
     """Pairs judged right, each by the threshold of the pairs that share no identity with it."""
     return sum(
-        (pair.distance < best_threshold(other for other in pairs if not other.identities & pair.identities)) == pair.same
+        (pair.distance < best_threshold(other for other in pairs if not other.identities & pair.identities))
+        == pair.same
         for pair in pairs
     )
 
@@ -134,7 +135,9 @@ def _labelled_faces(folder: Path) -> list[tuple[str, list[Box]]]:
 
 def _matched(labelled: list[Box], boxes: NDArray[np.float32]) -> int:
     """Labelled faces with a box of their own at IoU >= 0.5, the best overlaps matched first."""
-    overlaps = sorted(((_iou(face, box), i, j) for i, face in enumerate(labelled) for j, box in enumerate(boxes)), reverse=True)
+    overlaps = sorted(
+        ((_iou(face, box), i, j) for i, face in enumerate(labelled) for j, box in enumerate(boxes)), reverse=True
+    )
     faces: set[int] = set()
     used: set[int] = set()
     for overlap, i, j in overlaps:
@@ -168,7 +171,7 @@ def page(measured: Measurement) -> str:
     lines = [
         "# Accuracy of the default pack",
         "",
-        "Written by `make accuracy` from the labelled pictures (see the table of pictures in README). They are few: the",
+        "Written by `make accuracy` from the labelled pictures (README says where they lie). They are few: the",
         "figures show that the nets are fed as they should be, not how the pack does on your cameras.",
         "",
         "## Liveness",
@@ -177,18 +180,21 @@ def page(measured: Measurement) -> str:
         "",
         "| picture | P(real) | verdict |",
         "|---|---|---|",
-        *(f"| {name} | {p:.4f} | {'real' if p >= pack.liveness.min_real else 'fake'} |" for name, p in liveness.items()),
+        *(
+            f"| {name} | {p:.4f} | {'real' if p >= pack.liveness.min_real else 'fake'} |"
+            for name, p in liveness.items()
+        ),
         "",
         "fake_001 is a spoof that both nets take for a face; nothing in this project hides that.",
         "",
         "## Verification",
         "",
-        f"{len(pairs)} pairs, {len(same)} of one person. Distances: one person {same[0]:.3f} to {same[-1]:.3f}, different",
-        f"people {different[0]:.3f} to {different[-1]:.3f}.",
+        f"{len(pairs)} pairs, {len(same)} of one person. Distances: one person {same[0]:.3f} to {same[-1]:.3f},",
+        f"different people {different[0]:.3f} to {different[-1]:.3f}.",
         "",
-        f"**Leaving identities out, {right} of {len(pairs)} pairs are judged right.** Photos that the labels link as one",
-        "person's are one identity. Each pair is judged by a threshold of its own, chosen on those pairs only that share",
-        "no identity with it: the middle of the widest gap between neighbouring distances with the fewest errors.",
+        f"**Leaving identities out, {right} of {len(pairs)} pairs are judged right.** Photos that the labels link as",
+        "one person's are one identity. Each pair is judged by a threshold of its own, chosen on those pairs only that",
+        "share no identity with it: the middle of the widest gap between neighbours at which fewest are judged wrong.",
         "",
         f"On all pairs that rule gives {threshold:.3f}; the pack's threshold is {pack.recognizer.threshold:g}.",
         "",

@@ -21,8 +21,10 @@ import cv2
 import numpy as np
 import psutil
 import typer
+from numpy.typing import NDArray
 
 from engines.build import ROOT
+from ensemble.image import decode
 from facegate.cli import InfererKind
 from facegate.demo import running_server
 from facegate_client import FaceClient, NoFace
@@ -31,13 +33,13 @@ CALLERS = 4
 SETTLED = 300
 """Requests after which caches and pools have their size: growth is measured from here."""
 
-Picture = np.ndarray
+Picture = NDArray[np.uint8]
 
 
 def main(inferer: Annotated[InfererKind, typer.Option()] = InfererKind.onnxruntime, requests: int = 3000) -> None:
     """Soak a server and report its memory."""
     folder = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
-    pictures = [cv2.imread(str(path)) for path in sorted(folder.rglob("*.jpg"))]
+    pictures = [decode(path.read_bytes()) for path in sorted(folder.rglob("*.jpg"))]
     if not pictures:
         sys.exit("the pictures are not here: set FACEGATE_MIRROR to a directory with images/")
     readings: dict[int, float] = {}

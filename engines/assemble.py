@@ -1,4 +1,4 @@
-"""Puts a repository together that Triton can serve: weights and pack-specific dimensions into model_repository's form."""
+"""Puts together a repository that Triton can serve: model_repository/ with weights and a pack's dimensions."""
 
 from __future__ import annotations
 

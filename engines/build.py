@@ -70,9 +70,7 @@ def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
         return repository
     skipped = set() if liveness else {net.name for net in pack.liveness.nets}
     graphs = {
-        model: served_graph(pack, model, WEIGHTS / net.file)
-        for model, net in pack.nets.items()
-        if model not in skipped
+        model: served_graph(pack, model, WEIGHTS / net.file) for model, net in pack.nets.items() if model not in skipped
     }
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:

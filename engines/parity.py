@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Parity:
     batch_to_singles: float
 
     def __bool__(self) -> bool:
-        return max(self.to_original, self.batch_to_singles) <= TOLERANCES[self.output]
+        return bool(np.max([self.to_original, self.batch_to_singles]) <= TOLERANCES[self.output])  # NaN is false
 
 
 def prove(pack: Pack, weights: Path, repository: Path, pictures: Sequence[Path]) -> list[Parity]:
@@ -58,9 +58,7 @@ def prove(pack: Pack, weights: Path, repository: Path, pictures: Sequence[Path])
     return asyncio.run(_prove(pack, weights, repository, [decode(picture.read_bytes()) for picture in pictures]))
 
 
-async def _prove(
-    pack: Pack, weights: Path, repository: Path, images: Sequence[NDArray[np.uint8]]
-) -> list[Parity]:
+async def _prove(pack: Pack, weights: Path, repository: Path, images: Sequence[NDArray[np.uint8]]) -> list[Parity]:
     inferer = OnnxInferer(repository, pack.nets)
     report: list[Parity] = []
     for model, net in pack.nets.items():
@@ -77,8 +75,8 @@ async def _prove(
                     model,
                     output,
                     len(crops),
-                    max(_difference(served, wanted, output) for served, wanted in zip(singles, expected, strict=True)),
-                    max(_difference(_row(together, i), single, output) for i, single in enumerate(singles)),
+                    _largest(_difference(*pair, output) for pair in zip(singles, expected, strict=True)),
+                    _largest(_difference(_row(together, i), single, output) for i, single in enumerate(singles)),
                 )
             )
     for parity in report:
@@ -114,10 +112,19 @@ def _row(outputs: dict[str, NDArray[np.generic]], index: int) -> Outputs:
     return {name: values[index].astype(np.float32) for name, values in outputs.items()}
 
 
+def _largest(differences: Iterable[float]) -> float:
+    return float(np.max(list(differences)))  # unlike max(), NaN wins
+
+
 def _difference(left: Outputs, right: Outputs, output: str) -> float:
     """Largest absolute difference; a detector's candidates are paired by their boxes, since equals may swap."""
     if contract.BOXES not in right:
         return float(np.abs(left[output] - right[output]).max())
-    rows = right[contract.SCORES] >= WORTH_COMPARING
+    return _largest([_unmatched(left, right, output), _unmatched(right, left, output)])
+
+
+def _unmatched(left: Outputs, right: Outputs, output: str) -> float:
+    """How far the candidates of `right` that are worth comparing are from the nearest ones of `left`."""
+    rows = ~(right[contract.SCORES] < WORTH_COMPARING)  # NaN is worth it
     gaps = np.abs(left[contract.BOXES][None] - right[contract.BOXES][rows][:, None]).max(axis=2)
     return float(np.abs(left[output][gaps.argmin(axis=1)] - right[output][rows]).max(initial=0.0))

@@ -25,8 +25,8 @@ class Reference:
     def run(self, picture: NDArray[np.uint8]) -> Outputs:
         """What the served graph should answer for one UINT8 [H, W, 3] BGR picture, without the batch dimension."""
         pixels = picture[:, :, ::-1] if self._net.colour == "RGB" else picture
-        pixels = (pixels.astype(np.float64) - self._net.mean) / self._net.std
-        fed = pixels.transpose(2, 0, 1)[None].astype(np.float32)
+        normal = (pixels.astype(np.float64) - self._net.mean) / self._net.std
+        fed = normal.transpose(2, 0, 1)[None].astype(np.float32)
         names = [output.name for output in self._session.get_outputs()]
         raw = dict(zip(names, self._session.run(None, {self._session.get_inputs()[0].name: fed}), strict=True))
         if isinstance(self._net, Detector):
@@ -48,7 +48,7 @@ def _yunet(raw: Outputs, net: Detector) -> Outputs:
             x, y = (column + box[0]) * stride, (row + box[1]) * stride
             w, h = np.exp(box[2]) * stride, np.exp(box[3]) * stride
             boxes.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
-            landmarks.append((points.reshape(5, 2) + (column, row)) * stride)
+            landmarks.append((points.reshape(5, 2) + np.array([column, row])) * stride)
             scores.append(np.sqrt(confidence[cell]))
     order = np.argsort(-np.array(scores), kind="stable")[: net.candidates]
     return {

@@ -23,10 +23,15 @@ class Admission:
     async def permit(self) -> AsyncIterator[None]:
         """Holds a permit. Raises RequestError RESOURCE_EXHAUSTED when none can be had."""
         if self._free.locked() and self._waiting >= self._queue_size:
-            raise RequestError(Code.RESOURCE_EXHAUSTED, f"{self._waiting} requests are waiting already; try again later")
+            raise RequestError(
+                Code.RESOURCE_EXHAUSTED, f"{self._waiting} requests are waiting already; try again later"
+            )
         self._waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self._queue_seconds)
+            if self._free.locked():
+                await asyncio.wait_for(self._free.acquire(), self._queue_seconds)
+            else:
+                await self._free.acquire()  # at once: before Python 3.12 wait_for would let others in between
         except asyncio.TimeoutError:
             raise RequestError(
                 Code.RESOURCE_EXHAUSTED, f"no permit within {self._queue_seconds:g} s; try again later"

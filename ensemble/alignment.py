@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 
-def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+def similarity(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
     """FP64 [2, 3]: the rotation, uniform scale and shift that best move points `source` [P, 2] onto `target` [P, 2].
 
     Least squares in the complex plane, where such a move is w = a z + b: with both sets centred,

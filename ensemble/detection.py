@@ -12,7 +12,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """N faces: boxes FP32 [N, 4] x1 y1 x2 y2, scores FP32 [N] descending, landmarks FP32 [N, 5, 2] x y; image pixels."""
+    """N faces: boxes FP32 [N, 4] x1 y1 x2 y2, scores FP32 [N] descending, landmarks FP32 [N, 5, 2] x y.
+
+    Coordinates are pixels of the image.
+    """
 
     boxes: Floats
     scores: Floats
@@ -36,7 +39,7 @@ def select_faces(
     overlap a better one by more than `nms_iou`; ties keep the detector's order, so the result is deterministic.
     """
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
+    finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
     candidates = np.flatnonzero((scores >= min_score) & sized & finite)
     kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     scale = np.float32(factor)

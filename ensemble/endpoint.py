@@ -92,14 +92,18 @@ class Endpoint:
                     raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
                 outputs = await self._handler(self._pipeline, self._read(request), request.parameters())
             wanted = request.requested_output_names()
-            tensors = [pb_utils.Tensor(name, outputs[name]) for name in self._outputs if name in outputs and name in wanted]
+            tensors = [
+                pb_utils.Tensor(name, outputs[name]) for name in self._outputs if name in outputs and name in wanted
+            ]
             response = pb_utils.InferenceResponse(tensors)
         except RequestError as error:
             response = _refusal(error)
         except BaseException:  # whatever happened, the caller is answered
             incident = secrets.token_hex(4)
             print(f"{self._name}: incident {incident}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-            response = _refusal(RequestError(Code.INTERNAL, f"a fault in {self._name}; the server's log has incident {incident}"))
+            response = _refusal(
+                RequestError(Code.INTERNAL, f"a fault in {self._name}; the server's log has incident {incident}")
+            )
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _read(self, request: Any) -> Inputs:
@@ -115,4 +119,6 @@ class Endpoint:
 
 
 def _refusal(error: RequestError) -> Any:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), getattr(pb_utils.TritonError, TRITON_CODES[error.code])))
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(str(error), getattr(pb_utils.TritonError, TRITON_CODES[error.code]))
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.inferer import together
 from ensemble.pipeline import Pipeline
 from ensemble.request import (
     Inputs,
@@ -57,7 +58,7 @@ async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs
     values = read_parameters(parameters, verify_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    images = await asyncio.gather(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
+    images = await together(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
     verdict, boxes = await pipeline.verify(
         images, threshold=values[contract.DISTANCE_THRESHOLD], anti_spoofing=values[contract.ANTI_SPOOFING]
     )

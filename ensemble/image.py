@@ -9,12 +9,12 @@ from typing import cast
 
 import cv2
 import numpy as np
-from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS
 from numpy.typing import NDArray
 
 from ensemble.errors import invalid
 from ensemble.header import ImageHeader, read_header
 from ensemble.png import essentials
+from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE
 
 Image = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def decode(data: bytes | memoryview) -> Image:
         raise invalid(f"{size} bytes; the limit is {MAX_IMAGE_BYTES}")
     data = bytes(data)
     header = read_header(data)
-    _check_pixels(header.height, header.width)
+    _check_size(header.height, header.width)
     image = _bgr(_pixels(data, header))
     if image.shape[:2] != (header.height, header.width):
         got = f"{image.shape[1]} x {image.shape[0]}"
@@ -58,7 +58,7 @@ def frame(data: Image, height: int, width: int) -> Image:
     height, width = int(height), int(width)  # Python's integers: two int32 multiplied do not overflow
     if height < 1 or width < 1:
         raise invalid(f"height and width must be above zero, got {height} and {width}")
-    _check_pixels(height, width)
+    _check_size(height, width)
     expected = height * width * 3
     if data.size != expected:
         raise invalid(f"{height} x {width} x 3 is {expected} bytes, got {data.size}")
@@ -83,9 +83,11 @@ def letterbox(image: Image, height: int, width: int) -> tuple[Image, float]:
     return canvas, factor
 
 
-def _check_pixels(height: int, width: int) -> None:
+def _check_size(height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         raise invalid(f"{width} x {height} is {height * width} pixels; the limit is {MAX_PIXELS}")
+    if max(height, width) > MAX_SIDE:
+        raise invalid(f"{width} x {height}; no side may be over {MAX_SIDE} pixels")
 
 
 def _pixels(data: bytes, header: ImageHeader) -> NDArray[np.uint8 | np.uint16]:

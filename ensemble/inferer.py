@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+Result = TypeVar("Result")
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -30,6 +32,15 @@ class Inferer(Protocol):
         ...
 
 
+async def together(*awaitables: Awaitable[Result]) -> list[Result]:
+    """All results in order. A failure is raised when the others have ended too: no work goes on without its permit."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[Result]", results)
+
+
 async def infer_in_chunks(
     inferer: Inferer, net: str, batch: NDArray[np.uint8], full_batch: int, outputs: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], ...]:
@@ -38,9 +49,11 @@ async def infer_in_chunks(
     No rows: no run, and outputs of zero rows (of unknown rank, so callers handle that themselves).
     """
     chunks = [batch[start : start + full_batch] for start in range(0, len(batch), full_batch)]
-    results = await asyncio.gather(*(inferer.infer(net, chunk) for chunk in chunks))
+    results = await together(*(inferer.infer(net, chunk) for chunk in chunks))
     for chunk, result in zip(chunks, results, strict=True):
         for name in outputs:
             if len(result[name]) != len(chunk):
                 raise RuntimeError(f"{net} answered {len(result[name])} rows of {name} to a batch of {len(chunk)}")
-    return tuple(np.concatenate([result[name] for result in results]).astype(np.float32, copy=False) for name in outputs)
+    return tuple(
+        np.concatenate([result[name] for result in results]).astype(np.float32, copy=False) for name in outputs
+    )

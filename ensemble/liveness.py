@@ -13,6 +13,9 @@ REAL = 1
 """The class that means "a live face"; 0 and 2 are kinds of spoof (minivision-ai/Silent-Face-Anti-Spoofing)."""
 
 
+CLASSES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Liveness:
     """is_real BOOL [N] and p_real FP32 [N] = P(real), of N faces that were checked."""
@@ -61,7 +64,8 @@ def fuse(probabilities: Sequence[NDArray[np.float32]], min_real: float) -> Liven
     answer is not a set of probabilities: a verdict is never made of a check that did not work.
     """
     for answer in probabilities:
-        if not np.all((answer >= 0.0) & (answer <= 1.0 + 1e-3)):  # NaN fails both
+        shaped = answer.ndim == 2 and answer.shape == (len(probabilities[0]), CLASSES)
+        if not shaped or not np.all(answer >= 0.0) or not np.all(np.abs(answer.sum(axis=1) - 1.0) <= 1e-2):  # NaN fails
             raise RuntimeError("a liveness net answered values that are not probabilities")
     mean = np.mean(np.stack(probabilities), axis=0)
     p_real = mean[:, REAL]

@@ -11,12 +11,10 @@ import onnxruntime
 def open_session(path: Path) -> onnxruntime.InferenceSession:
     """A CPU session on the graph at `path`, using every core this process may run on.
 
-    Threads do not spin while they wait: several sessions share the cores. The arena is off, since with a changing
-    batch it keeps the largest block of every shape it has seen.
+    Threads do not spin while they wait: several sessions share the cores.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

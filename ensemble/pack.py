@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
+from facegate_client import contract
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -105,8 +107,11 @@ class Pack(_Section):
         for model, net in self.nets.items():
             if net.file not in self.files:
                 raise ValueError(f"{model} wants the file {net.file}, which [files] does not list")
-        if len(self.nets) != 2 + len(self.liveness.nets):
-            raise ValueError("two nets have the same name")
+        taken = {contract.ANALYZE, contract.VERIFY, DETECTOR, RECOGNIZER}
+        for liveness in self.liveness.nets:
+            if liveness.name in taken:
+                raise ValueError(f"two models have the same name, {liveness.name}")
+            taken.add(liveness.name)
         return self
 
     @property

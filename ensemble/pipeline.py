@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ensemble.alignment import aligned_crops
 from ensemble.detection import Faces, select_faces
 from ensemble.errors import RequestError
 from ensemble.image import letterbox
-from ensemble.inferer import Inferer, infer_in_chunks
+from ensemble.inferer import Inferer, infer_in_chunks, together
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.verification import Verdict, judge
@@ -89,9 +90,7 @@ class Pipeline:
 
     async def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
         net = self.pack.detector
-        fitted = await asyncio.gather(
-            *(asyncio.to_thread(letterbox, image, net.height, net.width) for image in images)
-        )
+        fitted = await together(*(asyncio.to_thread(letterbox, image, net.height, net.width) for image in images))
         names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
         batch = np.stack([canvas for canvas, _ in fitted])
         boxes, scores, landmarks = await infer_in_chunks(self._inferer, DETECTOR, batch, net.max_batch, names)
@@ -112,11 +111,11 @@ class Pipeline:
         self, pairs: Sequence[tuple[Image, Faces]], *, embeddings: bool, anti_spoofing: bool
     ) -> tuple[NDArray[np.float32] | None, Liveness | None]:
         """Embeddings and liveness of all faces of all images, the nets running at the same time."""
-        answers = await asyncio.gather(
+        embedded, checked = await together(
             self._embed(pairs) if embeddings else _nothing(),
             self._check(pairs) if anti_spoofing else _nothing(),
         )
-        return answers[0], answers[1]
+        return cast("NDArray[np.float32] | None", embedded), cast("Liveness | None", checked)
 
     async def _embed(self, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
         net = self.pack.recognizer
@@ -133,7 +132,7 @@ class Pipeline:
     async def _check(self, pairs: Sequence[tuple[Image, Faces]]) -> Liveness:
         if not any(len(faces) for _, faces in pairs):
             return Liveness(np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.float32))
-        answers = await asyncio.gather(*(self._probabilities(net, pairs) for net in self.pack.liveness.nets))
+        answers = await together(*(self._probabilities(net, pairs) for net in self.pack.liveness.nets))
         return fuse(answers, self.pack.liveness.min_real)
 
     async def _probabilities(self, net: LivenessNet, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:

@@ -57,7 +57,9 @@ def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]
     try:
         given = json.loads(text) if text else {}
     except ValueError:
-        raise invalid("the request's parameters cannot be read") from None
+        given = None
+    if not isinstance(given, dict):
+        raise invalid("the request's parameters cannot be read")
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise invalid(f"unknown parameter {_shown(unknown[0])}; known are {', '.join(known)}")
@@ -88,7 +90,9 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
 
     Decodes, so it takes milliseconds: call it in a thread. Raises RequestError INVALID_ARGUMENT.
     """
-    encoded, frame, shape = (inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE))
+    encoded, frame, shape = (
+        inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE)
+    )
     name = (contract.IMAGE if frame is None else contract.FRAME) + suffix
     if (encoded is None) == (frame is None):
         raise invalid(f"give exactly one of {contract.IMAGE}{suffix} and {contract.FRAME}{suffix}")
@@ -117,9 +121,10 @@ def read_faces(values: NDArray[np.uint8]) -> Faces:
     if len(rows) > contract.MAX_FACES_LIMIT:
         raise invalid(f"{contract.FACES_IN}: {len(rows)} faces, at most {contract.MAX_FACES_LIMIT}")
     boxes, landmarks = rows[:, :4], rows[:, 4:].reshape(-1, 5, 2)
-    sound = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
-    sound &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    sound &= np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > 1e-2
+    with np.errstate(invalid="ignore"):
+        sound = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
+        sound &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        sound &= np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > 1e-2
     if not sound.all():
         raise invalid(
             f"{contract.FACES_IN}: face {int(np.flatnonzero(~sound)[0])} needs finite values in pixels, "

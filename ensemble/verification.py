@@ -26,11 +26,13 @@ def judge(embeddings: NDArray[np.float32], threshold: float, liveness: Liveness 
     """The verdict on two L2-normalised embeddings, FP32 [2, D].
 
     With liveness, a face that is not real vetoes the verification whatever the distance. Raises RuntimeError when
-    the distance is not finite.
+    an embedding is not of length one, or the liveness is not of two faces.
     """
+    if not np.all(np.abs(np.linalg.norm(embeddings, axis=1) - 1.0) <= 1e-2):  # NaN fails
+        raise RuntimeError("the recognizer answered embeddings that are not finite and of length one")
+    if liveness is not None and len(liveness.is_real) != len(embeddings):
+        raise RuntimeError(f"{len(liveness.is_real)} faces were checked for liveness, not {len(embeddings)}")
     distance = 1.0 - float(np.dot(embeddings[0], embeddings[1]))
-    if not np.isfinite(distance):
-        raise RuntimeError("the recognizer answered embeddings that are not finite")
     distance = min(max(distance, 0.0), 2.0)  # rounding leaves a face about 1e-7 from itself, on either side
     live = liveness is None or bool(liveness.is_real.all())
     confidence = min(max((1.0 - distance / threshold) * 100.0, 0.0), 100.0)

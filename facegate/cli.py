@@ -106,7 +106,10 @@ def serve(
     ] = InfererKind.auto,
     without_liveness: WithoutLiveness = False,
     host: Annotated[
-        str, typer.Option(envvar="FACEGATE_HOST", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
+        str,
+        typer.Option(
+            envvar="FACEGATE_HOST", help="The address to bind. 0.0.0.0 serves every machine that can reach this one."
+        ),
     ] = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(envvar="FACEGATE_GRPC_PORT", min=1, max=65535)] = 8001,
     http_port: Annotated[int, typer.Option(envvar="FACEGATE_HTTP_PORT", min=1, max=65535)] = 8000,
@@ -116,12 +119,16 @@ def serve(
         typer.Option(
             envvar="FACEGATE_ADMIN_KEY",
             show_envvar=True,
-            help="The key to Triton's shared-memory, repository, trace and logging calls; without one nobody can use them.",
+            help="The key to Triton's shared-memory, repository, trace and logging calls; without one they are closed.",
         ),
     ] = None,
     tls_certificate: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(envvar="FACEGATE_TLS_CERTIFICATE", exists=True, help="gRPC speaks TLS with this certificate (PEM); HTTP then stays on this machine."),
+        typer.Option(
+            envvar="FACEGATE_TLS_CERTIFICATE",
+            exists=True,
+            help="gRPC speaks TLS with this certificate (PEM); HTTP then stays on this machine.",
+        ),
     ] = None,
     tls_key: Annotated[
         Optional[Path],  # noqa: UP045
@@ -129,9 +136,15 @@ def serve(
     ] = None,
     tls_client_ca: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(envvar="FACEGATE_TLS_CLIENT_CA", exists=True, help="Only clients with a certificate of this authority (PEM) are served."),
+        typer.Option(
+            envvar="FACEGATE_TLS_CLIENT_CA",
+            exists=True,
+            help="Only clients with a certificate of this authority (PEM) are served.",
+        ),
     ] = None,
-    verbose: Annotated[bool, typer.Option(envvar="FACEGATE_VERBOSE", help="Triton's own account of what it does.")] = False,
+    verbose: Annotated[
+        bool, typer.Option(envvar="FACEGATE_VERBOSE", help="Triton's own account of what it does.")
+    ] = False,
 ) -> None:
     """Serve a pack by Triton until Ctrl-C or SIGTERM, which lets requests in flight be answered.
 

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 
 from engines.build import ROOT, fetch_samples
+from ensemble.image import decode
 from facegate.cli import one_line, say
 from facegate_client import FaceClient, Verification
 from facegate_client.draw import annotate
@@ -43,7 +44,9 @@ def main() -> None:
             verdicts = [_act(client, samples, *act) for act in ACTS]
             _draw(client, [samples[LIVE], samples[SPOOF]])
         (OUT / "verdicts.json").write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
-        say(f"verdicts in {os.path.relpath(OUT / 'verdicts.json')}, picture in {os.path.relpath(OUT / 'annotated.png')}")
+        say(
+            f"verdicts in {os.path.relpath(OUT / 'verdicts.json')}, picture in {os.path.relpath(OUT / 'annotated.png')}"
+        )
         if [verdict["verified"] for verdict in verdicts] != [True, False, False, True]:
             raise ServeError("the verdicts are not the expected ones: verified, vetoed, vetoed, verified")
 
@@ -76,7 +79,7 @@ def _draw(client: FaceClient, pictures: list[Path]) -> None:
     drawn = []
     for picture in pictures:
         faces = client.analyze(picture, anti_spoofing=True, embeddings=False)
-        drawn.append(annotate(cv2.imread(str(picture)), faces))
+        drawn.append(annotate(decode(picture.read_bytes()), faces))
     cv2.imwrite(str(OUT / "annotated.png"), cv2.hconcat(drawn))
 
 

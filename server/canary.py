@@ -26,7 +26,9 @@ def ask(http_port: int) -> None:
         inputs = [tensor for suffix in suffixes for tensor in _black(suffix)]
         try:
             answer = httpx.post(
-                f"http://127.0.0.1:{http_port}/v2/models/{model}/infer", json={"inputs": inputs}, timeout=TIMEOUT_SECONDS
+                f"http://127.0.0.1:{http_port}/v2/models/{model}/infer",
+                json={"inputs": inputs},
+                timeout=TIMEOUT_SECONDS,
             )
         except httpx.HTTPError as error:
             raise CanaryError(f"{model} does not answer: {type(error).__name__}") from None

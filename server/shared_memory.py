@@ -1,4 +1,4 @@
-"""Triton's regions in /dev/shm: named after the process that watches them, so that leftovers can be told and removed."""
+"""Triton's regions in /dev/shm: named after the process that watches, so that leftovers can be removed."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.serving import Server, serving
 
 from engines.build import WEIGHTS, build, fetch_samples, fetch_weights, pack_named
 from engines.fetch import FetchError
 from ensemble.pack import Pack
-from support.serving import Server, serving
 
 MISSING = pytest.StashKey[list[str]]()
 
@@ -70,7 +70,9 @@ def pictures(request: pytest.FixtureRequest) -> Path:
     """The labelled pictures: folders detection, liveness and verification."""
     folder = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
     if not folder.is_dir():
-        cannot_be_had(request.config, "the labelled pictures are not here: FACEGATE_MIRROR names no directory with images/")
+        cannot_be_had(
+            request.config, "the labelled pictures are not here: FACEGATE_MIRROR names no directory with images/"
+        )
     return folder
 
 

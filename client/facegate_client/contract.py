@@ -49,6 +49,7 @@ DISTANCE_THRESHOLD = "threshold"
 # Limits, checked before any work.
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 MAX_PIXELS = 40_000_000
+MAX_SIDE = 32_766  # OpenCV warps no larger image: its coordinates are 16-bit
 MAX_FACES_LIMIT = 1024
 DEFAULT_MAX_FACES = 256
 FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32

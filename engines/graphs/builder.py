@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
 BATCH = "B"
@@ -22,12 +23,12 @@ class Builder:
         self._count += 1
         return f"facegate/{stem}_{self._count}"
 
-    def constant(self, values: Sequence[float] | np.ndarray, dtype: type = np.float32) -> str:
+    def constant(self, values: ArrayLike, dtype: type = np.float32) -> str:
         name = self._name("constant")
         self.graph.initializer.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
         return name
 
-    def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+    def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """Append a node; returns the name of its last output."""
         names = [self._name(op.lower()) for _ in range(outputs)]
         self.graph.node.append(helper.make_node(op, list(inputs), names, name=names[0], **attributes))

@@ -44,7 +44,7 @@ def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:
 def _check_input(source: onnx.ModelProto, net: Net) -> None:
     constants = {initializer.name for initializer in source.graph.initializer}
     inputs = [value for value in source.graph.input if value.name not in constants]
-    shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+    shape = [dim.dim_value for value in inputs for dim in value.type.tensor_type.shape.dim]
     if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
         raise GraphError(f"{net.file}: expected one input of shape [batch, 3, height, width], found {shape}")
     if any(fixed not in (0, wanted) for fixed, wanted in zip(shape[2:], (net.height, net.width), strict=True)):
@@ -57,7 +57,7 @@ def _free_the_batch(graph: onnx.GraphProto) -> None:
     constants = {initializer.name: initializer for initializer in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            constants[node.output[0]] = node.attribute[0].t
+            constants[node.output[0]] = _constant_tensor(node)
     for node in graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue
@@ -70,6 +70,20 @@ def _free_the_batch(graph: onnx.GraphProto) -> None:
         elif target[0] == 1:
             target[0] = 0  # "as in the input"
             constants[node.input[1]].CopyFrom(numpy_helper.from_array(target, constants[node.input[1]].name))
+    used = {name for node in graph.node for name in node.input}
+    unused = [node for node in graph.node if node.op_type == "Constant" and node.output[0] not in used]
+    for node in unused:
+        graph.node.remove(node)
+
+
+def _constant_tensor(node: onnx.NodeProto) -> onnx.TensorProto:
+    """The value of a Constant node, which is given as a tensor if it was given as a list."""
+    if node.attribute[0].name != "value":
+        values = np.array(helper.get_attribute_value(node.attribute[0]))
+        del node.attribute[:]
+        node.attribute.append(helper.make_attribute("value", numpy_helper.from_array(values)))
+    tensor: onnx.TensorProto = node.attribute[0].t
+    return tensor
 
 
 def _feed_bytes(build: Builder, model: str, net: Net) -> None:
@@ -91,7 +105,7 @@ def _feed_bytes(build: Builder, model: str, net: Net) -> None:
         node.input[:] = [value if used == original else used for used in node.input]
     build.graph.node.extend(body)
     del build.graph.input[:]
-    shape = [BATCH, net.height, net.width, 3]
+    shape: list[str | int | None] = [BATCH, net.height, net.width, 3]
     build.graph.input.append(helper.make_tensor_value_info(name, TensorProto.UINT8, shape))
 
 
@@ -111,10 +125,9 @@ def _read(build: Builder, net: Net) -> None:
 def _finish(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     model.graph.name = name
     model.producer_name = "facegate"
+    model.ir_version = max(model.ir_version, 8)  # the first in which constants need not be inputs is 4; 8 is opset 15's
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:
         raise GraphError(f"{name}: the served graph does not check: {str(error).splitlines()[0]}") from None
     return model
-
-

@@ -10,6 +10,7 @@ Only the K best candidates are decoded.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.graphs.builder import Builder
 from ensemble.pack import Detector
@@ -18,13 +19,14 @@ from facegate_client import contract
 STRIDES = (8, 16, 32)
 
 
-def cells(height: int, width: int) -> np.ndarray:
+def cells(height: int, width: int) -> NDArray[np.float32]:
     """FP32 [A, 3]: column, row and stride of every anchor, in the order of the concatenated outputs."""
-    levels = []
+    levels: list[NDArray[np.float32]] = []
     for stride in STRIDES:
         rows, columns = np.mgrid[0 : height // stride, 0 : width // stride]
-        levels.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
-    return np.concatenate(levels).astype(np.float32)
+        level = np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1)
+        levels.append(level.astype(np.float32))
+    return np.concatenate(levels)
 
 
 def decode_yunet(build: Builder, net: Detector) -> None:

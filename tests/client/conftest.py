@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from facegate_client import FaceClient
 
 sys.path.append(str(Path(__file__).parent))  # for fake_triton, whatever pytest's import mode

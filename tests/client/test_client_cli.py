@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
+from fake_triton import FakeTriton, verify_answer
+from typer.testing import CliRunner
+
 from facegate_client import (
     BadImage,
     DeadlineExceeded,
@@ -26,8 +29,6 @@ from facegate_client import (
     Verification,
     cli,
 )
-from fake_triton import FakeTriton, verify_answer
-from typer.testing import CliRunner
 
 BOX = (10.0, 20.0, 60.0, 80.0)
 LANDMARKS = ((20.0, 40.0), (50.0, 40.0), (35.0, 50.0), (25.0, 65.0), (45.0, 65.0))

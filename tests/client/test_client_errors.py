@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
+
 from facegate_client import (
     BadImage,
     Code,
@@ -16,9 +20,6 @@ from facegate_client import (
     Unreachable,
 )
 from facegate_client.errors import from_status, from_triton
-from hypothesis import given
-from hypothesis import strategies as st
-from tritonclient.utils import InferenceServerException
 
 
 @pytest.mark.parametrize(

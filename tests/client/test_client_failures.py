@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
+from fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, serve, verify_answer
+
 from facegate_client import (
     BadImage,
     Code,
@@ -24,7 +26,6 @@ from facegate_client import (
     ServerFault,
     Unreachable,
 )
-from fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, serve, verify_answer
 
 IMAGE = b"an image"
 S = grpc.StatusCode

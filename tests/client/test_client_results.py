@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from facegate_client import Face, ServerFault, Verification
 
 LANDMARKS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facegate_client import BadImage, FaceClient, InvalidRequest, contract
 from fake_triton import Call, FakeTriton, analyze_answer
+
+from facegate_client import BadImage, FaceClient, InvalidRequest, contract
 
 JPEG = b"\xff\xd8\xff and the rest\x00\x00"  # zeros at the end must survive
 

@@ -119,12 +119,7 @@ def test_a_recognizer_is_fed_as_by_hand_and_its_embedding_has_length_one(
         pytest.param("node", (1, WIDTH), id="[1, D] in a node"),
         pytest.param("initializer", (1, -1), id="[1, -1]"),
         pytest.param("initializer", (-1, WIDTH), id="[-1, D]"),
-        pytest.param(
-            "ints",
-            (1, WIDTH),
-            id="[1, D] in a node as plain integers",
-            marks=pytest.mark.xfail(strict=True, reason="a Constant's value_ints raise a TypeError"),
-        ),
+        pytest.param("ints", (1, WIDTH), id="[1, D] in a node as plain integers"),
     ],
 )
 def test_a_batch_answers_what_singles_do_however_the_net_baked_in_a_batch_of_one(
@@ -162,7 +157,6 @@ def test_a_net_of_an_older_opset_is_served_in_ours(pack: Pack, tmp_path: Path, o
     assert run(graph, "FACES", PICTURES).shape == (len(PICTURES), WIDTH)
 
 
-@pytest.mark.xfail(strict=True, reason="the initializers' inputs are removed, which only IR version 4 allows")
 def test_a_net_of_onnx_before_its_fourth_version_is_served(pack: Pack, tmp_path: Path) -> None:
     onnx.save(net(ir_version=3, opset=9), tmp_path / "net.onnx")
     graph = served_graph(fed(pack), "face_recognizer", tmp_path / "net.onnx")
@@ -212,7 +206,6 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line_that_names_it(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.xfail(strict=True, reason="a graph without an input raises an IndexError")
 def test_a_net_without_an_input_is_refused(pack: Pack, tmp_path: Path) -> None:
     model = net()
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3, SIDE, SIDE), np.float32), "x"))

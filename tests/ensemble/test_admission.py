@@ -7,10 +7,10 @@ from collections.abc import Coroutine
 from typing import TypeVar
 
 import pytest
-from facegate_client.contract import Code
 
 from ensemble.admission import Admission
 from ensemble.errors import RequestError
+from facegate_client.contract import Code
 
 LONG = 60.0
 Value = TypeVar("Value")
@@ -80,7 +80,6 @@ def test_who_finds_the_queue_full_is_refused_at_once() -> None:
     assert str(refusal) == "RESOURCE_EXHAUSTED: 2 requests are waiting already; try again later"
 
 
-@pytest.mark.xfail(strict=True, reason="before Python 3.12 a permit is taken in another task, after all were let in")
 def test_requests_that_arrive_in_one_burst_are_refused_as_well() -> None:
     async def steps() -> list[object]:
         admission, over = Admission(1, 2, LONG), asyncio.Event()
@@ -108,7 +107,6 @@ def test_who_waited_long_enough_is_refused() -> None:
     assert str(refusal) == "RESOURCE_EXHAUSTED: no permit within 0.02 s; try again later"
 
 
-@pytest.mark.xfail(strict=True, reason="wait_for with a timeout of 0 gives up before it tries, before Python 3.12")
 def test_without_waiting_a_free_permit_is_still_given() -> None:
     assert run(is_free(Admission(1, 9, 0.0)))
 

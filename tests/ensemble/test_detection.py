@@ -90,7 +90,6 @@ def test_a_score_that_is_not_a_number_is_no_face_even_at_a_minimum_of_zero() -> 
     assert numbers(selected([GOOD, (50, 50, 70, 70)], [0.9, np.nan], min_score=0.0)) == [0]
 
 
-@pytest.mark.xfail(strict=True, reason="select_faces keeps a score of infinity")
 def test_an_infinite_score_is_no_face() -> None:
     assert numbers(selected([GOOD, (50, 50, 70, 70)], [np.inf, 0.9])) == [1]
 

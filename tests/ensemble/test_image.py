@@ -11,7 +11,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, Code
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from support.made_images import (
 from ensemble.errors import RequestError
 from ensemble.header import read_header
 from ensemble.image import decode, frame, letterbox
+from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE, Code
 
 SEVENTY_COLOURS = np.arange(7 * 10 * 3, dtype=np.uint8).reshape(7, 10, 3)
 
@@ -132,8 +132,12 @@ def test_limits_are_checked_before_any_decoding(monkeypatch: pytest.MonkeyPatch)
     size = jpeg.index(b"\xff\xc0") + 5
     jpeg[size : size + 4] = struct.pack(">HH", 65_000, 65_000)
     run_length = bmp_of(8, 100_000, 100_000, compression=1, data=b"\0\1")
-    for large in (png_of(100_000, 100_000, b""), png_of(40_001, 1000, b""), bytes(canvas), bytes(jpeg), run_length):
+    for large in (png_of(100_000, 100_000, b""), png_of(32_000, 1300, b""), bytes(canvas), bytes(jpeg), run_length):
         refused(large, f"pixels; the limit is {MAX_PIXELS}")
+
+
+def test_a_side_that_no_crop_could_be_cut_from_is_refused() -> None:
+    refused(png_of(MAX_SIDE + 1, 10, b""), f"no side may be over {MAX_SIDE} pixels")
 
 
 def test_an_image_of_exactly_the_limit_is_decoded() -> None:

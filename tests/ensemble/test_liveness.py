@@ -126,7 +126,6 @@ def test_an_answer_that_is_no_probability_is_an_error_and_never_a_verdict(value:
         pytest.param([faces(LIVE), faces(LIVE, LIVE)], id="another number of faces"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="fuse checks the range of each value, not that three add up to 1")
 def test_answers_that_are_no_softmax_of_three_are_an_error_and_never_a_verdict(
     answers: list[NDArray[np.float32]],
 ) -> None:

@@ -85,7 +85,6 @@ def test_a_pack_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["face_analyze", "face_verify"])
-@pytest.mark.xfail(strict=True, reason="only the names of other nets are refused; assembly then fails half-way")
 def test_a_net_with_the_name_of_an_ensemble_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(TEXT.replace('name = "minifasnet_v1se"', f'name = "{name}"'), encoding="utf-8")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from facegate_client.contract import Code
 from numpy.typing import NDArray
 
 from ensemble.detection import Faces
@@ -18,6 +17,7 @@ from ensemble.inferer import Arrays
 from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
 from ensemble.verification import Verdict
+from facegate_client.contract import Code
 
 CANDIDATES = 8
 SPOT = 50  # pixels: the side of a face in crowd()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-
 import cv2
 import numpy as np
 import pytest
-
 from support.wire import TRANSPORTS, encoded, infer, refused
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
+
 
 def frame(image: np.ndarray, suffix: str = "") -> list[tuple[str, np.ndarray]]:
     shape = np.array(image.shape[:2], dtype=np.int32)
@@ -88,10 +87,10 @@ def test_no_given_faces_are_no_faces(ask, samples):
 def test_a_verdict_with_names_dtypes_and_shapes(ask, samples):
     answer = ask("face_verify", [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)], anti_spoofing=True)
     assert {name: (str(value.dtype), value.shape) for name, value in answer.outputs.items()} == {
-        **{name: ("bool", (1,)) for name in ("VERIFIED", "IS_REAL_1", "IS_REAL_2")},
-        **{name: ("float32", (1,)) for name in ("DISTANCE", "THRESHOLD", "CONFIDENCE", "PROCESSING_TIME_MS")},
-        **{name: ("float32", (1,)) for name in ("ANTISPOOF_SCORE_1", "ANTISPOOF_SCORE_2")},
-        **{name: ("float32", (4,)) for name in ("BOX_1", "BOX_2")},
+        **dict.fromkeys(("VERIFIED", "IS_REAL_1", "IS_REAL_2"), ("bool", (1,))),
+        **dict.fromkeys(("DISTANCE", "THRESHOLD", "CONFIDENCE", "PROCESSING_TIME_MS"), ("float32", (1,))),
+        **dict.fromkeys(("ANTISPOOF_SCORE_1", "ANTISPOOF_SCORE_2"), ("float32", (1,))),
+        **dict.fromkeys(("BOX_1", "BOX_2"), ("float32", (4,))),
     }
 
 
@@ -133,7 +132,10 @@ BAD_IMAGES = {
     "a GIF": b"GIF89a" + bytes(100),
     "truncated": None,
     "over 10 MiB": b"\xff\xd8\xff\xe0" + bytes(10 * 1024 * 1024),
-    "over 40 megapixels": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (30000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + bytes(4),
+    "over 40 megapixels": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    + (30000).to_bytes(4, "big") * 2
+    + b"\x08\x02\0\0\0"
+    + bytes(4),
 }
 
 
@@ -150,7 +152,7 @@ def test_the_bad_one_of_two_pictures_is_named(ask, samples, transport):
     assert "IMAGE_2" in answer.message
 
 
-@pytest.mark.parametrize("height,width", [(0, 4), (4, 0), (-4, 4), (4, 5), (2**31 - 1, 2**31 - 1), (65536, 65536)])
+@pytest.mark.parametrize(("height", "width"), [(0, 4), (4, 0), (-4, 4), (4, 5), (2**31 - 1, 2**31 - 1), (65536, 65536)])
 def test_a_frame_that_is_not_of_its_shape_is_refused(ask, transport, height, width):
     shape = np.array([height, width], np.int32)
     answer = ask("face_analyze", [("FRAME", np.zeros(48, np.uint8)), ("FRAME_SHAPE", shape)])
