@@ -35,8 +35,9 @@ class Supervisor:
     def run(self) -> None:
         """Serve until told to stop. Raises ServeError when that cannot be done."""
         embedded = find_embedded()
-        shared_memory.remove_leftovers()
+        _check_nets(self._settings)
         _check_ports(self._settings)
+        shared_memory.remove_leftovers()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
@@ -112,6 +113,14 @@ class Supervisor:
             f"HTTP {settings.http_host}:{settings.http_port}, "
             f"metrics http://{settings.http_host}:{settings.metrics_port}/metrics"
         )
+
+
+def _check_nets(settings: Settings) -> None:
+    """Triton's own account of a missing file is a page long."""
+    for config in sorted(settings.repository.glob(f"*/configs/{settings.backend}.pbtxt")):
+        model = config.parents[1]
+        if not any((model / "1").glob("model.*")):
+            raise ServeError(f"{model.name} has no 1/model.onnx in {settings.repository}; build the repository anew")
 
 
 def _check_ports(settings: Settings) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.serving import Server, serving
 
 from engines.build import WEIGHTS, build, fetch_samples, fetch_weights, pack_named
 from engines.fetch import FetchError
 from ensemble.pack import Pack
+from support.serving import Server, serving
 
 MISSING = pytest.StashKey[list[str]]()
 

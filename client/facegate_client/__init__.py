@@ -14,6 +14,7 @@ from facegate_client.errors import (
     Unreachable,
 )
 from facegate_client.results import Face, Verification
+from facegate_client.transport import Tls
 
 __all__ = [
     "BadImage",
@@ -27,6 +28,7 @@ __all__ = [
     "NoFace",
     "Overloaded",
     "ServerFault",
+    "Tls",
     "Unreachable",
     "Verification",
 ]

@@ -29,6 +29,7 @@ from facegate_client.errors import (
 from facegate_client.images import read_image_file
 from facegate_client.picture_files import decode, encode
 from facegate_client.results import Face, Verification
+from facegate_client.transport import Tls
 
 NOT_VERIFIED, ERROR, INTERRUPTED = 1, 2, 130
 
@@ -64,6 +65,11 @@ Url = Annotated[
     ),
 ]
 HowReached = Annotated[Protocol, typer.Option(envvar="FACEGATE_PROTOCOL", help="How to reach it.")]
+TlsCa = Annotated[
+    Path | None, typer.Option("--tls-ca", help="Speak TLS over gRPC; this authority (PEM) vouches for the server.")
+]
+TlsCertificate = Annotated[Path | None, typer.Option("--tls-certificate", help="This client's own certificate (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key (PEM).")]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which the answer must be there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; null is 'not checked'.")]
 
@@ -79,10 +85,14 @@ def verify(
     url: Url = None,
     protocol: HowReached = Protocol.grpc,
     timeout: Timeout = 10.0,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
-    with _errors_in_a_line([a, b]), FaceClient(url, protocol=protocol.value, timeout_s=timeout) as client:
+    tls = _tls(tls_ca, tls_certificate, tls_key)
+    with _errors_in_a_line([a, b]), FaceClient(url, protocol=protocol.value, timeout_s=timeout, tls=tls) as client:
         result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
         _print(result.as_dict() if as_json else describe_verification(result))
     if not result:
@@ -99,13 +109,17 @@ def analyze(
     url: Url = None,
     protocol: HowReached = Protocol.grpc,
     timeout: Timeout = 10.0,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
     as_json: AsJson = False,
     out: Annotated[
         Path | None, typer.Option("--draw", metavar="OUT.png", help="Write the picture with its faces marked.")
     ] = None,
 ) -> None:
     """Which faces does an image show? Exit status 0, with faces or without; 2: an error."""
-    with _errors_in_a_line([image]), FaceClient(url, protocol=protocol.value, timeout_s=timeout) as client:
+    tls = _tls(tls_ca, tls_certificate, tls_key)
+    with _errors_in_a_line([image]), FaceClient(url, protocol=protocol.value, timeout_s=timeout, tls=tls) as client:
         data = read_image_file(image)
         faces = client.analyze(
             data, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
@@ -113,6 +127,13 @@ def analyze(
         if out is not None:
             out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
         _print({"faces": [face.as_dict() for face in faces]} if as_json else describe_faces(faces))
+
+
+def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
+    if ca is None and certificate is None and key is None:
+        return None
+    with _errors_in_a_line([]):
+        return Tls(ca, certificate, key)
 
 
 def describe_verification(result: Verification) -> str:

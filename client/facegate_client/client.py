@@ -14,7 +14,7 @@ from facegate_client.answers import read_faces, read_verification
 from facegate_client.errors import FaceGateError, InvalidRequest
 from facegate_client.images import ImageLike, faces_tensor, image_tensors
 from facegate_client.results import Face, Verification
-from facegate_client.transport import DEFAULT_URLS, Outputs, Parameter, Tensor, TransportName, connect
+from facegate_client.transport import DEFAULT_URLS, Outputs, Parameter, Tensor, Tls, TransportName, connect
 
 
 class FaceClient:
@@ -23,7 +23,7 @@ class FaceClient:
     An image is a path, an encoded file's bytes (JPEG, PNG, WebP, BMP), or pixels: uint8 [height, width, 3], BGR, as
     OpenCV has them; pixels are sent raw. One client serves any number of threads; make it after a fork, not before.
     Every call ends within `timeout_s` seconds. `url` is host:port; where not given, localhost at the protocol's usual
-    port.
+    port. `tls` makes gRPC speak TLS.
 
     >>> with FaceClient("localhost:8001") as client:  # doctest: +SKIP
     ...     if client.verify("passport.jpg", frame, anti_spoofing=True):
@@ -33,11 +33,18 @@ class FaceClient:
     Overloaded, DeadlineExceeded, Unreachable and ServerFault for the server.
     """
 
-    def __init__(self, url: str | None = None, *, protocol: TransportName = "grpc", timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        protocol: TransportName = "grpc",
+        timeout_s: float = 10.0,
+        tls: Tls | None = None,
+    ) -> None:
         if not 0 < timeout_s < math.inf:
             raise ValueError(f"timeout_s: expected a positive number of seconds, got {timeout_s}")
         self.url = url or DEFAULT_URLS.get(protocol, "")
-        self._transport = connect(self.url, protocol, timeout_s)
+        self._transport = connect(self.url, protocol, timeout_s, tls)
         self._closed = False
 
     def verify(

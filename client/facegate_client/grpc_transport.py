@@ -9,7 +9,16 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
-from facegate_client.transport import Outputs, Parameter, Tensor, read_outputs, too_late, triton_inputs, unreachable
+from facegate_client.transport import (
+    Outputs,
+    Parameter,
+    Tensor,
+    Tls,
+    read_outputs,
+    too_late,
+    triton_inputs,
+    unreachable,
+)
 
 T = TypeVar("T")
 
@@ -31,10 +40,18 @@ CHANNEL = [
 class GrpcTransport:
     """Thread-safe; make it after a fork, not before. Raises FaceGateErrors."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, tls: Tls | None = None) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._client = triton.InferenceServerClient(url, channel_args=CHANNEL)
+        files = tls or Tls()
+        self._client = triton.InferenceServerClient(
+            url,
+            ssl=tls is not None,
+            root_certificates=files.ca,
+            certificate_chain=files.certificate,
+            private_key=files.key,
+            channel_args=CHANNEL,
+        )
 
     def infer(self, model: str, inputs: Sequence[Tensor], parameters: Mapping[str, Parameter]) -> Outputs:
         """See Transport."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -26,6 +27,22 @@ class Tensor:
     values: NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files for gRPC over TLS. `ca` vouches for the server, the system's authorities do where None.
+
+    `certificate` and `key` are this client's own, for a server that asks for one.
+    """
+
+    ca: str | PathLike[str] | None = None
+    certificate: str | PathLike[str] | None = None
+    key: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("tls: certificate and key go together")
+
+
 class Transport(Protocol):
     """One server, reached one way. Safe to use from several threads."""
 
@@ -39,15 +56,17 @@ class Transport(Protocol):
         """Gives the connections back; calls after it are errors."""
 
 
-def connect(url: str, protocol: TransportName, timeout_s: float) -> Transport:
+def connect(url: str, protocol: TransportName, timeout_s: float, tls: Tls | None = None) -> Transport:
     """The transport for a protocol. Connects on the first call, not before."""
     if url.startswith(("http://", "https://")):
         raise ValueError(f"url: expected host:port, got {url}")
     if protocol == "grpc":
         from facegate_client.grpc_transport import GrpcTransport
 
-        return GrpcTransport(url, timeout_s)
+        return GrpcTransport(url, timeout_s, tls)
     if protocol == "http":
+        if tls is not None:
+            raise ValueError("tls: Triton's HTTP cannot speak TLS; use gRPC")
         from facegate_client.http_transport import HttpTransport
 
         return HttpTransport(url, timeout_s)

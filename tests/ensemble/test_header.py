@@ -8,11 +8,11 @@ import time
 
 import pytest
 from PIL import Image
-from support.made_images import FILES, bmp_of, exif, picture, png_chunk, png_of, saved
 
 from ensemble.errors import RequestError
 from ensemble.header import ImageHeader, read_header
 from facegate_client.contract import Code
+from support.made_images import FILES, bmp_of, exif, picture, png_chunk, png_of, saved
 
 TEN_MIB = 10 * 1024 * 1024
 JPEG = FILES["jpeg"]

@@ -15,6 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from ensemble.errors import RequestError
+from ensemble.header import read_header
+from ensemble.image import decode, frame, letterbox
+from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE, Code
 from support.made_images import (
     FILES,
     HEIGHT,
@@ -28,11 +33,6 @@ from support.made_images import (
     translucent,
     written,
 )
-
-from ensemble.errors import RequestError
-from ensemble.header import read_header
-from ensemble.image import decode, frame, letterbox
-from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE, Code
 
 SEVENTY_COLOURS = np.arange(7 * 10 * 3, dtype=np.uint8).reshape(7, 10, 3)
 

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 
 import pytest
-from support.wire import encoded
 
 from ensemble import handlers
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
+from support.wire import encoded
 
 
 class CountedSession:

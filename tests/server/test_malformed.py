@@ -12,9 +12,10 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from support.malformed import malformed_requests
 from support.wire import encoded, infer
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 COUNT = 500
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from support.serving import serving, wait_for_line
 from support.wire import encoded, infer
 

@@ -6,11 +6,11 @@ import asyncio
 
 import numpy as np
 import pytest
-from support.wire import encoded, infer
 
 from ensemble import handlers
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
+from support.wire import encoded, infer
 
 PICTURES = ("liveness/image_T1.jpg", "liveness/image_F1.jpg", "detection/t1.jpg", "detection/bald_guys.jpg")
 

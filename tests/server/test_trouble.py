@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+
 from support.serving import serving_repository
 from support.wire import TRANSPORTS, encoded, infer, refused
 
