@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter
 from engines.assemble import assemble
 from engines.fetch import fetch
 from engines.graphs import served_graph
+from engines.lock import locked
 from engines.parity import Parity, prove
 from ensemble.pack import Pack, PackError, WeightFile, load_pack
 
@@ -63,27 +63,36 @@ def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
     repository = REPOSITORIES / name
     fetch_weights(pack)
     samples = fetch_samples()
-    wanted = _fingerprint(pack)
-    stamp = repository / FINGERPRINT
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        say(f"{name}: up to date")
-        return repository
+    REPOSITORIES.mkdir(parents=True, exist_ok=True)
+    with locked(REPOSITORIES):
+        if _is_current(repository, _fingerprint(pack)):
+            say(f"{name}: up to date")
+        else:
+            _make(pack, repository, list(samples.values()), liveness, say)
+            say(f"{name}: assembled")
+    return repository
+
+
+def _make(pack: Pack, repository: Path, samples: list[Path], liveness: bool, say: Say) -> None:
+    """Put a proven repository in the place of the one that may be there."""
     skipped = set() if liveness else {net.name for net in pack.liveness.nets}
     graphs = {
         model: served_graph(pack, model, WEIGHTS / net.file) for model, net in pack.nets.items() if model not in skipped
     }
-    REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
-        fresh = Path(scratch) / name
+        fresh = Path(scratch) / repository.name
         assemble(pack, graphs, FORM, fresh)
-        for parity in prove(pack, WEIGHTS, fresh, list(samples.values())):
+        for parity in prove(pack, WEIGHTS, fresh, samples):
             say(_line(parity))
-        (fresh / FINGERPRINT).write_text(wanted, encoding="utf-8")
+        (fresh / FINGERPRINT).write_text(_fingerprint(pack), encoding="utf-8")
         if repository.exists():
-            shutil.move(repository, Path(scratch) / "old")
+            repository.rename(Path(scratch) / "old")
         fresh.rename(repository)
-    say(f"{name}: assembled")
-    return repository
+
+
+def _is_current(repository: Path, fingerprint: str) -> bool:
+    stamp = repository / FINGERPRINT
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint
 
 
 def _line(parity: Parity) -> str:

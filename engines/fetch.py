@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from engines.download import CHUNK, Downloader, FetchError, Unavailable, open_client, shown
+from engines.lock import locked
 from engines.mirror import named_files
 from ensemble.pack import WeightFile
 
@@ -34,7 +33,7 @@ def fetch(
     try:
         if not all(_right(cache / name, want) for name, want in files.items()):
             cache.mkdir(parents=True, exist_ok=True)
-            with _lock(cache):
+            with locked(cache):
                 _fill(files, cache, mirror or "", progress)
     except OSError as error:
         raise FetchError(f"{error.filename or cache}: {error.strerror or error}") from error
@@ -128,17 +127,6 @@ def _advice(files: Mapping[str, WeightFile], reasons: Mapping[str, str], mirror:
         "and run the command again."
     )
     return "\n".join(lines)
-
-
-@contextmanager
-def _lock(cache: Path) -> Iterator[None]:
-    with (cache / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say(f"waiting for another process that fetches into {cache}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _right(path: Path, want: WeightFile) -> bool:

@@ -31,8 +31,8 @@ def context_crops(
 
     The crop is the box grown `scale` times about its centre, or by as much less as makes it no larger than the image
     [H, W, 3], and what then still lies outside is cut off (as yakhyo/face-anti-spoofing, the source of the weights,
-    feeds them). Shifting the crop inside instead, as minivision's own code does, separates the labelled pictures
-    less: docs/accuracy.md.
+    feeds them). Shifting the crop inside instead, as minivision's own code does, tells spoofs apart less well: P(real)
+    of the sample image_F1 is then 0.23, not 0.07.
     """
     crops = np.empty((len(boxes), height, width, 3), dtype=np.uint8)
     for crop, box in zip(crops, boxes, strict=True):

@@ -17,7 +17,7 @@ from ensemble.image import letterbox
 from ensemble.inferer import Inferer, infer_in_chunks, together
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
-from ensemble.verification import Verdict, judge
+from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
 from facegate_client.contract import Code
 
@@ -127,7 +127,9 @@ class Pipeline:
             )
         )
         names = (contract.EMBEDDINGS,)
-        return (await infer_in_chunks(self._inferer, RECOGNIZER, crops, net.max_batch, names))[0]
+        (embeddings,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, net.max_batch, names)
+        check_embeddings(embeddings)
+        return embeddings
 
     async def _check(self, pairs: Sequence[tuple[Image, Faces]]) -> Liveness:
         if not any(len(faces) for _, faces in pairs):

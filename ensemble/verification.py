@@ -22,14 +22,19 @@ class Verdict:
     liveness: Liveness | None
 
 
+def check_embeddings(embeddings: NDArray[np.float32]) -> None:
+    """Raises RuntimeError unless all, FP32 [N, D], are of length one: distances of others mean nothing."""
+    if not np.all(np.abs(np.linalg.norm(embeddings, axis=1) - 1.0) <= 1e-2):  # NaN fails
+        raise RuntimeError("the recognizer answered embeddings that are not finite and of length one")
+
+
 def judge(embeddings: NDArray[np.float32], threshold: float, liveness: Liveness | None) -> Verdict:
     """The verdict on two L2-normalised embeddings, FP32 [2, D].
 
     With liveness, a face that is not real vetoes the verification whatever the distance. Raises RuntimeError when
     an embedding is not of length one, or the liveness is not of two faces.
     """
-    if not np.all(np.abs(np.linalg.norm(embeddings, axis=1) - 1.0) <= 1e-2):  # NaN fails
-        raise RuntimeError("the recognizer answered embeddings that are not finite and of length one")
+    check_embeddings(embeddings)
     if liveness is not None and len(liveness.is_real) != len(embeddings):
         raise RuntimeError(f"{len(liveness.is_real)} faces were checked for liveness, not {len(embeddings)}")
     distance = 1.0 - float(np.dot(embeddings[0], embeddings[1]))

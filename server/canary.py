@@ -6,7 +6,9 @@ import httpx
 
 from facegate_client import contract
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 8.0
+"""A full server makes the canary wait for a permit, two seconds at most, and then for a core."""
+
 _PIXELS = 2
 
 

@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -31,6 +32,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = False
+        self._canary = ThreadPoolExecutor(1, "canary")  # so that a slow answer keeps nothing else from being noticed
 
     def run(self) -> None:
         """Serve until told to stop. Raises ServeError when that cannot be done."""
@@ -87,23 +89,22 @@ class Supervisor:
 
     def _watch(self, triton: Triton) -> str:
         """Returns what went wrong, or once told to stop."""
-        unanswered, next_canary = 0, time.monotonic() + CANARY_SECONDS
+        unanswered, asked_at = 0, time.monotonic()
+        asking = self._canary.submit(canary.ask, self._settings.http_port)
         while not self._stopping:
             time.sleep(LOOK_SECONDS)
             if not triton.running():
                 return f"Triton ended (exit status {triton.exit_status})"
             if gone := triton.dead_stub():
                 return gone
-            if time.monotonic() < next_canary:
+            if not asking.done() or time.monotonic() < asked_at + CANARY_SECONDS:
                 continue
-            try:
-                canary.ask(self._settings.http_port)
-                unanswered = 0
-            except canary.CanaryError as error:
-                unanswered += 1
-                if unanswered >= PATIENCE:
-                    return str(error)
-            next_canary = time.monotonic() + CANARY_SECONDS
+            trouble = asking.exception()
+            unanswered = unanswered + 1 if trouble else 0
+            if unanswered >= PATIENCE:
+                return str(trouble)
+            asked_at = time.monotonic()
+            asking = self._canary.submit(canary.ask, self._settings.http_port)
         return ""
 
     def _announce(self) -> None:

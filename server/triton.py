@@ -132,6 +132,9 @@ def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> li
     return command
 
 
+_LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec
+
+
 def _die_with_parent() -> None:
     """Linux: send this process SIGTERM when the one that started it dies (prctl(2), PR_SET_PDEATHSIG = 1)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    _LIBC.prctl(1, signal.SIGTERM)

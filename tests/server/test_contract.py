@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from support.serving import serving
 from support.wire import TRANSPORTS, encoded, infer, refused
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -18,9 +19,7 @@ def frame(image: np.ndarray, suffix: str = "") -> list[tuple[str, np.ndarray]]:
 
 @pytest.fixture
 def ask(server, transport):
-    return lambda model, tensors, **parameters: infer(
-        transport, server.address(transport), model, tensors, **parameters
-    )
+    return lambda model, tensors, **options: infer(transport, server.address(transport), model, tensors, **options)
 
 
 def test_all_faces_of_an_image_with_names_dtypes_and_shapes(ask, pictures):
@@ -207,3 +206,20 @@ def test_without_the_liveness_nets_asking_for_them_is_an_error_with_the_remedy(
         assert refused(answer, transport, "FAILED_PRECONDITION")
         assert "facegate serve" in answer.message
     assert infer(transport, where, "face_verify", pair).outputs["VERIFIED"][0]
+
+
+def test_naming_outputs_filters_them_and_changes_nothing_else(ask, samples):
+    image = encoded("IMAGE", samples["image_T1.jpg"])
+    everything = ask("face_analyze", [image], anti_spoofing=True).outputs
+    some = ask("face_analyze", [image], only=("BOXES", "IS_REAL"), anti_spoofing=True).outputs
+    assert set(some) == {"BOXES", "IS_REAL"}
+    assert all(np.array_equal(some[name], everything[name]) for name in some)
+    assert set(ask("face_analyze", [image], only=("BOXES", "IS_REAL")).outputs) == {"BOXES"}
+
+
+def test_asked_by_bls_absent_liveness_nets_are_the_same_error(repository, samples, transport, tmp_path):
+    pair = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
+    with serving(tmp_path / "log", "--inferer", "bls", "--without-liveness") as running:
+        answer = infer(transport, running.address(transport), "face_verify", pair, anti_spoofing=True)
+        assert refused(answer, transport, "FAILED_PRECONDITION")
+        assert infer(transport, running.address(transport), "face_verify", pair).outputs["VERIFIED"][0]

@@ -46,21 +46,27 @@ def encoded(name: str, data: bytes | Path) -> tuple[str, NDArray[Any]]:
 
 
 def infer(
-    transport: str, address: str, model: str, tensors: Sequence[tuple[str, NDArray[Any]]], **parameters: Any
+    transport: str,
+    address: str,
+    model: str,
+    tensors: Sequence[tuple[str, NDArray[Any]]],
+    only: Sequence[str] = (),
+    **parameters: Any,
 ) -> Answer:
-    """One request by the plain tritonclient."""
+    """One request by the plain tritonclient; `only` these outputs, where given."""
     module = tritonclient.http if transport == "http" else tritonclient.grpc
     inputs = []
     for name, values in tensors:
         tensor = module.InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
         tensor.set_data_from_numpy(values)
         inputs.append(tensor)
+    wanted = [module.InferRequestedOutput(name) for name in only] or None
     with module.InferenceServerClient(address) as client:
         try:
             if transport == "stream":
-                result = _streamed(client, model, inputs, parameters)
+                result = _streamed(client, model, inputs, outputs=wanted, parameters=parameters)
             else:
-                result = client.infer(model, inputs, parameters=parameters)
+                result = client.infer(model, inputs, outputs=wanted, parameters=parameters)
         except InferenceServerException as error:
             return Answer({}, error.status(), error.message())
     if transport == "http":
@@ -70,10 +76,10 @@ def infer(
     return Answer({name: result.as_numpy(name) for name in names})
 
 
-def _streamed(client: Any, model: str, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
+def _streamed(client: Any, model: str, inputs: Sequence[Any], **options: Any) -> Any:
     answers: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: answers.put(error or result))
-    client.async_stream_infer(model, inputs, parameters=parameters)
+    client.async_stream_infer(model, inputs, **options)
     answer = answers.get(timeout=30)
     client.stop_stream()
     if isinstance(answer, Exception):
