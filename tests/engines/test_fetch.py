@@ -462,7 +462,7 @@ class TestCache:
         assert [process.wait(timeout=30) for process in processes] == [0, 0]
         for listener in listeners:
             listener.join()
-        assert heard == [f"waiting for another process that fetches into {cache}\n"]
+        assert heard == [f"waiting for another process that writes into {cache}\n"]
         assert site.sent == len(BODY)
         assert (cache / NAME).read_bytes() == BODY
 
