@@ -42,13 +42,8 @@ def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) ->
         dims = {contract.EMBEDDINGS: [-1, pack.recognizer.dimension]}
     else:
         config.max_batch_size = pack.nets[model].max_batch
-        for warmup in config.model_warmup:
-            warmup.batch_size = config.max_batch_size
         tensors = (*graph.graph.input, *graph.graph.output)
         dims = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]] for value in tensors}
     for tensor in (*config.input, *config.output):
         tensor.dims[:] = dims.get(tensor.name, list(tensor.dims))
-    for warmup in config.model_warmup:
-        for name, value in warmup.inputs.items():
-            value.dims[:] = dims[name]
     return str(text_format.MessageToString(config))

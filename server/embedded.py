@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -40,8 +41,9 @@ class EmbeddedTriton:
         purelib = sysconfig.get_paths()["purelib"]
         root = Path(__file__).resolve().parents[1]
         python_path = [str(root), str(root / "client"), purelib]
+        libraries = [str(self.libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
         changed = {
-            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(self.libraries), os.environ.get("LD_LIBRARY_PATH")])),
+            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "PYTHONPATH": os.pathsep.join(python_path),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -69,4 +71,18 @@ def find_embedded() -> EmbeddedTriton:
     for path in (found.program, found.libraries, found.python_backend, found.stub):
         if not path.exists():
             raise ServeError(f"nvidia-pytriton has no {path.relative_to(package.parent)} for Python {version} here")
+    _check_libpython(f"libpython{version}.so.1.0")
     return found
+
+
+def _check_libpython(name: str) -> None:
+    """The stub is a program that loads Python as a library, which a Python may have been built without."""
+    if Path(sysconfig.get_config_var("LIBDIR") or "", name).exists():
+        return
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        raise ServeError(
+            f"Triton needs {name}, which {sys.executable} has not: use a Python built with --enable-shared, "
+            f"or install the library (on Debian: apt install {name.removesuffix('.so.1.0')})"
+        ) from None

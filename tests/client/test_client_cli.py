@@ -102,7 +102,7 @@ def test_verified_is_0_and_a_fact_a_line(fake: type[FakeClient]) -> None:
         "liveness not checked",
         "12.5 ms in the server",
     ]
-    assert fake.made == [(None, {"protocol": "grpc", "timeout_s": 10.0})]
+    assert fake.made == [(None, {"protocol": "grpc", "timeout_s": 10.0, "tls": None})]
     assert fake.asked == [((Path("a.jpg"), Path("b.jpg")), {"threshold": None, "anti_spoofing": False})]
 
 
@@ -145,7 +145,7 @@ def test_options_reach_the_client(fake: type[FakeClient]) -> None:
     fake.answer = verification()
     options = ["--threshold", "0.4", "--anti-spoofing", "--url", "box:9000", "--protocol", "http", "--timeout", "2.5"]
     assert run("verify", "a.jpg", "b.jpg", *options).exit_code == 0
-    assert fake.made == [("box:9000", {"protocol": "http", "timeout_s": 2.5})]
+    assert fake.made == [("box:9000", {"protocol": "http", "timeout_s": 2.5, "tls": None})]
     assert fake.asked[0][1] == {"threshold": 0.4, "anti_spoofing": True}
 
 
