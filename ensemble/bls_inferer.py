@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 from ensemble.errors import RequestError
 from ensemble.inferer import Arrays, NetUnavailable
+from ensemble.pack import Net
 from facegate_client import contract
 from facegate_client.contract import Code
 
 
 class BlsInferer:
     """An Inferer over the models of the Triton that this process serves."""
+
+    def __init__(self, nets: Mapping[str, Net]) -> None:
+        self._nets = nets
+
+    def full_batch(self, net: str) -> int:
+        return self._nets[net].max_batch
 
     def serves(self, net: str) -> bool:
         return bool(pb_utils.is_model_ready(model_name=net))

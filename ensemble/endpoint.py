@@ -59,7 +59,7 @@ class Endpoint:
         pack = Pack.model_validate_json(parameters["pack"])
         repository = Path(args["model_repository"]).parent
         kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
-        inferer: Inferer = BlsInferer() if kind == "bls" else OnnxInferer(repository, pack.nets)
+        inferer: Inferer = BlsInferer(pack.nets) if kind == "bls" else OnnxInferer(repository, pack.nets)
         self._pipeline = Pipeline(pack, inferer)
         cores = len(os.sched_getaffinity(0))
         permits = 2 * cores if parameters["permits"] == "auto" else int(parameters["permits"])

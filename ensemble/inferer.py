@@ -24,8 +24,12 @@ class Inferer(Protocol):
         """Whether `net` can be asked for now."""
         ...
 
+    def full_batch(self, net: str) -> int:
+        """The most rows that `net` takes at once here."""
+        ...
+
     async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        """Outputs by name for one batch of UINT8 [B, H, W, 3], B at most the net's full batch.
+        """Outputs by name for one batch of UINT8 [B, H, W, 3], B at most `full_batch(net)`.
 
         Raises NetUnavailable when the net is not served.
         """
@@ -42,12 +46,13 @@ async def together(*awaitables: Awaitable[Result]) -> list[Result]:
 
 
 async def infer_in_chunks(
-    inferer: Inferer, net: str, batch: NDArray[np.uint8], full_batch: int, outputs: tuple[str, ...]
+    inferer: Inferer, net: str, batch: NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], ...]:
     """`outputs` of `net` for any number of rows, in chunks of a full batch, row for row.
 
     No rows: no run, and outputs of zero rows (of unknown rank, so callers handle that themselves).
     """
+    full_batch = inferer.full_batch(net)
     chunks = [batch[start : start + full_batch] for start in range(0, len(batch), full_batch)]
     results = await together(*(inferer.infer(net, chunk) for chunk in chunks))
     for chunk, result in zip(chunks, results, strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.inferer import Arrays, NetUnavailable
-from ensemble.onnx_session import open_session
+from ensemble.onnx_session import OnnxSession
 
 
 class OnnxInferer:
@@ -23,19 +23,19 @@ class OnnxInferer:
 
     def __init__(self, repository: Path, nets: Iterable[str]) -> None:
         present = [net for net in nets if (repository / net).is_dir()]
-        self._sessions = {net: open_session(repository / net / "1" / "model.onnx") for net in present}
+        self._sessions = {net: OnnxSession(repository / net / "1" / "model.onnx") for net in present}
         # A net runs one batch at a time: a run uses every core, and two at once would need twice the memory.
         self._threads = {net: ThreadPoolExecutor(1, net) for net in present}
 
     def serves(self, net: str) -> bool:
         return net in self._sessions
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        if net not in self._sessions:
+    def full_batch(self, net: str) -> int:
+        if not self.serves(net):
             raise NetUnavailable(net)
-        return await asyncio.get_running_loop().run_in_executor(self._threads[net], self._run, net, batch)
+        return self._sessions[net].full_batch
 
-    def _run(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        session = self._sessions[net]
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True))
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        if not self.serves(net):
+            raise NetUnavailable(net)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[net], self._sessions[net].run, batch)

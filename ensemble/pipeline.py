@@ -93,7 +93,7 @@ class Pipeline:
         fitted = await together(*(asyncio.to_thread(letterbox, image, net.height, net.width) for image in images))
         names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
         batch = np.stack([canvas for canvas, _ in fitted])
-        boxes, scores, landmarks = await infer_in_chunks(self._inferer, DETECTOR, batch, net.max_batch, names)
+        boxes, scores, landmarks = await infer_in_chunks(self._inferer, DETECTOR, batch, names)
         return [
             select_faces(
                 boxes[i],
@@ -127,7 +127,7 @@ class Pipeline:
             )
         )
         names = (contract.EMBEDDINGS,)
-        (embeddings,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, net.max_batch, names)
+        (embeddings,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, names)
         check_embeddings(embeddings)
         return embeddings
 
@@ -143,7 +143,7 @@ class Pipeline:
                 [context_crops(image, faces.boxes, net.crop_scale, net.height, net.width) for image, faces in pairs]
             )
         )
-        return (await infer_in_chunks(self._inferer, net.name, crops, net.max_batch, (contract.PROBABILITIES,)))[0]
+        return (await infer_in_chunks(self._inferer, net.name, crops, (contract.PROBABILITIES,)))[0]
 
 
 async def _nothing() -> None:

@@ -37,6 +37,9 @@ class RuleInferer:
     def serves(self, net: str) -> bool:
         return net not in self.missing
 
+    def full_batch(self, net: str) -> int:
+        return 32
+
     async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         self.asked.append((net, len(batch)))
         self.shown[net] = batch

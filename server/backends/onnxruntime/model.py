@@ -1,7 +1,7 @@
 """A Triton backend named "onnxruntime", for a server that has the Python backend only.
 
 It serves `<model>/<version>/model.onnx` from the same configuration that NVIDIA's own backend takes. The requests
-that Triton's dynamic batcher hands over together are run as one batch.
+that Triton's dynamic batcher hands over together are run together.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from ensemble.onnx_session import open_session
+from ensemble.onnx_session import OnnxSession
 
 
 class TritonPythonModel:
@@ -19,16 +19,16 @@ class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
         file = config.get("default_model_filename") or "model.onnx"
-        self.session = open_session(Path(args["model_repository"]) / args["model_version"] / file)
+        self.net = OnnxSession(Path(args["model_repository"]) / args["model_version"] / file)
         self.input = config["input"][0]["name"]
         self.outputs = [output["name"] for output in config["output"]]
 
     def execute(self, requests):
         batches = [pb_utils.get_input_tensor_by_name(request, self.input).as_numpy() for request in requests]
         together = batches[0] if len(batches) == 1 else np.concatenate(batches)
-        values = self.session.run(self.outputs, {self.input: together})
+        answers = self.net.run(together)
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
-        rows = zip(*(np.split(value, ends) for value in values), strict=True)
+        rows = zip(*(np.split(answers[name], ends) for name in self.outputs), strict=True)
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, row, strict=True)])
             for row in rows
