@@ -12,6 +12,7 @@ import os
 import platform
 import random
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,9 @@ CALLERS = 4
 SETTLED = 300
 """Requests after which caches and pools have their size: growth is measured from here."""
 
+REST_SECONDS = 3
+"""Before a reading, so that it counts what is kept and not what is under way."""
+
 Picture = NDArray[np.uint8]
 
 
@@ -53,6 +57,7 @@ def main(inferer: Annotated[InfererKind, typer.Option()] = InfererKind.onnxrunti
         while done < requests:
             list(callers.map(lambda job: _send(client, *job), _jobs(pictures, step, seed=done)))
             done += step
+            time.sleep(REST_SECONDS)
             readings[done] = _megabytes(process.pid)
             print(f"{done:6} requests: {readings[done]:7.1f} MB", flush=True)
     growth = readings[max(readings)] / readings[SETTLED] - 1

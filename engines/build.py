@@ -41,9 +41,11 @@ def pack_named(name: str) -> Pack:
     return load_pack(ROOT / "packs" / f"{name}.toml")
 
 
-def fetch_weights(pack: Pack) -> None:
-    """Every file of the pack into build/weights. Raises FetchError."""
-    fetch(pack.files, WEIGHTS, mirror=os.environ.get("FACEGATE_MIRROR"))
+def fetch_weights(pack: Pack, *, liveness: bool = True) -> None:
+    """Every file of the pack, or all but the liveness nets', into build/weights. Raises FetchError."""
+    wanted = {net.file for model, net in pack.nets.items() if liveness or model not in _liveness_nets(pack)}
+    files = {name: file for name, file in pack.files.items() if name in wanted}
+    fetch(files, WEIGHTS, mirror=os.environ.get("FACEGATE_MIRROR"))
 
 
 def fetch_samples() -> dict[str, Path]:
@@ -61,11 +63,11 @@ def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
     """
     name = f"{pack.name}-onnxruntime-fp32" + ("" if liveness else "-without-liveness")
     repository = REPOSITORIES / name
-    fetch_weights(pack)
+    fetch_weights(pack, liveness=liveness)
     samples = fetch_samples()
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
-        if _is_current(repository, _fingerprint(pack)):
+        if _is_current(pack, repository):
             say(f"{name}: up to date")
         else:
             _make(pack, repository, list(samples.values()), liveness, say)
@@ -75,7 +77,7 @@ def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
 
 def _make(pack: Pack, repository: Path, samples: list[Path], liveness: bool, say: Say) -> None:
     """Put a proven repository in the place of the one that may be there."""
-    skipped = set() if liveness else {net.name for net in pack.liveness.nets}
+    skipped = set() if liveness else _liveness_nets(pack)
     graphs = {
         model: served_graph(pack, model, WEIGHTS / net.file) for model, net in pack.nets.items() if model not in skipped
     }
@@ -84,15 +86,19 @@ def _make(pack: Pack, repository: Path, samples: list[Path], liveness: bool, say
         assemble(pack, graphs, FORM, fresh)
         for parity in prove(pack, WEIGHTS, fresh, samples):
             say(_line(parity))
-        (fresh / FINGERPRINT).write_text(_fingerprint(pack), encoding="utf-8")
+        (fresh / FINGERPRINT).write_text(_fingerprint(pack, fresh), encoding="utf-8")
         if repository.exists():
             repository.rename(Path(scratch) / "old")
         fresh.rename(repository)
 
 
-def _is_current(repository: Path, fingerprint: str) -> bool:
+def _is_current(pack: Pack, repository: Path) -> bool:
     stamp = repository / FINGERPRINT
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _fingerprint(pack, repository)
+
+
+def _liveness_nets(pack: Pack) -> set[str]:
+    return {net.name for net in pack.liveness.nets}
 
 
 def _line(parity: Parity) -> str:
@@ -102,11 +108,11 @@ def _line(parity: Parity) -> str:
     )
 
 
-def _fingerprint(pack: Pack) -> str:
-    """A digest of all that a repository is made of: the pack (its files' hashes with it), the form, and the code."""
+def _fingerprint(pack: Pack, repository: Path) -> str:
+    """A digest of what a repository is made of (the pack, its files' hashes with it, the form, the code) and holds."""
     digest = hashlib.sha256(pack.model_dump_json().encode())
-    for path in _sources():
-        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    for path in (*_sources(), *_files(repository)):
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -114,3 +120,7 @@ def _sources() -> Iterator[Path]:
     yield from sorted(path for path in FORM.rglob("*") if path.suffix in (".pbtxt", ".py"))
     for folder in ("engines", "ensemble", "client/facegate_client"):
         yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def _files(repository: Path) -> list[Path]:
+    return sorted(path for path in repository.rglob("*") if path.is_file() and path.name != FINGERPRINT)

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+LEAST_SPREAD = 1e-2
+"""Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Faces:
@@ -35,12 +38,15 @@ def select_faces(
     """The faces among one image's candidates, best first.
 
     boxes [K, 4], scores [K] descending and landmarks [K, 5, 2] are in the detector's pixels; `factor` is detector
-    pixels per image pixel. Candidates under `min_score`, without area or not finite are dropped, then those that
-    overlap a better one by more than `nms_iou`; ties keep the detector's order, so the result is deterministic.
+    pixels per image pixel. Candidates under `min_score`, without area, with landmarks that coincide or not finite are
+    dropped, then those that overlap a better one by more than `nms_iou`; ties keep the detector's order, so the result
+    is deterministic.
     """
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
-    candidates = np.flatnonzero((scores >= min_score) & sized & finite)
+    with np.errstate(invalid="ignore"):
+        spread = np.ptp(landmarks, axis=1).max(axis=1) > LEAST_SPREAD
+    candidates = np.flatnonzero((scores >= min_score) & sized & finite & spread)
     kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     scale = np.float32(factor)
     return Faces(boxes[kept] / scale, scores[kept], landmarks[kept] / scale)

@@ -7,6 +7,7 @@ requests at a time: Triton itself gives a model of max_batch_size 0 one request 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ import triton_python_backend_utils as pb_utils
 
 from ensemble.admission import Admission
 from ensemble.bls_inferer import BlsInferer
+from ensemble.cores import cores
 from ensemble.errors import RequestError, invalid
 from ensemble.inferer import Inferer
 from ensemble.onnx_inferer import OnnxInferer
@@ -59,10 +61,11 @@ class Endpoint:
         pack = Pack.model_validate_json(parameters["pack"])
         repository = Path(args["model_repository"]).parent
         kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
+        if kind not in ("bls", "onnxruntime"):
+            raise ValueError(f"the inferer is bls or onnxruntime, not {kind!r}")
         inferer: Inferer = BlsInferer(pack.nets) if kind == "bls" else OnnxInferer(repository, pack.nets)
         self._pipeline = Pipeline(pack, inferer)
-        cores = len(os.sched_getaffinity(0))
-        permits = 2 * cores if parameters["permits"] == "auto" else int(parameters["permits"])
+        permits = 2 * cores() if parameters["permits"] == "auto" else int(parameters["permits"])
         self._loop = asyncio.new_event_loop()
         # Every permit's decoding, crops and nets are threads of this one pool.
         self._loop.set_default_executor(ThreadPoolExecutor(6 * permits, self._name))
@@ -100,11 +103,15 @@ class Endpoint:
             response = _refusal(error)
         except BaseException:  # whatever happened, the caller is answered
             incident = secrets.token_hex(4)
-            print(f"{self._name}: incident {incident}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-            response = _refusal(
-                RequestError(Code.INTERNAL, f"a fault in {self._name}; the server's log has incident {incident}")
-            )
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            _log(f"{self._name}: incident {incident}\n{traceback.format_exc()}")
+            reason = f"a fault in {self._name}; the server's log has incident {incident}"
+            response = _refusal(RequestError(Code.INTERNAL, reason))
+        try:
+            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        except BaseException:
+            # A sender that failed cannot be used again, and its caller would wait for ever: the watcher starts anew.
+            _log(f"{self._name}: an answer cannot be sent\n{traceback.format_exc()}")
+            os._exit(1)
 
     def _read(self, request: Any) -> Inputs:
         inputs = {}
@@ -116,6 +123,11 @@ class Endpoint:
                 except Exception:  # a BYTES tensor whose lengths do not add up
                     raise invalid(f"{name} cannot be read") from None
         return inputs
+
+
+def _log(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _refusal(error: RequestError) -> Any:

@@ -29,8 +29,8 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
     values = read_parameters(parameters, analyze_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    faces = read_faces(inputs[contract.FACES_IN]) if contract.FACES_IN in inputs else None
     image = await asyncio.to_thread(read_image, inputs)
+    faces = read_faces(inputs[contract.FACES_IN], *image.shape[:2]) if contract.FACES_IN in inputs else None
     analysis = await pipeline.analyze(
         image,
         anti_spoofing=values[contract.ANTI_SPOOFING],

@@ -48,17 +48,20 @@ async def together(*awaitables: Awaitable[Result]) -> list[Result]:
 async def infer_in_chunks(
     inferer: Inferer, net: str, batch: NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], ...]:
-    """`outputs` of `net` for any number of rows, in chunks of a full batch, row for row.
+    """`outputs` of `net` for any number of rows but none, in chunks of a full batch, row for row.
 
-    No rows: no run, and outputs of zero rows (of unknown rank, so callers handle that themselves).
+    The chunks go one after another, so that the nets serve other requests in between. Raises RuntimeError when the net
+    does not answer a row for a row.
     """
     full_batch = inferer.full_batch(net)
-    chunks = [batch[start : start + full_batch] for start in range(0, len(batch), full_batch)]
-    results = await together(*(inferer.infer(net, chunk) for chunk in chunks))
-    for chunk, result in zip(chunks, results, strict=True):
+    results = []
+    for start in range(0, len(batch), full_batch):
+        chunk = batch[start : start + full_batch]
+        result = await inferer.infer(net, chunk)
         for name in outputs:
             if len(result[name]) != len(chunk):
                 raise RuntimeError(f"{net} answered {len(result[name])} rows of {name} to a batch of {len(chunk)}")
+        results.append(result)
     return tuple(
         np.concatenate([result[name] for result in results]).astype(np.float32, copy=False) for name in outputs
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from ensemble.cores import cores
 
 ROWS_AT_ONCE, PIXELS_AT_ONCE = 8, 1 << 20
 """The most that a run is given. On a CPU a larger batch is no faster: 32 rows took as long for each as 8 do, and twice
@@ -22,7 +23,7 @@ class OnnxSession:
     def __init__(self, path: Path) -> None:
         """Open the graph at `path`, whose one input is UINT8 [B, H, W, 3], on every core this process may run on."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        options.intra_op_num_threads = cores()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # several sessions share the cores
         options.enable_mem_pattern = False  # a plan of memory for each size of batch: half as much again, no faster
         options.log_severity_level = 3
@@ -31,7 +32,7 @@ class OnnxSession:
         self._input: str = source.name
         self._outputs: list[str] = [output.name for output in self._session.get_outputs()]
         picture = source.shape[1:]
-        self.full_batch = max(2, min(ROWS_AT_ONCE, PIXELS_AT_ONCE // (picture[0] * picture[1])))
+        self.full_batch: int = max(2, min(ROWS_AT_ONCE, PIXELS_AT_ONCE // (picture[0] * picture[1])))
         self.run(np.zeros((self.full_batch, *picture), dtype=np.uint8))
 
     def run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
@@ -40,6 +41,5 @@ class OnnxSession:
         runs = [self._session.run(self._outputs, {self._input: batch[at : at + self.full_batch]}) for at in starts]
         if len(runs) == 1:
             return dict(zip(self._outputs, runs[0], strict=True))
-        return {
-            name: np.concatenate(values) for name, values in zip(self._outputs, zip(*runs, strict=True), strict=True)
-        }
+        together = [np.concatenate(values) for values in zip(*runs, strict=True)]
+        return dict(zip(self._outputs, together, strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import image
-from ensemble.detection import Faces
+from ensemble.detection import LEAST_SPREAD, Faces
 from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
 from facegate_client import contract
@@ -108,11 +108,11 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
         raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
 
 
-def read_faces(values: NDArray[np.uint8]) -> Faces:
+def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
     """The faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
 
-    Their scores are 1. Raises RequestError INVALID_ARGUMENT when the bytes are no such array, or a face has values
-    that are not finite, no area or landmarks that coincide.
+    Their scores are 1. Raises RequestError INVALID_ARGUMENT when the bytes are no such array, or a face is none that
+    the image of `height` x `width` shows: what is outside it would be judged by what happens to be at its edge.
     """
     row_bytes = 4 * contract.FACE_IN_VALUES
     if values.size % row_bytes:
@@ -121,13 +121,22 @@ def read_faces(values: NDArray[np.uint8]) -> Faces:
     if len(rows) > contract.MAX_FACES_LIMIT:
         raise invalid(f"{contract.FACES_IN}: {len(rows)} faces, at most {contract.MAX_FACES_LIMIT}")
     boxes, landmarks = rows[:, :4], rows[:, 4:].reshape(-1, 5, 2)
-    with np.errstate(invalid="ignore"):
-        sound = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
-        sound &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        sound &= np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > 1e-2
-    if not sound.all():
-        raise invalid(
-            f"{contract.FACES_IN}: face {int(np.flatnonzero(~sound)[0])} needs finite values in pixels, "
-            "x1 < x2, y1 < y2, and landmarks that do not coincide"
-        )
+    limits = np.array([width, height], dtype=np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
+        sides = boxes[:, 2:] - boxes[:, :2]
+        seen = np.clip(boxes[:, 2:], 0, limits) - np.clip(boxes[:, :2], 0, limits)
+        centre = landmarks.mean(axis=1)
+        faults = {
+            "needs finite values in pixels": ~finite,
+            f"needs a box of at least {contract.LEAST_FACE_IN} x {contract.LEAST_FACE_IN} pixels": ~(
+                sides >= contract.LEAST_FACE_IN
+            ).all(axis=1),
+            "lies outside the image by more than half": ~(seen.prod(axis=1) >= sides.prod(axis=1) / 2)
+            | ~((centre >= 0) & (centre < limits)).all(axis=1),
+            "has landmarks that coincide": ~(np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > LEAST_SPREAD),
+        }
+    for fault, where in faults.items():
+        if where.any():
+            raise invalid(f"{contract.FACES_IN}: face {int(np.flatnonzero(where)[0])} {fault}")
     return Faces(boxes, np.ones(len(rows), dtype=np.float32), landmarks)

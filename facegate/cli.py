@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -80,7 +80,11 @@ def one_line() -> Iterator[None]:
 
 
 @app.command()
-def fetch(pack: Annotated[str, typer.Argument(help="The model pack, a file in packs/.")] = DEFAULT_PACK) -> None:
+def fetch(
+    pack: Annotated[
+        str, typer.Argument(envvar="FACEGATE_PACK", help="The model pack, a file in packs/.")
+    ] = DEFAULT_PACK,
+) -> None:
     """Bring a pack's weights and the sample pictures to build/, each checked by its SHA-256.
 
     FACEGATE_MIRROR, a directory or an address, is asked first.
@@ -115,7 +119,7 @@ def serve(
     http_port: Annotated[int, typer.Option(envvar="FACEGATE_HTTP_PORT", min=1, max=65535)] = 8000,
     metrics_port: Annotated[int, typer.Option(envvar="FACEGATE_METRICS_PORT", min=1, max=65535)] = 8002,
     admin_key: Annotated[
-        Optional[str],  # noqa: UP045 - typer evaluates this on Python 3.10
+        str | None,
         typer.Option(
             envvar="FACEGATE_ADMIN_KEY",
             show_envvar=True,
@@ -123,7 +127,7 @@ def serve(
         ),
     ] = None,
     tls_certificate: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             envvar="FACEGATE_TLS_CERTIFICATE",
             exists=True,
@@ -131,11 +135,11 @@ def serve(
         ),
     ] = None,
     tls_key: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(envvar="FACEGATE_TLS_KEY", exists=True, help="The certificate's key (PEM)."),
     ] = None,
     tls_client_ca: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             envvar="FACEGATE_TLS_CLIENT_CA",
             exists=True,
@@ -193,7 +197,7 @@ def _build(
 ) -> None:
     """Fetch a pack's weights, bring its nets to their served form, prove it, and assemble build/repository/."""
     with one_line():
-        print(os.path.relpath(build(pack_named(pack), liveness=not without_liveness)))
+        print(os.path.relpath(build(pack_named(pack), liveness=not without_liveness, say=say)))
 
 
 def say(text: str) -> None:

@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Any
+
 import httpx
 
 from facegate_client import contract
+from facegate_client.contract import Code
 
 TIMEOUT_SECONDS = 8.0
 """A full server makes the canary wait for a permit, two seconds at most, and then for a core."""
 
-_PIXELS = 2
+_SIDE = 16
+_FACE = (2, 2, 14, 14, 5, 6, 11, 6, 8, 8, 6, 11, 10, 11)  # pixels: a box, and five landmarks in it
 
 
 class CanaryError(RuntimeError):
     """The server does not answer as a working one does."""
 
 
-def ask(http_port: int) -> None:
-    """Send a black picture of 2 x 2 pixels to both ensemble models. Raises CanaryError.
+class Canary:
+    """Asks one server, at `url`, in such a way that between them the requests reach every net."""
 
-    "No face" and "overloaded" are answers of a server that works.
-    """
-    for model, suffixes, fine in (
-        (contract.ANALYZE, ("",), (200, 503)),
-        (contract.VERIFY, ("_1", "_2"), (404, 503)),
-    ):
-        inputs = [tensor for suffix in suffixes for tensor in _black(suffix)]
-        try:
-            answer = httpx.post(
-                f"http://127.0.0.1:{http_port}/v2/models/{model}/infer",
-                json={"inputs": inputs},
-                timeout=TIMEOUT_SECONDS,
-            )
-        except httpx.HTTPError as error:
-            raise CanaryError(f"{model} does not answer: {type(error).__name__}") from None
-        if answer.status_code not in fine or (answer.status_code == 404 and "NOT_FOUND: no face" not in answer.text):
+    def __init__(self, url: str) -> None:
+        # Triton waits for open HTTP connections before it drains, so none is kept. No proxy is asked for this machine.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, limits=unkept)
+        self._answered = -1
+
+    def ask(self) -> None:
+        """Send a black picture to both ensemble models. Raises CanaryError.
+
+        "No face", "no liveness nets" and "overloaded" are answers of a server that works; the last one only while
+        others are answered.
+        """
+        face = struct.pack("<14f", *_FACE)
+        faces_in = {
+            "name": contract.FACES_IN,
+            "datatype": "UINT8",
+            "shape": [len(face)],
+            "data": list(face),
+        }
+        busy = self._send(contract.ANALYZE, [*_black(""), faces_in], {200: "", 501: Code.FAILED_PRECONDITION})
+        busy |= self._send(contract.VERIFY, [*_black("_1"), *_black("_2")], {404: Code.NOT_FOUND})
+        answered = self._count_answered()
+        if busy and answered == self._answered:
+            raise CanaryError("it says that it is overloaded, and answers nobody")
+        self._answered = answered
+
+    def _send(self, model: str, inputs: list[dict[str, Any]], fine: dict[int, str]) -> bool:
+        """Whether the server was too busy to answer. `fine` is what an answer's text holds, by its status."""
+        request = {"inputs": inputs, "parameters": {contract.ANTI_SPOOFING: model == contract.ANALYZE}}
+        answer = self._call("POST", f"/v2/models/{model}/infer", json=request)
+        expected = {**fine, 503: Code.RESOURCE_EXHAUSTED}
+        if answer.status_code not in expected or expected[answer.status_code] not in answer.text:
             raise CanaryError(f"{model} answers {answer.status_code}: {answer.text[:200]}")
+        return answer.status_code == 503
+
+    def _count_answered(self) -> int:
+        """Requests that both models have answered so far, without a refusal."""
+        statistics = self._call("GET", "/v2/models/stats").json()["model_stats"]
+        asked = (contract.ANALYZE, contract.VERIFY)
+        return sum(int(model["inference_stats"]["success"]["count"]) for model in statistics if model["name"] in asked)
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise CanaryError(f"{path} does not answer: {type(error).__name__}") from None
 
 
-def _black(suffix: str) -> list[dict[str, object]]:
-    values = _PIXELS * _PIXELS * 3
+def _black(suffix: str) -> list[dict[str, Any]]:
+    values = _SIDE * _SIDE * 3
     return [
         {"name": contract.FRAME + suffix, "datatype": "UINT8", "shape": [values], "data": [0] * values},
-        {"name": contract.FRAME_SHAPE + suffix, "datatype": "INT32", "shape": [2], "data": [_PIXELS, _PIXELS]},
+        {"name": contract.FRAME_SHAPE + suffix, "datatype": "INT32", "shape": [2], "data": [_SIDE, _SIDE]},
     ]

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
-from server import canary, shared_memory
+from server import shared_memory
+from server.canary import Canary, CanaryError
 from server.embedded import find_embedded
 from server.errors import ServeError
 from server.triton import Settings, Triton
@@ -32,7 +33,8 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = False
-        self._canary = ThreadPoolExecutor(1, "canary")  # so that a slow answer keeps nothing else from being noticed
+        self._canary = Canary(settings.own_url)
+        self._asking = ThreadPoolExecutor(1, "canary")  # so that a slow answer keeps nothing else from being noticed
 
     def run(self) -> None:
         """Serve until told to stop. Raises ServeError when that cannot be done."""
@@ -61,14 +63,15 @@ class Supervisor:
                         triton.drain()
                     triton.kill()
                 if not self._stopping:
-                    failures += 1
                     _say(f"{trouble}; starting Triton anew")
+                    time.sleep(failures)  # none after one that served
+                    failures += 1
         _say("stopped")
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self._stopping:
+        first, self._stopping = not self._stopping, True
+        if first:
             _say("stopping: answering what is in flight")
-        self._stopping = True
 
     def _until_ready(self, triton: Triton) -> str | None:
         """None once a canary request is answered, else why there is no point in waiting longer."""
@@ -78,19 +81,19 @@ class Supervisor:
             if not triton.running():
                 return f"Triton did not start (exit status {triton.exit_status}); its own messages are above"
             try:
-                canary.ask(self._settings.http_port)
-            except canary.CanaryError as error:
+                self._canary.ask()
+            except CanaryError as error:
                 trouble = str(error)
                 time.sleep(LOOK_SECONDS)
                 continue
-            triton.remember_stubs()
+            triton.adopt()
             return None
         return f"Triton was not ready within {START_SECONDS:g} s: {trouble}"
 
     def _watch(self, triton: Triton) -> str:
         """Returns what went wrong, or once told to stop."""
         unanswered, asked_at = 0, time.monotonic()
-        asking = self._canary.submit(canary.ask, self._settings.http_port)
+        asking = self._asking.submit(self._canary.ask)
         while not self._stopping:
             time.sleep(LOOK_SECONDS)
             if not triton.running():
@@ -104,7 +107,7 @@ class Supervisor:
             if unanswered >= PATIENCE:
                 return str(trouble)
             asked_at = time.monotonic()
-            asking = self._canary.submit(canary.ask, self._settings.http_port)
+            asking = self._asking.submit(self._canary.ask)
         return ""
 
     def _announce(self) -> None:

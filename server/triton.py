@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -32,7 +32,7 @@ class Settings:
     grpc_port: int
     http_port: int
     metrics_port: int
-    admin_key: str
+    admin_key: str = field(repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -47,6 +47,12 @@ class Settings:
     def http_host(self) -> str:
         """Triton's HTTP cannot speak TLS: where gRPC does, HTTP stays on this machine."""
         return "127.0.0.1" if self.tls_certificate else self.host
+
+    @property
+    def own_url(self) -> str:
+        """Where this machine itself reaches HTTP."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.http_host, self.http_host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
 
 
 class Triton:
@@ -72,24 +78,27 @@ class Triton:
         """How tritonserver ended; negative for a signal, None while it runs."""
         return self._process.poll()
 
-    def remember_stubs(self) -> None:
-        """Take note of the processes behind the models; call once the server is ready."""
-        self._stubs = psutil.Process(self._process.pid).children(recursive=True)
+    def adopt(self) -> None:
+        """Take note of the processes behind the models, and close their memory to others; call once it is ready."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._stubs = psutil.Process(self._process.pid).children(recursive=True)
+        shared_memory.make_private()
 
     def dead_stub(self) -> str | None:
         """The PID and state of a remembered process that is gone, or None."""
         for stub in self._stubs:
-            if not stub.is_running() or stub.status() == psutil.STATUS_ZOMBIE:
-                return f"process {stub.pid} behind a model is gone"
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if stub.is_running() and stub.status() != psutil.STATUS_ZOMBIE:
+                    continue
+            return f"process {stub.pid} behind a model is gone"
         return None
 
     def drain(self) -> None:
-        """Answer what is in flight, take nothing new, end."""
+        """Let it answer what is in flight, take nothing new, and end; what is left over is for `kill`."""
         if self.running():
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(DRAIN_SECONDS + 5)
-        self.kill()
 
     def kill(self) -> None:
         """End every process of this run now, and remove its shared memory."""

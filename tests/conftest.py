@@ -11,9 +11,8 @@ import pytest
 from engines.build import WEIGHTS, build, fetch_samples, fetch_weights, pack_named
 from engines.fetch import FetchError
 from ensemble.pack import Pack
+from support.missing import MISSING, cannot_be_had
 from support.serving import Server, serving
-
-MISSING = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,15 +23,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for reason in config.stash[MISSING]:
         terminalreporter.section("NOT EVERYTHING WAS TESTED", red=True, bold=True)
         terminalreporter.line(reason)
-
-
-def cannot_be_had(config: pytest.Config, reason: str) -> None:
-    """Skip, loudly; fail in CI, where everything must be there."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason not in config.stash[MISSING]:
-        config.stash[MISSING].append(reason)
-    pytest.skip(reason.splitlines()[0])
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,16 @@ Corners = tuple[int, int, int, int]
 GOOD = (10.0, 10.0, 30.0, 30.0)
 
 
+APART = np.zeros((5, 2), dtype=np.float32)
+APART[4] = 2
+
+
 def selected(boxes: object, scores: object = None, landmarks: object = None, **options: float) -> Faces:
     """Each candidate's landmarks tell its number, unless they are given."""
     corners = np.array(boxes, dtype=np.float32).reshape(-1, 4)
     count = len(corners)
     if landmarks is None:
-        landmarks = np.broadcast_to(np.arange(count, dtype=np.float32)[:, None, None], (count, 5, 2))
+        landmarks = np.arange(count, dtype=np.float32)[:, None, None] + APART
     return select_faces(
         corners,
         np.full(count, 0.9, dtype=np.float32) if scores is None else np.array(scores, dtype=np.float32),
@@ -81,7 +85,7 @@ def test_a_candidate_that_is_no_box_is_no_face_and_hides_none(box: tuple[float, 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_face_whose_landmarks_are_not_finite_is_dropped(value: float) -> None:
-    landmarks = np.ones((2, 5, 2), dtype=np.float32)
+    landmarks = np.ones((2, 5, 2), dtype=np.float32) + APART
     landmarks[0, 3, 1] = value
     assert len(selected([(50, 50, 70, 70), GOOD], landmarks=landmarks)) == 1
 
@@ -106,9 +110,9 @@ def test_max_faces_keeps_the_best() -> None:
 
 
 def test_faces_are_in_the_pixels_of_the_image() -> None:
-    faces = selected([GOOD], landmarks=np.full((1, 5, 2), 20.0), factor=0.25)
+    faces = selected([GOOD], landmarks=np.full((1, 5, 2), 20.0) + APART, factor=0.25)
     assert faces.boxes.tolist() == [[40, 40, 120, 120]]
-    assert np.unique(faces.landmarks).tolist() == [80]
+    assert np.unique(faces.landmarks).tolist() == [80, 88]
 
 
 @pytest.mark.parametrize("boxes", [[], [GOOD]], ids=["no candidates", "none good enough"])
@@ -118,3 +122,8 @@ def test_no_face_has_the_right_shapes_and_types(boxes: list[object]) -> None:
     assert [array.shape for array in arrays] == [(0, 4), (0,), (0, 5, 2)]
     assert all(array.dtype == np.float32 for array in arrays)
     assert len(faces) == 0
+
+
+def test_a_face_whose_landmarks_coincide_is_dropped_and_the_others_are_not() -> None:
+    landmarks = np.stack([np.full((5, 2), 30.0), np.full((5, 2), 60.0) + APART])
+    assert selected([(50, 50, 70, 70), GOOD], landmarks=landmarks).landmarks[0, 0].tolist() == [60, 60]

@@ -171,7 +171,7 @@ def packed(*rows: list[float]) -> NDArray[np.uint8]:
 
 
 def test_given_faces_are_taken_as_they_are() -> None:
-    faces = read_faces(packed(FACE, [value + 100 for value in FACE]))
+    faces = read_faces(packed(FACE, [value + 100 for value in FACE]), 200, 200)
     assert faces.boxes.tolist() == [[10, 10, 60, 60], [110, 110, 160, 160]]
     assert faces.scores.tolist() == [1, 1]
     assert faces.landmarks[0].tolist() == [[20, 25], [50, 25], [35, 40], [22, 52], [48, 52]]
@@ -179,7 +179,7 @@ def test_given_faces_are_taken_as_they_are() -> None:
 
 
 def test_no_given_face_is_no_face() -> None:
-    faces = read_faces(np.empty(0, dtype=np.uint8))
+    faces = read_faces(np.empty(0, dtype=np.uint8), 200, 200)
     assert (faces.boxes.shape, faces.scores.shape, faces.landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
 
 
@@ -190,30 +190,44 @@ def test_no_given_face_is_no_face() -> None:
 def test_a_given_face_that_is_none_is_refused_by_its_number(index: int, value: float) -> None:
     broken = [float(number) for number in FACE]
     broken[index] = value
-    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: face 1 needs "):
-        read_faces(packed(FACE, broken, FACE))
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: face 1 (needs|lies|has) "):
+        read_faces(packed(FACE, broken, FACE), 200, 200)
+
+
+@pytest.mark.parametrize("shift", [(5000, 5000), (-900, -900), (530, 10), (-60, 0), (0, 170)])
+def test_a_face_that_the_image_does_not_show_is_refused(shift: tuple[int, int]) -> None:
+    """What is outside would be judged by the image's edge, and could be called live."""
+    with pytest.raises(RequestError, match="face 0 lies outside the image by more than half"):
+        read_faces(packed([value + shift[i % 2] for i, value in enumerate(FACE)]), 200, 200)
+
+
+def test_a_face_half_in_the_image_and_the_smallest_are_taken() -> None:
+    small = [10, 10, 18, 18, 11, 12, 16, 12, 14, 14, 12, 16, 16, 16]
+    assert len(read_faces(packed([value - 34 * (i % 2 == 0) for i, value in enumerate(FACE)], small), 200, 200)) == 2
+    with pytest.raises(RequestError, match="face 0 needs a box of at least 8 x 8 pixels"):
+        read_faces(packed([10, 10, 17, 18, *small[4:]]), 200, 200)
 
 
 def test_given_landmarks_that_coincide_are_refused() -> None:
-    with pytest.raises(RequestError, match="landmarks that do not coincide"):
-        read_faces(packed(FACE[:4] + [30] * 10))
+    with pytest.raises(RequestError, match="face 0 has landmarks that coincide"):
+        read_faces(packed(FACE[:4] + [30] * 10), 200, 200)
 
 
 @pytest.mark.parametrize("size", [1, 55, 57, 14])
 def test_bytes_that_are_no_rows_are_refused(size: int) -> None:
     with pytest.raises(RequestError, match=rf"^INVALID_ARGUMENT: FACES_IN: {size} bytes are not rows of 56"):
-        read_faces(np.zeros(size, dtype=np.uint8))
+        read_faces(np.zeros(size, dtype=np.uint8), 200, 200)
 
 
 def test_more_given_faces_than_the_limit_are_refused() -> None:
-    assert len(read_faces(packed(*[FACE] * 1024))) == 1024
+    assert len(read_faces(packed(*[FACE] * 1024), 200, 200)) == 1024
     with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: 1025 faces, at most 1024"):
-        read_faces(packed(*[FACE] * 1025))
+        read_faces(packed(*[FACE] * 1025), 200, 200)
 
 
 def faces_or_code(given: bytes) -> tuple[Faces | None, Code | None]:
     try:
-        return read_faces(np.frombuffer(given, dtype=np.uint8)), None
+        return read_faces(np.frombuffer(given, dtype=np.uint8), 200, 200), None
     except RequestError as refusal:
         return None, refusal.code
 
@@ -232,5 +246,5 @@ def test_any_bytes_are_faces_that_can_be_cropped_or_are_refused(given: bytes) ->
     if faces is not None:
         assert len(faces) * 56 == len(given)
         template = np.array(FACE[4:], dtype=np.float32).reshape(5, 2)
-        aligned_crops(np.zeros((90, 90, 3), dtype=np.uint8), faces.landmarks, template, 64, 64)
-        context_crops(np.zeros((90, 90, 3), dtype=np.uint8), faces.boxes, 2.7, 64, 64)
+        aligned_crops(np.zeros((200, 200, 3), dtype=np.uint8), faces.landmarks, template, 64, 64)
+        context_crops(np.zeros((200, 200, 3), dtype=np.uint8), faces.boxes, 2.7, 64, 64)

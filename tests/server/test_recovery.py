@@ -25,10 +25,10 @@ def processes(server, name):
 
 
 class Load:
-    """Four callers that verify without a pause; `verdicts` counts answers, `failures` what was not answered."""
+    """Four callers that verify a face with itself without a pause; `wrong` counts verdicts that it is another."""
 
     def __init__(self, server, samples):
-        self.verdicts, self.failures = 0, 0
+        self.verdicts, self.wrong = 0, 0
         self._request = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
         self._address, self._stopping = server.grpc, threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(4)]
@@ -37,11 +37,10 @@ class Load:
         while not self._stopping.is_set():
             answer = infer("grpc", self._address, "face_verify", self._request, anti_spoofing=True)
             if answer.message:
-                self.failures += 1
                 time.sleep(0.05)
             else:
-                assert answer.outputs["VERIFIED"][0]
                 self.verdicts += 1
+                self.wrong += not answer.outputs["VERIFIED"][0]
 
     def __enter__(self):
         for thread in self._threads:
@@ -71,6 +70,7 @@ def test_service_comes_back_after_a_kill_under_load(repository, samples, tmp_pat
         load.wait_for_verdicts(5)
         assert len(regions()) == held
         assert "starting Triton anew" in server.log.read_text()
+        assert load.wrong == 0
     assert regions() == leftovers
 
 
@@ -79,25 +79,28 @@ def test_every_model_is_watched(repository, tmp_path):
     with serving(tmp_path / "log") as server:
         stubs = processes(server, "triton_python_backend_stub")
         assert len(stubs) == 6
-        stubs[-1].kill()
+        next(stub for stub in stubs if "minifasnet_v2" in " ".join(stub.cmdline())).kill()
         wait_for_line(server.process, server.log, "facegate: ready:", count=2)
 
 
-def test_a_hung_process_is_noticed(repository, tmp_path):
-    with serving(tmp_path / "log") as server:
+@pytest.mark.parametrize(("inferer", "hung"), [("onnxruntime", "face_verify"), ("bls", "minifasnet_v1se")])
+def test_a_hung_process_is_noticed(repository, tmp_path, inferer, hung):
+    with serving(tmp_path / "log", "--inferer", inferer) as server:
         for stub in processes(server, "triton_python_backend_stub"):
-            stub.suspend()
+            if hung in " ".join(stub.cmdline()):
+                stub.suspend()
         wait_for_line(server.process, server.log, "facegate: ready:", count=2)
 
 
-def test_what_is_in_flight_is_answered_before_it_stops(repository, pictures, tmp_path):
+@pytest.mark.parametrize("inferer", ["onnxruntime", "bls"])
+def test_what_is_in_flight_is_answered_before_it_stops(repository, pictures, tmp_path, inferer):
     answers = []
     request = [encoded("IMAGE", pictures / "detection/bald_guys.jpg")]
 
     def call(address):
         answers.append(infer("grpc", address, "face_analyze", request, anti_spoofing=True))
 
-    with serving(tmp_path / "log") as server:
+    with serving(tmp_path / "log", "--inferer", inferer) as server:
         callers = [threading.Thread(target=call, args=(server.grpc,)) for _ in range(6)]
         for caller in callers:
             caller.start()

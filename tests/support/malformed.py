@@ -87,4 +87,12 @@ def _content(chance: random.Random, inputs: list[tuple[str, str]]) -> list[Tenso
     return tensors
 
 
-FAULTS = (_wild_shape, _wrong_dtype, _missing, _doubled, _unknown, _content, _wild_shape)
+def _huge_batch(chance: random.Random, inputs: list[tuple[str, str]]) -> list[Tensor]:
+    """Right but for a batch, or a number of bytes, whose product with the rest may overflow to the content's size."""
+    name, dtype = inputs[0]
+    sides = {"IMAGES": (640, 640, 3), "FACES": (112, 112, 3), "CROPS": (80, 80, 3)}.get(name, ())
+    batch = chance.choice([side for side in DIMENSIONS if not 0 < side < 2**31])
+    return [Tensor(name, dtype, (batch, *sides), bytes(chance.choice((0, 12, 80 * 80 * 3))))]
+
+
+FAULTS = (_wild_shape, _huge_batch, _wrong_dtype, _missing, _doubled, _unknown, _content, _wild_shape)
