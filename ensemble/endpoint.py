@@ -24,6 +24,7 @@ import triton_python_backend_utils as pb_utils
 from ensemble.admission import Admission
 from ensemble.bls_inferer import BlsInferer
 from ensemble.cores import cores
+from ensemble.drain import Drain
 from ensemble.errors import RequestError, invalid
 from ensemble.inferer import Inferer
 from ensemble.onnx_inferer import OnnxInferer
@@ -70,6 +71,7 @@ class Endpoint:
         # Every permit's decoding, crops and nets are threads of this one pool.
         self._loop.set_default_executor(ThreadPoolExecutor(6 * permits, self._name))
         self._admission = Admission(permits, int(parameters["queue_size"]), float(parameters["queue_seconds"]))
+        self._drain = Drain(os.environ.get("FACEGATE_DRAIN"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")
         self._thread.start()
 
@@ -80,38 +82,36 @@ class Endpoint:
 
     def close(self) -> None:
         """Finish what was taken over, then stop."""
-        asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    async def _drain(self) -> None:
+    async def _finish(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _answer(self, request: Any, sender: Any) -> None:
         try:
+            with self._drain.request():
+                _send(self._name, sender, await self._response(request))
+        except RequestError as error:
+            _send(self._name, sender, _refusal(error))
+
+    async def _response(self, request: Any) -> Any:
+        try:
             async with self._admission.permit():
                 if request.is_cancelled():
                     raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
                 outputs = await self._handler(self._pipeline, self._read(request), request.parameters())
-            wanted = request.requested_output_names()
-            tensors = [
-                pb_utils.Tensor(name, outputs[name]) for name in self._outputs if name in outputs and name in wanted
-            ]
-            response = pb_utils.InferenceResponse(tensors)
+            wanted = [name for name in self._outputs if name in outputs and name in request.requested_output_names()]
+            return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
         except RequestError as error:
-            response = _refusal(error)
+            return _refusal(error)
         except BaseException:  # whatever happened, the caller is answered
             incident = secrets.token_hex(4)
             _log(f"{self._name}: incident {incident}\n{traceback.format_exc()}")
             reason = f"a fault in {self._name}; the server's log has incident {incident}"
-            response = _refusal(RequestError(Code.INTERNAL, reason))
-        try:
-            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        except BaseException:
-            # A sender that failed cannot be used again, and its caller would wait for ever: the watcher starts anew.
-            _log(f"{self._name}: an answer cannot be sent\n{traceback.format_exc()}")
-            os._exit(1)
+            return _refusal(RequestError(Code.INTERNAL, reason))
 
     def _read(self, request: Any) -> Inputs:
         inputs = {}
@@ -123,6 +123,15 @@ class Endpoint:
                 except Exception:  # a BYTES tensor whose lengths do not add up
                     raise invalid(f"{name} cannot be read") from None
         return inputs
+
+
+def _send(model: str, sender: Any, response: Any) -> None:
+    try:
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except BaseException:
+        # A sender that failed cannot be used again, and its caller would wait for ever: the watcher starts anew.
+        _log(f"{model}: an answer cannot be sent\n{traceback.format_exc()}")
+        os._exit(1)
 
 
 def _log(text: str) -> None:

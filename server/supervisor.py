@@ -33,7 +33,6 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = False
-        self._canary = Canary(settings.own_url)
         self._asking = ThreadPoolExecutor(1, "canary")  # so that a slow answer keeps nothing else from being noticed
 
     def run(self) -> None:
@@ -41,15 +40,15 @@ class Supervisor:
         embedded = find_embedded()
         _check_nets(self._settings)
         _check_ports(self._settings)
+        self._canary = Canary(self._settings.own_url)
         shared_memory.remove_leftovers()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
-            backends = Path(scratch) / "backends"
-            embedded.make_backends(backends)
+            embedded.make_backends(Path(scratch) / "backends")
             failures = 0
             while not self._stopping:
-                triton = Triton(embedded, backends, self._settings)
+                triton = Triton(embedded, Path(scratch), self._settings)
                 try:
                     trouble = self._until_ready(triton)
                     if trouble is None:
@@ -128,9 +127,11 @@ def _check_nets(settings: Settings) -> None:
 
 
 def _check_ports(settings: Settings) -> None:
+    if ":" in settings.host:
+        raise ServeError(f"--host {settings.host}: Triton binds IPv4 addresses and names only")
     for name, port in settings.ports.items():
         host = settings.host if name == "grpc" else settings.http_host
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))

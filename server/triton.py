@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
+from ensemble.drain import BUSY, STOPPING
 from server import shared_memory
 from server.embedded import EmbeddedTriton
 
@@ -51,17 +55,20 @@ class Settings:
     @property
     def own_url(self) -> str:
         """Where this machine itself reaches HTTP."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.http_host, self.http_host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+        host = "127.0.0.1" if self.http_host == "0.0.0.0" else self.http_host  # noqa: S104
+        return f"http://{host}:{self.http_port}"
 
 
 class Triton:
     """A tritonserver and the stubs it starts."""
 
-    def __init__(self, embedded: EmbeddedTriton, backends: Path, settings: Settings) -> None:
-        environment = {**embedded.environment(), "FACEGATE_INFERER": settings.inferer}
+    def __init__(self, embedded: EmbeddedTriton, scratch: Path, settings: Settings) -> None:
+        """Start it on the backends in `scratch`, where the files of ensemble/drain.py are too."""
+        self._scratch = scratch
+        drain = {"FACEGATE_INFERER": settings.inferer, "FACEGATE_DRAIN": str(scratch)}
+        environment = {**embedded.environment(), **drain}
         self._process = subprocess.Popen(
-            _command(embedded, backends, settings),
+            _command(embedded, scratch / "backends", settings),
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is the watcher's to handle
@@ -95,6 +102,11 @@ class Triton:
 
     def drain(self) -> None:
         """Let it answer what is in flight, take nothing new, and end; what is left over is for `kill`."""
+        (self._scratch / STOPPING).touch()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        with (self._scratch / BUSY).open("w") as busy:
+            while self.running() and time.monotonic() < deadline and not _locked(busy):
+                time.sleep(0.02)
         if self.running():
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,6 +151,14 @@ def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> li
         command.append(f"--backend-config={backend},shm-default-byte-size={SHM_BYTES}")
         command.append(f"--backend-config={backend},shm-growth-byte-size={SHM_BYTES}")
     return command
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 _LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec

@@ -124,10 +124,16 @@ def test_the_memory_that_pictures_pass_through_is_private(server):
 
 
 def test_another_address_of_this_machine_can_be_bound(repository, tmp_path):
-    with serving(tmp_path / "log", "--host", "::1") as running:
+    with serving(tmp_path / "log", "--host", "127.0.0.2") as running:
         port = running.grpc.rsplit(":", 1)[1]
-        with FaceClient(f"[::1]:{port}") as client:
+        with FaceClient(f"127.0.0.2:{port}") as client:
             assert client.is_ready()
+        with FaceClient(f"127.0.0.1:{port}", timeout_s=2) as client:
+            assert not client.is_ready()
+
+
+def test_an_address_of_ipv6_is_refused_in_a_line():
+    assert serve("--host", "::1").stderr.strip().splitlines()[-1].startswith("facegate: --host ::1: Triton binds IPv4")
 
 
 def test_a_proxy_for_the_outside_is_not_asked_for_this_machine(repository, samples, tmp_path, monkeypatch):

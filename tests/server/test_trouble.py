@@ -30,14 +30,23 @@ def narrow_server(repository, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broken_server(repository, tmp_path_factory):
-    """Its second liveness net answers NaN."""
+    """Its second liveness net answers NaN, but for pictures as black as those that the server asks itself about."""
     folder = tmp_path_factory.mktemp("broken")
     shutil.copytree(repository, folder / "repository")
     path = folder / "repository/minifasnet_v1se/1/model.onnx"
     net = onnx.load(path)
-    poisoned = max(net.graph.initializer, key=lambda each: len(each.raw_data))
-    values = numpy_helper.to_array(poisoned)
-    poisoned.CopyFrom(numpy_helper.from_array(np.full_like(values, np.nan), poisoned.name))
+    last = next(node for node in net.graph.node if "PROBABILITIES" in node.output)
+    last.output[:] = ["sound"]
+    net.graph.initializer.append(numpy_helper.from_array(np.float32(5), "five"))
+    for op, inputs, output, attributes in (
+        ("Cast", ["CROPS"], "pixels", {"to": onnx.TensorProto.FLOAT}),
+        ("ReduceMean", ["pixels"], "mean", {"keepdims": 0}),
+        ("Sub", ["five", "mean"], "darkness", {}),
+        ("Sqrt", ["darkness"], "root", {}),
+        ("Sub", ["root", "root"], "nothing", {}),
+        ("Add", ["sound", "nothing"], "PROBABILITIES", {}),
+    ):
+        net.graph.node.append(onnx.helper.make_node(op, inputs, [output], **attributes))
     onnx.save(net, path)
     with serving_repository(folder / "log", folder / "repository") as running:
         yield running
