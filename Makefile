@@ -11,7 +11,7 @@ export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test lint lock accuracy soak clean
+.PHONY: help venv demo serve test lint lock accuracy soak recovery clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -44,6 +44,9 @@ accuracy: $(READY)
 
 soak: $(READY)
 	$(RUN) -m benchmarks.soak
+
+recovery: $(READY)
+	$(RUN) -m benchmarks.recovery
 
 # The lock from pyproject.toml, for every Python and platform that is supported, with hashes. Needs uv.
 lock:

@@ -17,7 +17,8 @@ import time
 import psutil
 
 from engines.build import ROOT, fetch_samples
-from facegate.demo import LIVE, running_server
+from facegate.demo import LIVE
+from facegate.running import running_server
 from facegate_client import FaceClient, FaceGateError
 
 ROUNDS = 5

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from engines.build import ROOT
 from ensemble.image import decode
 from facegate.cli import InfererKind
-from facegate.demo import running_server
+from facegate.running import running_server
 from facegate_client import FaceClient, NoFace
 
 CALLERS = 4

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +12,12 @@ import cv2
 from engines.build import ROOT, fetch_samples
 from ensemble.image import decode
 from facegate.cli import one_line, say
+from facegate.running import running_server
 from facegate_client import FaceClient, Verification
 from facegate_client.draw import annotate
 from server.errors import ServeError
 
 OUT = ROOT / "build" / "demo"
-READY_SECONDS = 120.0
 
 LIVE, SPOOF = "image_T1.jpg", "image_F2.jpg"
 ACTS = (
@@ -81,42 +74,6 @@ def _draw(client: FaceClient, pictures: list[Path]) -> None:
         faces = client.analyze(picture, anti_spoofing=True, embeddings=False)
         drawn.append(annotate(decode(picture.read_bytes()), faces))
     cv2.imwrite(str(OUT / "annotated.png"), cv2.hconcat(drawn))
-
-
-@contextmanager
-def running_server(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A `facegate serve` with these options on free ports: its gRPC address, once it is ready, and its process."""
-    grpc, http, metrics = _free_ports(3)
-    ports = ["--grpc-port", str(grpc), "--http-port", str(http), "--metrics-port", str(metrics)]
-    process = subprocess.Popen([sys.executable, "-m", "facegate", "serve", *ports, *options], cwd=ROOT)
-    try:
-        address = f"127.0.0.1:{grpc}"
-        _wait(process, address)
-        yield address, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], address: str) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    with FaceClient(address) as client:
-        while not client.is_ready():
-            if process.poll() is not None:
-                raise ServeError("the server did not start; its own messages are above")
-            if time.monotonic() > deadline:
-                raise ServeError(f"the server was not ready within {READY_SECONDS:g} s")
-            time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 if __name__ == "__main__":

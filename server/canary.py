@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from facegate_client.contract import Code
 
 TIMEOUT_SECONDS = 8.0
 """A full server makes the canary wait for a permit, two seconds at most, and then for a core."""
+
+STUCK_SECONDS = 60.0
+"""Requests with as many faces as are allowed, as many as are permitted, can keep two cores busy for most of that."""
 
 _SIDE = 16
 _FACE = (2, 2, 14, 14, 5, 6, 11, 6, 8, 8, 6, 11, 10, 11)  # pixels: a box, and five landmarks in it
@@ -28,7 +32,7 @@ class Canary:
         # Triton waits for open HTTP connections before it drains, so none is kept. No proxy is asked for this machine.
         unkept = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, limits=unkept)
-        self._answered = -1
+        self._answered, self._progress = -1, time.monotonic()
 
     def ask(self) -> None:
         """Send a black picture to both ensemble models. Raises CanaryError.
@@ -46,9 +50,10 @@ class Canary:
         busy = self._send(contract.ANALYZE, [*_black(""), faces_in], {200: "", 501: Code.FAILED_PRECONDITION})
         busy |= self._send(contract.VERIFY, [*_black("_1"), *_black("_2")], {404: Code.NOT_FOUND})
         answered = self._count_answered()
-        if busy and answered == self._answered:
-            raise CanaryError("it says that it is overloaded, and answers nobody")
-        self._answered = answered
+        if not busy or answered != self._answered:
+            self._answered, self._progress = answered, time.monotonic()
+        elif time.monotonic() > self._progress + STUCK_SECONDS:
+            raise CanaryError(f"it says that it is overloaded, and has answered nobody for {STUCK_SECONDS:g} s")
 
     def _send(self, model: str, inputs: list[dict[str, Any]], fine: dict[int, str]) -> bool:
         """Whether the server was too busy to answer. `fine` is what an answer's text holds, by its status."""

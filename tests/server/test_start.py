@@ -19,11 +19,12 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from engines.build import ROOT
+from facegate.running import free_ports
 from facegate_client import FaceClient, Tls, Unreachable
 from server.embedded import find_embedded
 from server.errors import ServeError
 from support.missing import cannot_be_had
-from support.serving import free_ports, serving, serving_repository
+from support.serving import serving, serving_repository
 
 
 def serve(*options, **environment):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.build import ROOT
+from facegate.running import free_ports
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,6 @@ class Server:
 
     def address(self, transport: str) -> str:
         return self.http if transport == "http" else self.grpc
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Server]:
