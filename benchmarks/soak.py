@@ -1,8 +1,9 @@
 """Does the server's memory grow? `python -m benchmarks.soak [--inferer bls] [--requests 3000]`.
 
 Requests with ever changing pictures (size, content, number of faces, kind of file), verify and analyze in turns, with
-liveness, from four callers at a time. Memory is the proportional set size (PSS) of the server's processes together,
-shared memory included. Prints a line every tenth of the way and writes benchmarks/results/soak-<inferer>.json.
+liveness, from four callers at a time. Memory is what the server's processes have for themselves (anonymous) and what of
+their shared memory is in use; not the pages of programs and libraries, whose count depends on who else runs. Prints a
+line every tenth of the way and writes benchmarks/results/soak-<inferer>.json.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ensemble.image import decode
 from facegate.cli import InfererKind
 from facegate.running import running_server
 from facegate_client import FaceClient, NoFace
+from server import shared_memory
 
 CALLERS = 4
 SETTLED = 300
@@ -99,8 +101,16 @@ def _send(client: FaceClient, verify: bool, first: bytes | Picture, second: byte
 
 
 def _megabytes(watcher: int) -> float:
-    processes = psutil.Process(watcher).children(recursive=True)
-    return sum(float(process.memory_full_info().pss) for process in processes) / 1e6
+    """The anonymous memory of the server's processes, and their regions in /dev/shm as far as they are in use."""
+    rollups = [Path(f"/proc/{child.pid}/smaps_rollup") for child in psutil.Process(watcher).children(recursive=True)]
+    kilobytes = sum(
+        int(line.split()[1])
+        for rollup in rollups
+        for line in rollup.read_text(encoding="ascii").splitlines()
+        if line.startswith("Anonymous:")
+    )
+    regions = sum(path.stat().st_blocks * 512 for path in shared_memory.REGIONS.glob(f"facegate-*-{watcher}-*"))
+    return (kilobytes * 1024 + regions) / 1e6
 
 
 if __name__ == "__main__":
