@@ -16,7 +16,8 @@ import time
 
 import psutil
 
-from engines.build import ROOT, fetch_samples
+from engines.build import ROOT, fetch_pack, pack_named
+from facegate.cli import DEFAULT_PACK
 from facegate.demo import LIVE
 from facegate.running import running_server
 from facegate_client import FaceClient, FaceGateError
@@ -27,7 +28,7 @@ VICTIMS = ("triton_python_backend_stub", "tritonserver")
 
 def main() -> None:
     """Kill, measure, report."""
-    picture = fetch_samples()[LIVE].read_bytes()
+    picture = fetch_pack(pack_named(DEFAULT_PACK))[LIVE].read_bytes()
     seconds: dict[str, list[float]] = {victim: [] for victim in VICTIMS}
     with running_server() as (address, watcher), FaceClient(address, timeout_s=10) as client:
         stop = threading.Event()

@@ -25,8 +25,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM = ROOT / "model_repository"
-WEIGHTS = ROOT / "build" / "weights"
-SAMPLES = ROOT / "build" / "samples"
+FETCHED = ROOT / "build" / "fetched"
 REPOSITORIES = ROOT / "build" / "repository"
 FINGERPRINT = "fingerprint"
 
@@ -41,18 +40,19 @@ def pack_named(name: str) -> Pack:
     return load_pack(ROOT / "packs" / f"{name}.toml")
 
 
-def fetch_weights(pack: Pack, *, liveness: bool = True) -> None:
-    """Every file of the pack, or all but the liveness nets', into build/weights. Raises FetchError."""
+def fetch_pack(pack: Pack, *, liveness: bool = True) -> dict[str, Path]:
+    """The pack's weights, or all but the liveness nets', and the sample pictures, in build/fetched by their names.
+
+    Raises FetchError, which lists all that is missing.
+    """
     wanted = {net.file for model, net in pack.nets.items() if liveness or model not in _liveness_nets(pack)}
-    files = {name: file for name, file in pack.files.items() if name in wanted}
-    fetch(files, WEIGHTS, mirror=os.environ.get("FACEGATE_MIRROR"))
+    weights = {name: file for name, file in pack.files.items() if name in wanted}
+    return fetch({**weights, **_samples()}, FETCHED, mirror=os.environ.get("FACEGATE_MIRROR"))
 
 
-def fetch_samples() -> dict[str, Path]:
-    """The sample pictures by name, in build/samples. Raises FetchError."""
+def _samples() -> dict[str, WeightFile]:
     table = tomllib.loads((ROOT / "packs" / "samples.toml").read_text(encoding="utf-8"))
-    files = TypeAdapter(dict[str, WeightFile]).validate_python(table)
-    return fetch(files, SAMPLES, mirror=os.environ.get("FACEGATE_MIRROR"))
+    return TypeAdapter(dict[str, WeightFile]).validate_python(table)
 
 
 def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
@@ -63,14 +63,13 @@ def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
     """
     name = f"{pack.name}-onnxruntime-fp32" + ("" if liveness else "-without-liveness")
     repository = REPOSITORIES / name
-    fetch_weights(pack, liveness=liveness)
-    samples = fetch_samples()
+    fetched = fetch_pack(pack, liveness=liveness)
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
         if _is_current(pack, repository):
             say(f"{name}: up to date")
         else:
-            _make(pack, repository, list(samples.values()), liveness, say)
+            _make(pack, repository, [fetched[name] for name in _samples()], liveness, say)
             say(f"{name}: assembled")
     return repository
 
@@ -79,12 +78,12 @@ def _make(pack: Pack, repository: Path, samples: list[Path], liveness: bool, say
     """Put a proven repository in the place of the one that may be there."""
     skipped = set() if liveness else _liveness_nets(pack)
     graphs = {
-        model: served_graph(pack, model, WEIGHTS / net.file) for model, net in pack.nets.items() if model not in skipped
+        model: served_graph(pack, model, FETCHED / net.file) for model, net in pack.nets.items() if model not in skipped
     }
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
         fresh = Path(scratch) / repository.name
         assemble(pack, graphs, FORM, fresh)
-        for parity in prove(pack, WEIGHTS, fresh, samples):
+        for parity in prove(pack, FETCHED, fresh, samples):
             say(_line(parity))
         (fresh / FINGERPRINT).write_text(_fingerprint(pack, fresh), encoding="utf-8")
         if repository.exists():

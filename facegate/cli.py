@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from engines.build import build, fetch_samples, fetch_weights, pack_named
+from engines.build import build, fetch_pack, pack_named
 from engines.fetch import FetchError
 from engines.graphs import GraphError
 from engines.parity import ParityError
@@ -90,8 +90,7 @@ def fetch(
     FACEGATE_MIRROR, a directory or an address, is asked first.
     """
     with one_line():
-        fetch_weights(pack_named(pack))
-        fetch_samples()
+        fetch_pack(pack_named(pack))
 
 
 @app.command()

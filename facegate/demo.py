@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 
-from engines.build import ROOT, fetch_samples
+from engines.build import ROOT, fetch_pack, pack_named
 from ensemble.image import decode
-from facegate.cli import one_line, say
+from facegate.cli import DEFAULT_PACK, one_line, say
 from facegate.running import running_server
 from facegate_client import FaceClient, Verification
 from facegate_client.draw import annotate
@@ -31,7 +31,7 @@ ACTS = (
 def main() -> None:
     """Run the demo; exit status 1 and one line when it cannot be run or does not show what it should."""
     with one_line():
-        samples = fetch_samples()
+        samples = fetch_pack(pack_named(DEFAULT_PACK))
         OUT.mkdir(parents=True, exist_ok=True)
         with running_server() as (address, _), FaceClient(address, timeout_s=30) as client:
             verdicts = [_act(client, samples, *act) for act in ACTS]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.build import WEIGHTS, build, fetch_samples, fetch_weights, pack_named
+from engines.build import FETCHED, build, fetch_pack, pack_named
 from engines.fetch import FetchError
 from ensemble.pack import Pack
 from support.missing import MISSING, cannot_be_had
@@ -32,26 +32,22 @@ def pack() -> Pack:
 
 @pytest.fixture(scope="session")
 def weights(request: pytest.FixtureRequest, pack: Pack) -> Path:
-    """The folder of the pack's weights."""
+    """The folder of the pack's weights, with the sample pictures."""
     try:
-        fetch_weights(pack)
+        fetch_pack(pack)
     except FetchError as error:
         cannot_be_had(request.config, str(error))
-    return WEIGHTS
+    return FETCHED
 
 
 @pytest.fixture(scope="session")
-def samples(request: pytest.FixtureRequest) -> dict[str, Path]:
+def samples(weights: Path) -> dict[str, Path]:
     """The demo's pictures by name."""
-    try:
-        return fetch_samples()
-    except FetchError as error:
-        cannot_be_had(request.config, str(error))
-        raise
+    return {path.name: path for path in sorted(weights.glob("*.jpg"))}
 
 
 @pytest.fixture(scope="session")
-def repository(pack: Pack, weights: Path, samples: dict[str, Path]) -> Path:
+def repository(pack: Pack, samples: dict[str, Path]) -> Path:
     return build(pack)
 
 

@@ -66,15 +66,19 @@ def test_without_weights_and_network_it_says_what_is_missing_and_how_to_mirror_i
     (tmp_path / "mirror").mkdir()
     program = (
         "import engines.build as b, pathlib, facegate.cli as c;"
-        f"b.WEIGHTS = pathlib.Path({str(tmp_path / 'weights')!r}); c.app(['fetch'])"
+        f"b.FETCHED = pathlib.Path({str(tmp_path / 'fetched')!r}); c.app(['fetch'])"
     )
     environment = {**os.environ, "FACEGATE_MIRROR": str(tmp_path / "mirror"), "HTTPS_PROXY": "http://127.0.0.1:9"}
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90
     )
     assert ended.returncode == 1
-    for name in ("MobileFaceNet.onnx", "https://github.com/foamliu/MobileFaceNet", "FACEGATE_MIRROR=/that/directory"):
-        assert name in ended.stderr
+    for said in (
+        "MobileFaceNet.onnx (3,998,070 bytes) from https://github.com/",
+        "image_T1.jpg",
+        "FACEGATE_MIRROR=/that/",
+    ):
+        assert said in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
