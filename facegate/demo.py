@@ -14,7 +14,7 @@ from ensemble.image import decode
 from facegate.cli import DEFAULT_PACK, one_line, say
 from facegate.running import running_server
 from facegate_client import FaceClient, Verification
-from facegate_client.draw import annotate
+from facegate_client.draw import annotate, side_by_side
 from server.errors import ServeError
 
 OUT = ROOT / "build" / "demo"
@@ -73,7 +73,7 @@ def _draw(client: FaceClient, pictures: list[Path]) -> None:
     for picture in pictures:
         faces = client.analyze(picture, anti_spoofing=True, embeddings=False)
         drawn.append(annotate(decode(picture.read_bytes()), faces))
-    cv2.imwrite(str(OUT / "annotated.png"), cv2.hconcat(drawn))
+    cv2.imwrite(str(OUT / "annotated.png"), side_by_side(*drawn))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from facegate_client.client import FaceClient
-from facegate_client.draw import annotate
+from facegate_client.draw import annotate, side_by_side
 from facegate_client.errors import (
     DeadlineExceeded,
     FaceGateError,
@@ -89,14 +91,29 @@ def verify(
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
     as_json: AsJson = False,
+    out: Annotated[
+        Path | None, typer.Option("--draw", metavar="OUT.png", help="Write both pictures, the compared faces marked.")
+    ] = None,
 ) -> None:
     """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
     tls = _tls(tls_ca, tls_certificate, tls_key)
     with _errors_in_a_line([a, b]), FaceClient(url, protocol=protocol.value, timeout_s=timeout, tls=tls) as client:
         result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
+        if out is not None:
+            out.write_bytes(encode(_draw_pair(client, [a, b], anti_spoofing), out.suffix))
         _print(result.as_dict() if as_json else describe_verification(result))
     if not result:
         raise typer.Exit(NOT_VERIFIED)
+
+
+def _draw_pair(client: FaceClient, images: list[Path], anti_spoofing: bool) -> NDArray[np.uint8]:
+    """Both pictures with the face that was compared. A verdict has no landmarks, so the faces are asked for again."""
+    drawn = []
+    for image in images:
+        data = read_image_file(image)
+        faces = client.analyze(data, anti_spoofing=anti_spoofing, embeddings=False, max_faces=1)
+        drawn.append(annotate(decode(data, str(image)), faces))
+    return side_by_side(*drawn)
 
 
 @app.command()

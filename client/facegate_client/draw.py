@@ -49,6 +49,15 @@ def annotate(image: Picture, faces: Iterable[Face]) -> Picture:
     return picture
 
 
+def side_by_side(left: Picture, right: Picture) -> Picture:
+    """Two pictures (uint8 [height, width, 3], BGR) in one, both as high as the lower one."""
+    cv2 = opencv()
+    height = min(left.shape[0], right.shape[0])
+    sizes = [(max(1, round(each.shape[1] * height / each.shape[0])), height) for each in (left, right)]
+    scaled = [cv2.resize(each, size) for each, size in zip((left, right), sizes, strict=True)]
+    return np.concatenate(scaled, axis=1)
+
+
 def label(face: Face) -> tuple[str, Colour]:
     """What a face's label says, and its colour."""
     detected = f"face {face.score:.2f}"

@@ -259,6 +259,19 @@ def test_analyze_as_json_has_embeddings_where_asked(fake: type[FakeClient], phot
     assert fake.asked[0][1]["embeddings"] is True
 
 
+def test_verify_draws_both_pictures_side_by_side(
+    fake: type[FakeClient], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.answer = verification()
+    monkeypatch.setattr(fake, "analyze", lambda self, image, **options: FACES[:1])
+    out = tmp_path / "both.png"
+    assert run("verify", photo, photo, "--draw", out).exit_code == 0
+    drawn = cv2.imread(str(out))
+    assert drawn.shape == (100, 240, 3)
+    assert np.array_equal(drawn[:, :120], drawn[:, 120:])
+    assert len(np.unique(drawn)) > 1
+
+
 def test_analyze_draws(fake: type[FakeClient], photo: Path, tmp_path: Path) -> None:
     fake.answer = FACES
     out = tmp_path / "out.png"
