@@ -86,10 +86,7 @@ class FaceClient:
         )
         inputs = image_tensors(image)
         if faces is not None:
-            known = faces_tensor(faces)
-            if not known.values.size:
-                return []  # nothing to describe
-            inputs.append(known)
+            inputs.append(faces_tensor(faces))
         outputs = self._infer(contract.ANALYZE, inputs, parameters)
         return read_faces(outputs, anti_spoofing=bool(anti_spoofing), embeddings=bool(embeddings))
 

@@ -109,9 +109,12 @@ def test_known_faces_travel_as_little_endian_float32(triton: FakeTriton, client:
     assert np.frombuffer(sent.raw, "<f4").tolist() == list(range(28))
 
 
-def test_no_known_face_needs_no_call(triton: FakeTriton, client: FaceClient) -> None:
-    assert client.analyze(JPEG, faces=np.zeros((0, 14), np.float32)) == []
-    assert triton.calls == []
+def test_no_known_face_is_asked_too_so_that_what_cannot_be_checked_is_said(
+    triton: FakeTriton, client: FaceClient
+) -> None:
+    triton.answer = lambda call: analyze_answer(0, liveness=True)
+    assert client.analyze(JPEG, faces=np.zeros((0, 14), np.float32), anti_spoofing=True) == []
+    assert last(triton).inputs["FACES_IN"].shape == [0]
 
 
 @pytest.mark.parametrize(
