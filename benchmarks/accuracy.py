@@ -17,9 +17,11 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.build import ROOT, build, pack_named
+from engines.build import FETCHED, ROOT, build, fetch_pack, pack_named
+from engines.parity import Parity, prove
 from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
 
 Box = tuple[float, float, float, float]
@@ -209,8 +211,22 @@ def page(measured: Measurement) -> str:
         f"The pack's lowest score is {pack.detector.min_score:g}. There: "
         + ", ".join(f"{name} {measured.count(name)} (has {there})" for name, there in COUNTED.items())
         + ".",
+        "",
+        "## Served graphs",
+        "",
+        "Largest difference over the faces of the sample pictures, proved at every build: to the published net fed by",
+        "hand, and of a batch to singles. Boxes and landmarks are in detector pixels.",
+        "",
+        "| net | output | to the published net | batch to singles |",
+        "|---|---|---|---|",
+        *(f"| {p.model} | {p.output} | {p.to_original:.1e} | {p.batch_to_singles:.1e} |" for p in _parity(pack)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _parity(pack: Pack) -> list[Parity]:
+    pictures = [path for name, path in fetch_pack(pack).items() if name.endswith(".jpg")]
+    return prove(pack, FETCHED, build(pack, say=lambda _: None), pictures)
 
 
 def main() -> None:
