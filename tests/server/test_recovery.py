@@ -110,7 +110,10 @@ def test_what_is_in_flight_is_answered_before_it_stops(repository, pictures, tmp
         for caller in callers:
             caller.join()
         assert server.process.wait(60) == 0
-    assert [len(answer.outputs["BOXES"]) for answer in answers] == [24] * 6
+    late = [answer for answer in answers if answer.message]
+    assert all(answer.message.startswith("RESOURCE_EXHAUSTED: the server is stopping") for answer in late)
+    assert [len(answer.outputs["BOXES"]) for answer in answers if not answer.message] == [24] * (6 - len(late))
+    assert len(late) <= 2  # four had a permit when the first was answered
 
 
 def test_a_watcher_that_is_killed_takes_triton_with_it_and_the_next_one_cleans_up(repository, tmp_path):
