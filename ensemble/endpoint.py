@@ -68,8 +68,9 @@ class Endpoint:
         self._pipeline = Pipeline(pack, inferer)
         permits = 2 * cores() if parameters["permits"] == "auto" else int(parameters["permits"])
         self._loop = asyncio.new_event_loop()
-        # Every permit's decoding, crops and nets are threads of this one pool.
-        self._loop.set_default_executor(ThreadPoolExecutor(6 * permits, self._name))
+        # Decoding and crops, and under BLS the wait for three nets, are threads of this pool; more only keep memory.
+        threads = 4 * permits if kind == "bls" else permits
+        self._loop.set_default_executor(ThreadPoolExecutor(threads, self._name))
         self._admission = Admission(permits, int(parameters["queue_size"]), float(parameters["queue_seconds"]))
         self._drain = Drain(os.environ.get("FACEGATE_DRAIN"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")

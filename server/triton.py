@@ -137,6 +137,7 @@ def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> li
         "exit-timeout-secs": DRAIN_SECONDS,
         "allow-gpu-metrics": "false",
         "pinned-memory-pool-byte-size": 0,
+        "grpc-infer-allocation-pool-size": 1,  # requests kept for reuse, each with room for the largest it ever held
         "log-info": str(settings.verbose).lower(),
     }
     if settings.tls_certificate:
