@@ -3,7 +3,7 @@
 Requests with ever changing pictures (size, content, number of faces, kind of file), verify and analyze in turns, with
 liveness, from four callers at a time. Memory is what the server's processes have for themselves (anonymous) and what of
 their shared memory is in use; not the pages of programs and libraries, whose count depends on who else runs. Prints a
-line every tenth of the way and writes benchmarks/results/soak-<inferer>.json.
+line every 300 requests and writes benchmarks/results/soak-<inferer>.json.
 """
 
 from __future__ import annotations
