@@ -25,7 +25,11 @@ Outputs = dict[str, NDArray[Any]]
 
 
 async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
-    """face_analyze: one image, all its faces. IS_REAL and ANTISPOOF_SCORE are there only where they were checked."""
+    """face_analyze: one image, all its faces. IS_REAL and ANTISPOOF_SCORE are there only where they were checked.
+
+    Inputs and outputs have the names, dtypes and shapes of docs/wire.md; `parameters` is a JSON object. Raises
+    RequestError.
+    """
     values = read_parameters(parameters, analyze_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
@@ -53,7 +57,10 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
 
 
 async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
-    """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded."""
+    """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded.
+
+    Inputs, outputs, parameters and errors as in `analyze`.
+    """
     start = time.perf_counter()
     values = read_parameters(parameters, verify_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:

@@ -61,7 +61,12 @@ class Pipeline:
         max_faces: int = contract.DEFAULT_MAX_FACES,
         faces: Faces | None = None,
     ) -> Analysis:
-        """All faces of an image, or what the nets say of `faces`, which are then not detected."""
+        """All faces of an image, or what the nets say of `faces`, which are then not detected.
+
+        `min_score` is the lowest detection score, 0-1, the pack's where None; `max_faces` keeps the best. Neither
+        applies to `faces`. Raises RequestError FAILED_PRECONDITION when liveness cannot be checked, and RuntimeError
+        when a net answers what it cannot mean.
+        """
         if anti_spoofing:
             self.require_liveness()
         if faces is None:
@@ -72,8 +77,9 @@ class Pipeline:
     async def verify(
         self, images: Sequence[Image], *, threshold: float | None, anti_spoofing: bool
     ) -> tuple[Verdict, NDArray[np.float32]]:
-        """The verdict on two images' best faces, and their boxes FP32 [2, 4].
+        """The verdict on two images' best faces, and their boxes FP32 [2, 4], x1 y1 x2 y2 in image pixels.
 
+        `threshold` is a cosine distance in (0, 2], the pack's where None.
         Raises RequestError NOT_FOUND when an image has no face, FAILED_PRECONDITION when liveness cannot be checked.
         """
         if anti_spoofing:
