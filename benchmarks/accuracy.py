@@ -17,11 +17,11 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.build import FETCHED, ROOT, build, fetch_pack, pack_named
+from engines.build import ROOT, build, fetch_pack, pack_named
+from engines.pack_file import PackFile
 from engines.parity import Parity, prove
 from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
 
 Box = tuple[float, float, float, float]
@@ -70,12 +70,12 @@ class Measurement:
             for row in rows
         ]
 
-    def detection(self, min_score: float) -> tuple[int, int, int]:
-        """Labelled faces, those found at IoU >= 0.5, and boxes beside them."""
+    def detection(self, min_score: float | None, overlap: float = 0.5) -> tuple[int, int, int]:
+        """Labelled faces, those found at IoU >= `overlap`, and boxes beside them."""
         labelled = found = extra = 0
         for name, faces in _labelled_faces(self.pictures / "detection"):
             boxes = self.analyze(self.pictures / "detection" / name, min_score=min_score).faces.boxes
-            hits = _matched(faces, boxes)
+            hits = _matched(faces, boxes, overlap)
             labelled, found, extra = labelled + len(faces), found + hits, extra + len(boxes) - hits
         return labelled, found, extra
 
@@ -135,15 +135,15 @@ def _labelled_faces(folder: Path) -> list[tuple[str, list[Box]]]:
     return found
 
 
-def _matched(labelled: list[Box], boxes: NDArray[np.float32]) -> int:
-    """Labelled faces with a box of their own at IoU >= 0.5, the best overlaps matched first."""
+def _matched(labelled: list[Box], boxes: NDArray[np.float32], least: float) -> int:
+    """Labelled faces with a box of their own at IoU >= `least`, the best overlaps matched first."""
     overlaps = sorted(
         ((_iou(face, box), i, j) for i, face in enumerate(labelled) for j, box in enumerate(boxes)), reverse=True
     )
     faces: set[int] = set()
     used: set[int] = set()
     for overlap, i, j in overlaps:
-        if overlap >= 0.5 and i not in faces and j not in used:
+        if overlap >= least and i not in faces and j not in used:
             faces.add(i)
             used.add(j)
     return len(faces)
@@ -164,6 +164,7 @@ def measurement(pictures: Path) -> Measurement:
 def page(measured: Measurement) -> str:
     """docs/accuracy.md."""
     pack = measured.pipeline.pack
+    assert pack.liveness is not None
     liveness, pairs = measured.liveness(), measured.pairs()
     same = sorted(pair.distance for pair in pairs if pair.same)
     different = sorted(pair.distance for pair in pairs if not pair.same)
@@ -219,14 +220,16 @@ def page(measured: Measurement) -> str:
         "",
         "| net | output | to the published net | batch to singles |",
         "|---|---|---|---|",
-        *(f"| {p.model} | {p.output} | {p.to_original:.1e} | {p.batch_to_singles:.1e} |" for p in _parity(pack)),
+        *(f"| {p.model} | {p.output} | {p.to_original:.1e} | {p.batch_to_singles:.1e} |" for p in _parity(pack.name)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _parity(pack: Pack) -> list[Parity]:
-    pictures = [path for name, path in fetch_pack(pack).items() if name.endswith(".jpg")]
-    return prove(pack, FETCHED, build(pack, say=lambda _: None), pictures)
+def _parity(name: str) -> list[Parity]:
+    pack = pack_named(name)
+    fetched = fetch_pack(pack)
+    pictures = [path for name, path in fetched.items() if name.endswith(".jpg")]
+    return prove(pack, fetched, build(pack, say=lambda _: None), pictures)
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ import time
 import psutil
 
 from engines.build import ROOT, fetch_pack, pack_named
-from facegate.cli import DEFAULT_PACK
 from facegate.demo import LIVE
+from facegate.options import DEFAULT_PACK
 from facegate.running import running_server
 from facegate_client import FaceClient, FaceGateError
 

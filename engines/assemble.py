@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf import text_format
@@ -15,8 +17,13 @@ from facegate_client import contract
 ENSEMBLES = (contract.ANALYZE, contract.VERIFY)
 
 
-def assemble(pack: Pack, graphs: dict[str, onnx.ModelProto], form: Path, repository: Path) -> None:
-    """Write `repository` from the readable `form` (model_repository/) with the served `graphs` by model name."""
+def assemble(
+    pack: Pack, licences: Mapping[str, str], graphs: Mapping[str, onnx.ModelProto], form: Path, repository: Path
+) -> None:
+    """Write `repository` from the readable `form` (model_repository/) with the served `graphs` by model name.
+
+    `licences` are those of the nets, by model name; the ensembles' is the pack's.
+    """
     for model, graph in graphs.items():
         (repository / model / "1").mkdir(parents=True)
         onnx.save(graph, repository / model / "1" / "model.onnx")
@@ -29,11 +36,12 @@ def assemble(pack: Pack, graphs: dict[str, onnx.ModelProto], form: Path, reposit
         for config in (Path("config.pbtxt"), Path("configs/onnxruntime.pbtxt")):
             written = repository / model / config
             written.parent.mkdir(parents=True, exist_ok=True)
-            text = _filled(pack, model, graphs.get(model), (readable / config).read_text(encoding="utf-8"))
-            written.write_text(text, encoding="utf-8")
+            filled = _filled(pack, model, graphs.get(model), (readable / config).read_text(encoding="utf-8"))
+            filled.parameters["licence"].string_value = licences.get(model, pack.licence)
+            written.write_text(text_format.MessageToString(filled), encoding="utf-8")
 
 
-def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) -> str:
+def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) -> Any:
     """A readable configuration with what this pack makes of it; a net's dimensions are its graph's own."""
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     config.name = model
@@ -46,4 +54,4 @@ def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) ->
         dims = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]] for value in tensors}
     for tensor in (*config.input, *config.output):
         tensor.dims[:] = dims.get(tensor.name, list(tensor.dims))
-    return str(text_format.MessageToString(config))
+    return config

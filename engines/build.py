@@ -1,4 +1,4 @@
-"""From a pack's name to a served repository: fetch, served graphs, proof, assembly."""
+"""From a pack's name to a served repository: licence, fetch, served graphs, proof, assembly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,8 +15,9 @@ from engines.assemble import assemble
 from engines.fetch import fetch
 from engines.graphs import served_graph
 from engines.lock import locked
+from engines.pack_file import PackError, PackFile, WeightFile, load_pack
 from engines.parity import Parity, prove
-from ensemble.pack import Pack, PackError, WeightFile, load_pack
+from ensemble.pack import Pack
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,22 +33,50 @@ FINGERPRINT = "fingerprint"
 Say = Callable[[str], None]
 
 
-def pack_named(name: str) -> Pack:
-    """The pack packs/<name>.toml. Raises PackError, which lists the packs there are."""
-    known = sorted(path.stem for path in (ROOT / "packs").glob("*.toml") if path.stem != "samples")
-    if name not in known:
-        raise PackError(f"no pack {name!r}; there are {', '.join(known)}")
-    return load_pack(ROOT / "packs" / f"{name}.toml")
+def shipped_packs() -> list[str]:
+    """The names of the packs in packs/."""
+    return sorted(path.stem for path in (ROOT / "packs").glob("*.toml") if path.stem != "samples")
 
 
-def fetch_pack(pack: Pack, *, liveness: bool = True) -> dict[str, Path]:
-    """The pack's weights, or all but the liveness nets', and the sample pictures, in build/fetched by their names.
+def pack_named(name: str) -> PackFile:
+    """The pack packs/<name>.toml, or the one in the file `name` where that ends in .toml.
 
-    Raises FetchError, which lists all that is missing.
+    Raises PackError, which lists the packs there are.
     """
+    known = shipped_packs()
+    if name in known:
+        return load_pack(ROOT / "packs" / f"{name}.toml")
+    if not name.endswith(".toml"):
+        raise PackError(f"no pack {name!r}; there are {', '.join(known)}, and your own by the path of its .toml")
+    pack = load_pack(Path(name))
+    if pack.name in known and Path(name).resolve() != ROOT / "packs" / f"{pack.name}.toml":
+        raise PackError(f"{name}: name: {pack.name!r} is one of this project's own packs; choose another")
+    return pack
+
+
+def fetch_pack(pack: PackFile, *, liveness: bool = True, accept_license: bool = False) -> dict[str, Path]:
+    """The pack's weights, or all but the liveness nets', and the sample pictures, by their names.
+
+    Raises PackError where the licence has to be accepted first, and FetchError, which lists all that is missing.
+    """
+    if not (pack.commercial_use or accept_license):
+        raise PackError(
+            f"the pack {pack.name} is not for commercial use ({pack.licence}); "
+            "if your use is within its licence, say so with --accept-license"
+        )
+    files = {**weight_files(pack, liveness=liveness), **_samples()}
+    return fetch(files, cache(pack), mirror=os.environ.get("FACEGATE_MIRROR"), archives=pack.archives)
+
+
+def weight_files(pack: PackFile, *, liveness: bool = True) -> dict[str, WeightFile]:
+    """What the pack's nets are made of, by name; without `liveness`, without those that only liveness nets need."""
     wanted = {net.file for model, net in pack.nets.items() if liveness or model not in _liveness_nets(pack)}
-    weights = {name: file for name, file in pack.files.items() if name in wanted}
-    return fetch({**weights, **_samples()}, FETCHED, mirror=os.environ.get("FACEGATE_MIRROR"))
+    return {name: file for name, file in pack.files.items() if name in wanted}
+
+
+def cache(pack: PackFile) -> Path:
+    """Where a pack's files are kept. A pack of one's own has a folder to itself: its names may be ours."""
+    return FETCHED if pack.name in shipped_packs() else FETCHED / pack.name
 
 
 def _samples() -> dict[str, WeightFile]:
@@ -55,37 +84,38 @@ def _samples() -> dict[str, WeightFile]:
     return TypeAdapter(dict[str, WeightFile]).validate_python(table)
 
 
-def build(pack: Pack, *, liveness: bool = True, say: Say = print) -> Path:
+def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False, say: Say = print) -> Path:
     """The repository of `pack` for ONNX Runtime in fp32, made only when something it is made of has changed.
 
-    Without `liveness` it has no liveness nets, and a request for anti_spoofing is refused. Raises FetchError,
-    GraphError or ParityError, and then leaves the repository that was there before.
+    Without `liveness` it has no liveness nets, and a request for anti_spoofing is refused. Raises PackError,
+    FetchError, GraphError or ParityError, and then leaves the repository that was there before.
     """
     name = f"{pack.name}-onnxruntime-fp32" + ("" if liveness else "-without-liveness")
     repository = REPOSITORIES / name
-    fetched = fetch_pack(pack, liveness=liveness)
+    fetched = fetch_pack(pack, liveness=liveness, accept_license=accept_license)
+    built = pack.built({file: fetched[file] for file in weight_files(pack, liveness=liveness)})
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
-        if _is_current(pack, repository):
+        if _is_current(built, repository):
             say(f"{name}: up to date")
         else:
-            _make(pack, repository, [fetched[name] for name in _samples()], liveness, say)
+            _make(pack, built, repository, fetched, liveness, say)
             say(f"{name}: assembled")
     return repository
 
 
-def _make(pack: Pack, repository: Path, samples: list[Path], liveness: bool, say: Say) -> None:
+def _make(pack: PackFile, built: Pack, repository: Path, fetched: Mapping[str, Path], liveness: bool, say: Say) -> None:
     """Put a proven repository in the place of the one that may be there."""
     skipped = set() if liveness else _liveness_nets(pack)
-    graphs = {
-        model: served_graph(pack, model, FETCHED / net.file) for model, net in pack.nets.items() if model not in skipped
-    }
+    nets = {model: net for model, net in pack.nets.items() if model not in skipped}
+    graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
+    licences = {model: pack.files[net.file].licence for model, net in nets.items()}
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
         fresh = Path(scratch) / repository.name
-        assemble(pack, graphs, FORM, fresh)
-        for parity in prove(pack, FETCHED, fresh, samples):
-            say(_line(parity))
-        (fresh / FINGERPRINT).write_text(_fingerprint(pack, fresh), encoding="utf-8")
+        assemble(built, licences, graphs, FORM, fresh)
+        for parity in prove(built, fetched, fresh, [fetched[name] for name in _samples()]):
+            say(parity_line(parity))
+        (fresh / FINGERPRINT).write_text(_fingerprint(built, fresh), encoding="utf-8")
         if repository.exists():
             repository.rename(Path(scratch) / "old")
         fresh.rename(repository)
@@ -97,10 +127,11 @@ def _is_current(pack: Pack, repository: Path) -> bool:
 
 
 def _liveness_nets(pack: Pack) -> set[str]:
-    return {net.name for net in pack.liveness.nets}
+    return {net.name for net in pack.liveness_nets}
 
 
-def _line(parity: Parity) -> str:
+def parity_line(parity: Parity) -> str:
+    """What a proof found, in words."""
     return (
         f"{parity.model:16} {parity.output:14} {parity.pictures:3} inputs: "
         f"{parity.to_original:.1e} from the published net, {parity.batch_to_singles:.1e} between batch and singles"
@@ -108,7 +139,7 @@ def _line(parity: Parity) -> str:
 
 
 def _fingerprint(pack: Pack, repository: Path) -> str:
-    """A digest of what a repository is made of (the pack, its files' hashes with it, the form, the code) and holds."""
+    """A digest of what a repository is made of (the pack, with its files' digest, the form, the code) and holds."""
     digest = hashlib.sha256(pack.model_dump_json().encode())
     for path in (*_sources(), *_files(repository)):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())

@@ -16,6 +16,7 @@ TRIES = 4
 BACKOFF: wait_base = wait_exponential(multiplier=0.5, max=8.0) + wait_random(0.0, 0.5)  # seconds
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds
 CHUNK = 1 << 16  # bytes
+MOST = 1 << 30  # bytes, of a file whose size is not known
 TRANSIENT = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 
 
@@ -72,11 +73,11 @@ class Downloader:
     client: httpx.Client
     unreachable: dict[str, str] = field(default_factory=dict)  # server: reason
 
-    def download(self, url: str, part: Path, size: int, tell: Callable[[int], object]) -> str:
+    def download(self, url: str, part: Path, size: int | None, tell: Callable[[int], object]) -> str:
         """Bring `part` to the end of the file, of `size` bytes, and return where it came from, fit to print.
 
         `tell` hears how many bytes are there. A short file is not an error here: its hash will be wrong.
-        Raises Unavailable, or FetchError when more than `size` bytes come.
+        Raises Unavailable, or FetchError when more than `size` bytes come, or MOST where the size is not known.
         """
         attempts = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -94,8 +95,8 @@ class Downloader:
                 self.unreachable[_server(error.request.url)] = reason
             raise Unavailable(reason) from error
 
-    def _attempt(self, url: str, part: Path, size: int, tell: Callable[[int], object]) -> str:
-        at = part.stat().st_size if part.exists() else 0
+    def _attempt(self, url: str, part: Path, size: int | None, tell: Callable[[int], object]) -> str:
+        at, most = part.stat().st_size if part.exists() else 0, size or MOST
         if at == size:
             return shown(url)
         with self.client.stream("GET", url, headers={"Range": f"bytes={at}-"} if at else {}) as response:
@@ -103,13 +104,13 @@ class Downloader:
             with part.open("ab" if at else "wb") as out:
                 for chunk in response.iter_raw():
                     at += len(chunk)
-                    if at > size:
+                    if at > most:
                         part.unlink()
-                        raise FetchError(f"{part.stem} from {shown(str(response.url))} is longer than {size:,} bytes")
+                        raise FetchError(f"{part.stem} from {shown(str(response.url))} is longer than {most:,} bytes")
                     out.write(chunk)
                     tell(at)
         # Without either header a cut connection looks like the end of the file.
-        if at < size and not {"content-length", "transfer-encoding"} & response.headers.keys():
+        if size and at < size and not {"content-length", "transfer-encoding"} & response.headers.keys():
             raise _Again(f"the connection closed after {at:,} of {size:,} bytes")
         return shown(str(response.url))
 

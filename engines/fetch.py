@@ -1,153 +1,152 @@
-"""Files by name and SHA-256: from the cache, else from a mirror, else from their own addresses."""
+"""Files by name and SHA-256: from the cache, else from a mirror, else from the web, some of them inside a zip."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from engines.download import CHUNK, Downloader, FetchError, Unavailable, open_client, shown
+from engines.archive import extract
+from engines.arrival import accept, hashes, part_of, right, say, sha256_of
+from engines.download import Downloader, FetchError, open_client
 from engines.lock import locked
-from engines.mirror import named_files
-from ensemble.pack import WeightFile
+from engines.mirror import is_address, named_files
+from engines.pack_file import Download, WeightFile
+from engines.web import OTHER, Files, Web
 
-__all__ = ["FetchError", "fetch"]
+__all__ = ["FetchError", "fetch", "is_here"]
 
 
 def fetch(
-    files: Mapping[str, WeightFile], cache: Path, *, mirror: str | None, progress: bool = True
+    files: Files,
+    cache: Path,
+    *,
+    mirror: str | None,
+    archives: Mapping[str, Download] = MappingProxyType({}),
+    progress: bool = True,
 ) -> dict[str, Path]:
-    """The local path of each file, in `cache`, its SHA-256 checked.
+    """The local path of each file, its SHA-256 checked: in `cache`, or where the file's own `path` says.
 
     `mirror` is a directory, searched with its subfolders for files of these names, or the http(s) address of one;
-    what it lacks comes from the file's own address. `progress` shows bars on stderr when that is a terminal.
+    what it lacks comes from the file's own address, then from its alternative's, or out of its zip in `archives`,
+    which the mirror may have too. A zip that was downloaded is deleted once its files are out.
+    `progress` shows bars on stderr when that is a terminal.
     Several processes may fetch into one cache. Raises FetchError; what did arrive stays for the next run.
     """
+    remote = {name: want for name, want in files.items() if want.path is None}
     try:
-        if not all(_right(cache / name, want) for name, want in files.items()):
+        if faults := list(_faults_in_place(files)):
+            raise FetchError("\n".join(faults))
+        if not all(right(cache / name, want) for name, want in remote.items()):
             cache.mkdir(parents=True, exist_ok=True)
             with locked(cache):
-                _fill(files, cache, mirror or "", progress)
+                _fill(remote, _zips(remote, archives), cache, mirror or "", progress)
     except OSError as error:
         raise FetchError(f"{error.filename or cache}: {error.strerror or error}") from error
-    return {name: cache / name for name in files}
+    return {name: want.path or cache / name for name, want in files.items()}
 
 
-def _fill(files: Mapping[str, WeightFile], cache: Path, mirror: str, progress: bool) -> None:
-    missing = {name: want for name, want in files.items() if not _right(cache / name, want)}
+def _faults_in_place(files: Files) -> Iterator[str]:
+    for name, want in files.items():
+        if want.path is None:
+            continue
+        if not want.path.is_file():
+            yield f"{name}: there is no file {want.path}; put it there, or correct its path in the pack"
+        elif (found := sha256_of(want.path)) not in hashes(want):
+            yield (
+                f"{name}: the SHA-256 of {want.path} is {found}, not {' or '.join(hashes(want))}; "
+                "put the right file there, or correct its sha256 in the pack"
+            )
+
+
+def _zips(files: Files, archives: Mapping[str, Download]) -> Files:
+    """The zips that `files` come out of, as files on the web themselves."""
+    zips = {want.archive: archives[want.archive] for want in files.values() if want.archive}
+    return {name: WeightFile(licence="", **zip.model_dump()) for name, zip in zips.items()}
+
+
+def _fill(files: Files, zips: Files, cache: Path, mirror: str, progress: bool) -> None:
+    missing = {name: want for name, want in files.items() if not right(cache / name, want)}
     for name, want in missing.items():
         if (cache / name).exists():
-            _say(f"{cache / name} is deleted and fetched anew: its SHA-256 is not {want.sha256}")
+            say(f"{cache / name} is deleted and fetched anew: its SHA-256 is not {' or '.join(hashes(want))}")
             (cache / name).unlink()
-    if mirror and not _is_address(mirror):
-        _copy_from(Path(mirror).expanduser(), missing, cache)
+    if mirror and not is_address(mirror):
+        _copy_from(Path(mirror).expanduser(), missing, zips, cache)
         missing = {name: want for name, want in missing.items() if not (cache / name).exists()}
     if missing:
-        _download(missing, cache, mirror, progress)
+        _download(missing, zips, cache, mirror, progress)
+    for name in (*files, *zips):  # a leftover of what came from elsewhere in the end
+        for kind in ("", OTHER):
+            part_of(cache, name + kind).unlink(missing_ok=True)
 
 
-def _copy_from(directory: Path, files: Mapping[str, WeightFile], cache: Path) -> None:
-    hits = named_files(directory, files)
+def _copy_from(directory: Path, files: Files, zips: Files, cache: Path) -> None:
+    hits = named_files(directory, {*files, *zips})
     for name, want in files.items():
-        if right := next((hit for hit in hits[name] if _right(hit, want)), None):
-            shutil.copyfile(right, _part(cache, name))
-            _accept(cache, name, want, str(right))
-            continue
-        for hit in hits[name]:
-            _say(f"{hit} is not used: its SHA-256 is not {want.sha256}")
+        if hit := _first_right(hits[name], want):
+            shutil.copyfile(hit, part_of(cache, name))
+            accept(part_of(cache, name), cache / name, want, str(hit))
+    for zip, members in _by_zip({name: want for name, want in files.items() if not (cache / name).exists()}):
+        if hit := _first_right(hits[zip], zips[zip]):
+            extract(hit, members, cache)
 
 
-def _download(files: Mapping[str, WeightFile], cache: Path, mirror: str, progress: bool) -> None:
-    failed: dict[str, str] = {}
+def _first_right(hits: Collection[Path], want: WeightFile) -> Path | None:
+    """The hit with the file's own SHA-256, else the one with its alternative's; says so when there is neither."""
+    alternatives = []
+    for hit in hits:
+        found = sha256_of(hit) if hit.is_file() else ""
+        if found == want.sha256:
+            return hit
+        if found in hashes(want):
+            alternatives.append(hit)
+    if alternatives:
+        return alternatives[0]
+    for hit in hits:
+        say(f"{hit} is not used: its SHA-256 is not {' or '.join(hashes(want))}")
+    return None
+
+
+def _by_zip(files: Files) -> list[tuple[str, dict[str, WeightFile]]]:
+    """The files that are inside zips, under the zip's name."""
+    zips = dict.fromkeys(want.archive for want in files.values() if want.archive)
+    return [(zip, {name: want for name, want in files.items() if want.archive == zip}) for zip in zips]
+
+
+def _download(files: Files, zips: Files, cache: Path, mirror: str, progress: bool) -> None:
+    failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     quiet = not (progress and sys.stderr.isatty())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars, open_client() as client:
-        downloader = Downloader(client)
+        web = Web(cache, mirror, Downloader(client), bars)
         for name, want in files.items():
-            try:
-                _download_one(name, want, cache, mirror, downloader, bars)
-            except Unavailable as error:
-                failed[name] = str(error)
+            if want.url:
+                failed += web.bring(name, want)
+        for zip, members in _by_zip(files):
+            failed += web.bring_zipped(zip, zips[zip], members)
     if failed:
-        raise FetchError(_advice({name: files[name] for name in failed}, failed, mirror))
+        raise FetchError(_advice(failed, mirror))
 
 
-def _download_one(
-    name: str, want: WeightFile, cache: Path, mirror: str, downloader: Downloader, bars: Progress
-) -> None:
-    part, bar = _part(cache, name), bars.add_task(name, total=want.size)
-
-    def get() -> str:
-        if _is_address(mirror):
-            try:
-                return download(f"{mirror.rstrip('/')}/{quote(name)}")
-            except Unavailable as error:
-                if error.status != 404:
-                    raise Unavailable(f"the mirror {shown(mirror)}: {error}") from error
-        return download(str(want.url))
-
-    def download(url: str) -> str:
-        return downloader.download(url, part, want.size, lambda done: bars.update(bar, completed=done))
-
-    resumed = part.exists()
-    origin = get()
-    if resumed and not _right(part, want):  # the leftover may have been of another version of the file
-        part.unlink()
-        origin = get()
-    _accept(cache, name, want, origin)
-
-
-def _accept(cache: Path, name: str, want: WeightFile, origin: str) -> None:
-    part = _part(cache, name)
-    if (found := _sha256(part)) != want.sha256:
-        size = part.stat().st_size
-        part.unlink()
-        raise FetchError(
-            f"{name} from {origin} is not the file expected, and was deleted: "
-            f"its SHA-256 is {found} ({size:,} bytes), not {want.sha256} ({want.size:,} bytes)"
-        )
-    os.replace(part, cache / name)
-
-
-def _advice(files: Mapping[str, WeightFile], reasons: Mapping[str, str], mirror: str) -> str:
-    lines = ["these files are missing and could not be fetched:"]
-    for name, want in files.items():
-        lines.append(f"  {name} ({want.size:,} bytes) from {shown(str(want.url))}: {reasons[name]}")
-    if mirror and not _is_address(mirror):
-        lines.append(f"The mirror {mirror} was searched first, and does not have them.")
-    lines.append(
-        "Without a network: put them, by these names, in a directory, set FACEGATE_MIRROR=/that/directory, "
-        "and run the command again."
+def _advice(lines: list[str], mirror: str) -> str:
+    searched = f"The mirror {mirror} was searched first, and does not have them."
+    return "\n".join(
+        [
+            "these files are missing and could not be fetched:",
+            *lines,
+            *([searched] if mirror and not is_address(mirror) else []),
+            "Without a network: put them, by these names, in a directory, set FACEGATE_MIRROR=/that/directory, "
+            "and run the command again.",
+        ]
     )
-    return "\n".join(lines)
 
 
-def _right(path: Path, want: WeightFile) -> bool:
-    return path.is_file() and _sha256(path) == want.sha256
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _part(cache: Path, name: str) -> Path:
-    return cache / f"{name}.part"
-
-
-def _is_address(mirror: str) -> bool:
-    return mirror.lower().startswith(("http://", "https://"))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+def is_here(name: str, want: WeightFile, cache: Path) -> bool:
+    """Whether a file need not be fetched: it is in `cache`, or at its own path, with the right SHA-256."""
+    return right(want.path or cache / name, want)

@@ -1,4 +1,4 @@
-"""A directory that holds copies of files under their names, at any depth."""
+"""A mirror holds copies of files under their names: a directory, at any depth, or an http(s) address."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from engines.download import FetchError
+
+
+def is_address(mirror: str) -> bool:
+    return mirror.lower().startswith(("http://", "https://"))
 
 
 def named_files(directory: Path, names: Collection[str]) -> dict[str, list[Path]]:

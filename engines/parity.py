@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,22 +51,26 @@ class Parity:
         return bool(np.max([self.to_original, self.batch_to_singles]) <= TOLERANCES[self.output])  # NaN is false
 
 
-def prove(pack: Pack, weights: Path, repository: Path, pictures: Sequence[Path]) -> list[Parity]:
+def prove(pack: Pack, weights: Mapping[str, Path], repository: Path, pictures: Sequence[Path]) -> list[Parity]:
     """One Parity an output of every net in `repository`, over the faces of `pictures`.
+
+    `weights` are the published nets' files by their names.
 
     Raises ParityError when a picture shows no face, or a difference is over its tolerance.
     """
     return asyncio.run(_prove(pack, weights, repository, [decode(picture.read_bytes()) for picture in pictures]))
 
 
-async def _prove(pack: Pack, weights: Path, repository: Path, images: Sequence[NDArray[np.uint8]]) -> list[Parity]:
+async def _prove(
+    pack: Pack, weights: Mapping[str, Path], repository: Path, images: Sequence[NDArray[np.uint8]]
+) -> list[Parity]:
     inferer = OnnxInferer(repository, pack.nets)
     report: list[Parity] = []
     for model, net in pack.nets.items():
         if not inferer.serves(model):
             continue
-        crops = await _crops(pack, inferer, model, images)
-        reference = Reference(net, weights / net.file)
+        crops = await crops_of(pack, inferer, model, images)
+        reference = Reference(net, weights[net.file])
         expected = [reference.run(crop) for crop in crops]
         served = _runner(repository / model / "1" / "model.onnx")
         singles = [_row(served(crop[None]), 0) for crop in crops]
@@ -98,10 +102,10 @@ def _runner(path: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
     return lambda batch: dict(zip(names, session.run(names, {source: batch}), strict=True))
 
 
-async def _crops(
+async def crops_of(
     pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """What `model` is fed for these images: UINT8 [B, H, W, 3]."""
+    """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError when one shows no face."""
     net = pack.nets[model]
     if model == DETECTOR:
         return np.stack([letterbox(image, net.height, net.width)[0] for image in images])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engines.graphs.yunet import STRIDES
-from ensemble.pack import Detector, LivenessNet, Net
+from ensemble.pack import STRIDES, Detector, LivenessNet, Net
 from facegate_client import contract
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -30,7 +30,7 @@ class Reference:
         names = [output.name for output in self._session.get_outputs()]
         raw = dict(zip(names, self._session.run(None, {self._session.get_inputs()[0].name: fed}), strict=True))
         if isinstance(self._net, Detector):
-            return _yunet(raw, self._net)
+            return _FAMILIES[self._net.head](raw, self._net)
         values = raw[names[0]].reshape(-1).astype(np.float64)
         if isinstance(self._net, LivenessNet):
             powers = np.exp(values - values.max())
@@ -50,9 +50,36 @@ def _yunet(raw: Outputs, net: Detector) -> Outputs:
             boxes.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
             landmarks.append((points.reshape(5, 2) + np.array([column, row])) * stride)
             scores.append(np.sqrt(confidence[cell]))
+    return _best_first(boxes, scores, landmarks, net)
+
+
+def _scrfd(raw: Outputs, net: Detector) -> Outputs:
+    """SCRFD's candidates decoded anchor by anchor, best first (the formula is in engines/graphs/scrfd.py)."""
+    boxes, scores, landmarks = [], [], []
+    levels: dict[int, dict[int, NDArray[np.float32]]] = {}
+    for values in raw.values():
+        rows = values.reshape(-1, values.shape[-1])
+        levels.setdefault(len(rows), {})[rows.shape[1]] = rows
+    for stride, anchors in zip(STRIDES, sorted(levels, reverse=True), strict=True):
+        columns = net.width // stride
+        per_cell = anchors // (columns * (net.height // stride))
+        for anchor in range(anchors):
+            row, column = divmod(anchor // per_cell, columns)
+            left, top, right, bottom = levels[anchors][4][anchor] * stride
+            x, y = column * stride, row * stride
+            boxes.append((x - left, y - top, x + right, y + bottom))
+            landmarks.append(levels[anchors][10][anchor].reshape(5, 2) * stride + np.array([x, y]))
+            scores.append(levels[anchors][1][anchor, 0])
+    return _best_first(boxes, scores, landmarks, net)
+
+
+def _best_first(boxes: list[Any], scores: list[Any], landmarks: list[Any], net: Detector) -> Outputs:
     order = np.argsort(-np.array(scores), kind="stable")[: net.candidates]
     return {
         contract.BOXES: np.array(boxes, dtype=np.float32)[order],
         contract.SCORES: np.array(scores, dtype=np.float32)[order],
         contract.LANDMARKS: np.array(landmarks, dtype=np.float32)[order],
     }
+
+
+_FAMILIES = {"yunet": _yunet, "scrfd": _scrfd}

@@ -8,6 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST_SPREAD = 1e-2
+"""Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""
+
+
+def alignable(landmarks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """BOOL [N]: whether a face can be aligned by its `landmarks` [N, 5, 2]. NaN cannot."""
+    with np.errstate(invalid="ignore"):
+        spread: NDArray[np.bool_] = np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > LEAST_SPREAD
+    return spread
+
 
 def similarity(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
     """FP64 [2, 3]: the rotation, uniform scale and shift that best move points `source` [P, 2] onto `target` [P, 2].

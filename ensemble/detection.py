@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from ensemble.alignment import alignable
 
-LEAST_SPREAD = 1e-2
-"""Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,7 @@ def select_faces(
     """
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
-    with np.errstate(invalid="ignore"):
-        spread = np.ptp(landmarks, axis=1).max(axis=1) > LEAST_SPREAD
-    candidates = np.flatnonzero((scores >= min_score) & sized & finite & spread)
+    candidates = np.flatnonzero((scores >= min_score) & sized & finite & alignable(landmarks))
     kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     scale = np.float32(factor)
     return Faces(boxes[kept] / scale, scores[kept], landmarks[kept] / scale)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ensemble.errors import RequestError
-from facegate_client.contract import Code
+from facegate_client.contract import STOPPING_REASON, Code
 
 BUSY, STOPPING = "busy", "stopping"
 """Files in the folder that both sides know: one is locked while requests are under way, one is there once no more are
@@ -38,7 +38,7 @@ class Drain:
         self._under_way += 1
         try:
             if self._stopping.exists():
-                raise RequestError(Code.RESOURCE_EXHAUSTED, "the server is stopping; ask again later")
+                raise RequestError(Code.RESOURCE_EXHAUSTED, f"{STOPPING_REASON}; ask again later")
             yield
         finally:
             self._under_way -= 1

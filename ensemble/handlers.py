@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.alignment import alignable
+from ensemble.detection import Faces
+from ensemble.errors import invalid
 from ensemble.inferer import together
 from ensemble.pipeline import Pipeline
 from ensemble.request import (
@@ -19,6 +22,7 @@ from ensemble.request import (
     read_parameters,
     verify_parameters,
 )
+from ensemble.stages import DECODE, timed
 from facegate_client import contract
 
 Outputs = dict[str, NDArray[Any]]
@@ -33,7 +37,7 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
     values = read_parameters(parameters, analyze_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    image = await asyncio.to_thread(read_image, inputs)
+    image = await timed(DECODE, asyncio.to_thread(read_image, inputs))
     faces = read_faces(inputs[contract.FACES_IN], *image.shape[:2]) if contract.FACES_IN in inputs else None
     analysis = await pipeline.analyze(
         image,
@@ -47,9 +51,12 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
         contract.BOXES: analysis.faces.boxes,
         contract.SCORES: analysis.faces.scores,
         contract.LANDMARKS: analysis.faces.landmarks,
+        contract.MODEL: _model(pipeline),
     }
     if analysis.embeddings is not None:
         outputs[contract.EMBEDDINGS] = analysis.embeddings
+        if faces is not None:
+            outputs[contract.FACE_ERRORS] = _face_errors(faces)
     if analysis.liveness is not None:
         outputs[contract.IS_REAL] = analysis.liveness.is_real
         outputs[contract.ANTISPOOF_SCORE] = analysis.liveness.p_real
@@ -65,7 +72,8 @@ async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs
     values = read_parameters(parameters, verify_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    images = await together(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
+    reading = together(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
+    images = await timed(DECODE, reading)
     verdict, boxes = await pipeline.verify(
         images, threshold=values[contract.DISTANCE_THRESHOLD], anti_spoofing=values[contract.ANTI_SPOOFING]
     )
@@ -76,6 +84,7 @@ async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs
         contract.CONFIDENCE: np.array([verdict.confidence], dtype=np.float32),
         contract.BOX + "_1": boxes[0],
         contract.BOX + "_2": boxes[1],
+        contract.MODEL: _model(pipeline),
     }
     if verdict.liveness is not None:
         for index, suffix in enumerate(("_1", "_2")):
@@ -83,3 +92,13 @@ async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs
             outputs[contract.ANTISPOOF_SCORE + suffix] = verdict.liveness.p_real[index : index + 1]
     outputs[contract.PROCESSING_TIME_MS] = np.array([(time.perf_counter() - start) * 1e3], dtype=np.float32)
     return outputs
+
+
+def _model(pipeline: Pipeline) -> NDArray[np.object_]:
+    return np.array([pipeline.pack.metadata().encode()], dtype=object)
+
+
+def _face_errors(faces: Faces) -> NDArray[np.object_]:
+    """BYTES [N]: why a given face has no embedding, empty where it has one."""
+    reason = str(invalid("its landmarks coincide, and no crop can be aligned by them")).encode()
+    return np.array([b"" if usable else reason for usable in alignable(faces.landmarks)], dtype=object)

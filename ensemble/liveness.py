@@ -9,11 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-REAL = 1
-"""The class that means "a live face"; 0 and 2 are kinds of spoof (minivision-ai/Silent-Face-Anti-Spoofing)."""
-
-
-CLASSES = 3
+from ensemble.pack import Liveness as FusionRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +53,16 @@ def _clamped(centre: float, length: float, limit: int) -> tuple[int, int]:
     return start, max(min(int(centre + length / 2) + 1, limit), start + 1)
 
 
-def fuse(probabilities: Sequence[NDArray[np.float32]], min_real: float) -> Liveness:
-    """The verdict on N faces from each net's softmax, FP32 [N, 3]: their mean decides.
+def fuse(probabilities: Sequence[NDArray[np.float32]], rule: FusionRule) -> Liveness:
+    """The verdict on N faces from each net's softmax, FP32 [N, classes]: their mean decides.
 
-    Real means that class 1 is the largest of the three and reaches `min_real`. Raises RuntimeError when a net's
-    answer is not a set of probabilities: a verdict is never made of a check that did not work.
+    Real means that `rule.real_class` is the largest of the classes and reaches `rule.min_real`. Raises RuntimeError
+    when a net's answer is not a set of probabilities: a verdict is never made of a check that did not work.
     """
     for answer in probabilities:
-        shaped = answer.ndim == 2 and answer.shape == (len(probabilities[0]), CLASSES)
+        shaped = answer.ndim == 2 and answer.shape == (len(probabilities[0]), rule.classes)
         if not shaped or not np.all(answer >= 0.0) or not np.all(np.abs(answer.sum(axis=1) - 1.0) <= 1e-2):  # NaN fails
             raise RuntimeError("a liveness net answered values that are not probabilities")
     mean = np.mean(np.stack(probabilities), axis=0)
-    p_real = mean[:, REAL]
-    return Liveness((mean.argmax(axis=1) == REAL) & (p_real >= min_real), p_real.astype(np.float32))
+    p_real = mean[:, rule.real_class]
+    return Liveness((mean.argmax(axis=1) == rule.real_class) & (p_real >= rule.min_real), p_real.astype(np.float32))

@@ -1,22 +1,20 @@
-"""A model pack: which files it is made of, and how each net is fed and read."""
+"""A model pack as the ensemble knows it: how each net is fed and read, and under which licence."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from facegate_client import contract
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 DETECTOR = "face_detector"
 RECOGNIZER = "face_recognizer"
+
+STRIDES = (8, 16, 32)
+"""Pixels from cell to cell in a detector's three outputs, both families'."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
@@ -25,24 +23,13 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class PackError(ValueError):
-    """A pack's file cannot be read, or says something impossible."""
+class Section(BaseModel):
+    """A table of a pack: nothing unknown, no NaN, no infinity, and it never changes."""
 
-
-class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class WeightFile(_Section):
-    """Where one file comes from; `size` in bytes, `sha256` in lower-case hexadecimal."""
-
-    url: HttpUrl
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    size: Annotated[int, Field(gt=0)]
-    licence: str
-
-
-class Net(_Section):
+class Net(Section):
     """What every net has: its file, its input size in pixels, and its normalisation (pixel - mean) / std."""
 
     file: FileName
@@ -61,12 +48,18 @@ class Net(_Section):
 
 
 class Detector(Net):
-    """`head` names how raw outputs become boxes; `candidates` is K, the boxes a net returns before NMS."""
+    """`head`, the family, names how raw outputs become boxes; `candidates` is K, the boxes a net returns before NMS."""
 
-    head: Literal["yunet"]
+    head: Literal["yunet", "scrfd"]
     candidates: Annotated[int, Field(ge=1, le=3840)]
     min_score: Probability
     nms_iou: Probability
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> Detector:
+        if self.height % STRIDES[-1] or self.width % STRIDES[-1]:
+            raise ValueError(f"height and width must be multiples of {STRIDES[-1]}, not {self.height} and {self.width}")
+        return self
 
 
 class Recognizer(Net):
@@ -76,6 +69,15 @@ class Recognizer(Net):
     threshold: Annotated[float, Field(gt=0.0, le=2.0)]
     template: Annotated[tuple[tuple[float, float], ...], Field(min_length=5, max_length=5)]
 
+    @model_validator(mode="after")
+    def _template_in_the_crop(self) -> Recognizer:
+        points = np.array(self.template)
+        if not ((points >= 0) & (points < (self.width, self.height))).all():
+            raise ValueError(f"template has a point outside the crop of {self.width} x {self.height} pixels")
+        if np.ptp(points, axis=0).max() < 1:
+            raise ValueError("template's five points coincide")
+        return self
+
 
 class LivenessNet(Net):
     """`crop_scale`: the side of the crop over the side of the face's box."""
@@ -84,51 +86,66 @@ class LivenessNet(Net):
     crop_scale: Annotated[float, Field(ge=1.0, le=16.0)]
 
 
-class Liveness(_Section):
-    """The nets whose softmaxes are averaged, and when the mean says "real"."""
+class Liveness(Section):
+    """The nets whose softmaxes are averaged, and when the mean says "real".
+
+    Every net tells `classes` classes apart, of which `real_class`, counted from 0, is a live face.
+    """
 
     min_real: Probability
+    classes: Annotated[int, Field(ge=2, le=64)] = 3
+    real_class: Annotated[int, Field(ge=0)] = 1
     nets: Annotated[tuple[LivenessNet, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _among_the_classes(self) -> Liveness:
+        if self.real_class >= self.classes:
+            raise ValueError(f"real_class {self.real_class} is none of {self.classes} classes, counted from 0")
+        return self
 
-class Pack(_Section):
-    """Everything that the rest of the project knows about a set of nets."""
+
+class Pack(Section):
+    """Everything that the ensemble knows about a set of nets. Without `liveness`, anti_spoofing is refused.
+
+    `digest` names these nets fed in this way: equal digests give equal embeddings. It is there once the pack is built.
+    """
 
     name: Name
     description: str
     licence: str
-    files: dict[FileName, WeightFile]
+    commercial_use: bool
+    digest: str = ""
     detector: Detector
     recognizer: Recognizer
-    liveness: Liveness
+    liveness: Liveness | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Pack:
-        for model, net in self.nets.items():
-            if net.file not in self.files:
-                raise ValueError(f"{model} wants the file {net.file}, which [files] does not list")
+    def _names_apart(self) -> Pack:
         taken = {contract.ANALYZE, contract.VERIFY, DETECTOR, RECOGNIZER}
-        for liveness in self.liveness.nets:
-            if liveness.name in taken:
-                raise ValueError(f"two models have the same name, {liveness.name}")
-            taken.add(liveness.name)
+        for net in self.liveness_nets:
+            if net.name in taken:
+                raise ValueError(f"two models have the same name, {net.name}")
+            taken.add(net.name)
         return self
+
+    @property
+    def liveness_nets(self) -> tuple[LivenessNet, ...]:
+        """The nets that tell live faces from fakes; none where the pack has none."""
+        return self.liveness.nets if self.liveness else ()
 
     @property
     def nets(self) -> dict[str, Net]:
         """Every net by the name it is served under."""
         named: dict[str, Net] = {DETECTOR: self.detector, RECOGNIZER: self.recognizer}
-        return named | {net.name: net for net in self.liveness.nets}
+        return named | {net.name: net for net in self.liveness_nets}
 
-
-def load_pack(path: Path) -> Pack:
-    """The pack in a TOML file. Raises PackError, in one line that names the file and each field at fault."""
-    try:
-        return Pack.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise PackError(f"no pack at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PackError(f"{path} is not TOML: {error}") from None
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'pack'}: {e['msg']}" for e in error.errors())
-        raise PackError(f"{path}: {faults}") from None
+    def metadata(self) -> str:
+        """What every answer says of the nets behind it, a JSON object."""
+        return json.dumps(
+            {
+                "pack": self.name,
+                "licence": self.licence,
+                "commercial_use": self.commercial_use,
+                "digest": self.digest,
+            }
+        )

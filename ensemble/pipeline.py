@@ -10,13 +10,14 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.alignment import aligned_crops
+from ensemble.alignment import alignable, aligned_crops
 from ensemble.detection import Faces, select_faces
 from ensemble.errors import RequestError
 from ensemble.image import letterbox
 from ensemble.inferer import Inferer, infer_in_chunks, together
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.stages import DETECT, LIVENESS, RECOGNISE, timed
 from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
 from facegate_client.contract import Code
@@ -26,7 +27,10 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The faces of an image. None means "not asked for": embeddings FP32 [N, D], liveness of N faces."""
+    """The faces of an image. None means "not asked for": embeddings FP32 [N, D], liveness of N faces.
+
+    A face whose landmarks coincide cannot be aligned and has an embedding of zeros.
+    """
 
     faces: Faces
     embeddings: NDArray[np.float32] | None
@@ -43,7 +47,13 @@ class Pipeline:
 
     def require_liveness(self) -> None:
         """Raises RequestError FAILED_PRECONDITION unless every liveness net is served. Call before any work."""
-        missing = [net.name for net in self.pack.liveness.nets if not self._inferer.serves(net.name)]
+        if self.pack.liveness is None:
+            raise RequestError(
+                Code.FAILED_PRECONDITION,
+                f"anti_spoofing was asked for, but the pack {self.pack.name} has no liveness nets; "
+                "serve one that has: facegate serve --pack mobileface",
+            )
+        missing = [net.name for net in self.pack.liveness_nets if not self._inferer.serves(net.name)]
         if missing:
             raise RequestError(
                 Code.FAILED_PRECONDITION,
@@ -70,7 +80,7 @@ class Pipeline:
         if anti_spoofing:
             self.require_liveness()
         if faces is None:
-            (faces,) = await self._detect([image], min_score, max_faces)
+            (faces,) = await timed(DETECT, self._detect([image], min_score, max_faces))
         described = await self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing)
         return Analysis(faces, *described)
 
@@ -84,7 +94,7 @@ class Pipeline:
         """
         if anti_spoofing:
             self.require_liveness()
-        found = await self._detect(images, None, 1)
+        found = await timed(DETECT, self._detect(images, None, 1))
         empty = [str(number) for number, faces in enumerate(found, 1) if not len(faces)]
         if empty:
             raise RequestError(Code.NOT_FOUND, f"no face in image {' and image '.join(empty)}")
@@ -118,30 +128,35 @@ class Pipeline:
     ) -> tuple[NDArray[np.float32] | None, Liveness | None]:
         """Embeddings and liveness of all faces of all images, the nets running at the same time."""
         embedded, checked = await together(
-            self._embed(pairs) if embeddings else _nothing(),
-            self._check(pairs) if anti_spoofing else _nothing(),
+            timed(RECOGNISE, self._embed(pairs)) if embeddings else _nothing(),
+            timed(LIVENESS, self._check(pairs)) if anti_spoofing else _nothing(),
         )
         return cast("NDArray[np.float32] | None", embedded), cast("Liveness | None", checked)
 
     async def _embed(self, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
         net = self.pack.recognizer
-        if not any(len(faces) for _, faces in pairs):
-            return np.empty((0, net.dimension), dtype=np.float32)
+        points = [(image, faces.landmarks[alignable(faces.landmarks)]) for image, faces in pairs]
+        usable = np.concatenate([alignable(faces.landmarks) for _, faces in pairs])
+        embeddings = np.zeros((len(usable), net.dimension), dtype=np.float32)
+        if not usable.any():
+            return embeddings
         crops = await asyncio.to_thread(
             lambda: np.concatenate(
-                [aligned_crops(image, faces.landmarks, self._template, net.height, net.width) for image, faces in pairs]
+                [aligned_crops(image, marks, self._template, net.height, net.width) for image, marks in points]
             )
         )
         names = (contract.EMBEDDINGS,)
-        (embeddings,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, names)
-        check_embeddings(embeddings)
+        (embedded,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, names)
+        check_embeddings(embedded)
+        embeddings[usable] = embedded
         return embeddings
 
     async def _check(self, pairs: Sequence[tuple[Image, Faces]]) -> Liveness:
         if not any(len(faces) for _, faces in pairs):
             return Liveness(np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.float32))
+        assert self.pack.liveness is not None  # noqa: S101 - required before any work
         answers = await together(*(self._probabilities(net, pairs) for net in self.pack.liveness.nets))
-        return fuse(answers, self.pack.liveness.min_real)
+        return fuse(answers, self.pack.liveness)
 
     async def _probabilities(self, net: LivenessNet, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
         crops = await asyncio.to_thread(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import image
-from ensemble.detection import LEAST_SPREAD, Faces
+from ensemble.detection import Faces
 from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
 from facegate_client import contract
@@ -56,7 +56,7 @@ def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]
     """
     try:
         given = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where arrays or objects lie too deep in one another
         given = None
     if not isinstance(given, dict):
         raise invalid("the request's parameters cannot be read")
@@ -111,8 +111,9 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
 def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
     """The faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
 
-    Their scores are 1. Raises RequestError INVALID_ARGUMENT when the bytes are no such array, or a face is none that
-    the image of `height` x `width` shows: what is outside it would be judged by what happens to be at its edge.
+    Their scores are 1; landmarks that coincide are the recognizer's matter. Raises RequestError INVALID_ARGUMENT when
+    the bytes are no such array, or a face is none that the image of `height` x `width` shows: what is outside it would
+    be judged by what happens to be at its edge.
     """
     row_bytes = 4 * contract.FACE_IN_VALUES
     if values.size % row_bytes:
@@ -134,7 +135,6 @@ def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
             ).all(axis=1),
             "lies outside the image by more than half": ~(seen.prod(axis=1) >= sides.prod(axis=1) / 2)
             | ~((centre >= 0) & (centre < limits)).all(axis=1),
-            "has landmarks that coincide": ~(np.ptp(landmarks, axis=1).max(axis=1, initial=0.0) > LEAST_SPREAD),
         }
     for fault, where in faults.items():
         if where.any():

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +11,15 @@ from typing import Annotated
 import typer
 
 from engines.build import build, fetch_pack, pack_named
-from engines.fetch import FetchError
-from engines.graphs import GraphError
-from engines.parity import ParityError
-from ensemble.pack import PackError
-from facegate_client import FaceGateError
+from facegate import packs
+from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness
+from facegate.words import one_line, say
 from server.errors import ServeError
 from server.supervisor import Supervisor
 from server.triton import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-DEFAULT_PACK = "mobileface"
+app.add_typer(packs.app, name="packs")
 
 
 class Backend(str, Enum):
@@ -55,47 +49,23 @@ class Precision(str, Enum):
     fp32 = "fp32"
 
 
-PackName = Annotated[str, typer.Option("--pack", envvar="FACEGATE_PACK", help="The model pack, a file in packs/.")]
-WithoutLiveness = Annotated[
-    bool,
-    typer.Option(
-        "--without-liveness",
-        envvar="FACEGATE_WITHOUT_LIVENESS",
-        help="Leave the liveness nets out: a request for anti_spoofing is then refused.",
-    ),
-]
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """Errors that a person can act on, without a traceback; exit status 1."""
-    try:
-        yield
-    except (FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
-        print(f"facegate: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("facegate: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-
-
 @app.command()
 def fetch(
-    pack: Annotated[
-        str, typer.Argument(envvar="FACEGATE_PACK", help="The model pack, a file in packs/.")
-    ] = DEFAULT_PACK,
+    pack: Annotated[str, typer.Argument(envvar="FACEGATE_PACK", help=PACK_HELP)] = DEFAULT_PACK,
+    accept_license: AcceptLicense = False,
 ) -> None:
     """Bring a pack's weights and the sample pictures to build/, each checked by its SHA-256.
 
     FACEGATE_MIRROR, a directory or an address, is asked first.
     """
     with one_line():
-        fetch_pack(pack_named(pack))
+        fetch_pack(pack_named(pack), accept_license=accept_license)
 
 
 @app.command()
 def serve(
     pack: PackName = DEFAULT_PACK,
+    accept_license: AcceptLicense = False,
     backend: Annotated[
         Backend, typer.Option(envvar="FACEGATE_BACKEND", help="What runs the nets; auto says what it picks and why.")
     ] = Backend.auto,
@@ -156,8 +126,10 @@ def serve(
     with one_line():
         if bool(tls_certificate) != bool(tls_key) or (tls_client_ca and not tls_certificate):
             raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
+        chosen = pack_named(pack)
+        say(f"pack {chosen.name}: {chosen.description}; {chosen.licence}")
         say(f"backend onnxruntime on the CPU: {_why(backend)}")
-        repository = build(pack_named(pack), liveness=not without_liveness, say=say)
+        repository = build(chosen, liveness=not without_liveness, accept_license=accept_license, say=say)
         settings = Settings(
             repository=repository,
             backend=Backend.onnxruntime.value,
@@ -192,13 +164,11 @@ def _build(
     pack: PackName = DEFAULT_PACK,
     target: Annotated[Target, typer.Option(help="What runs the nets.")] = Target.onnxruntime,
     precision: Annotated[Precision, typer.Option(help="The numbers that they calculate with.")] = Precision.fp32,
+    accept_license: AcceptLicense = False,
     without_liveness: WithoutLiveness = False,
 ) -> None:
     """Fetch a pack's weights, bring its nets to their served form, prove it, and assemble build/repository/."""
     with one_line():
-        print(os.path.relpath(build(pack_named(pack), liveness=not without_liveness, say=say)))
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal."""
-    print(f"facegate: {text}", file=sys.stderr, flush=True)
+        chosen = pack_named(pack)
+        repository = build(chosen, liveness=not without_liveness, accept_license=accept_license, say=say)
+        print(os.path.relpath(repository))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.build import FETCHED, build, fetch_pack, pack_named
+from engines.build import build, fetch_pack, pack_named
 from engines.fetch import FetchError
-from ensemble.pack import Pack
+from engines.pack_file import PackFile
 from support.missing import MISSING, cannot_be_had
 from support.serving import Server, serving
 
@@ -26,28 +26,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def pack() -> Pack:
+def pack() -> PackFile:
     return pack_named("mobileface")
 
 
 @pytest.fixture(scope="session")
-def weights(request: pytest.FixtureRequest, pack: Pack) -> Path:
-    """The folder of the pack's weights, with the sample pictures."""
+def weights(request: pytest.FixtureRequest, pack: PackFile) -> dict[str, Path]:
+    """The pack's weights and the sample pictures, by their names."""
     try:
-        fetch_pack(pack)
+        return fetch_pack(pack)
     except FetchError as error:
         cannot_be_had(request.config, str(error))
-    return FETCHED
+        raise
 
 
 @pytest.fixture(scope="session")
-def samples(weights: Path) -> dict[str, Path]:
+def samples(weights: dict[str, Path]) -> dict[str, Path]:
     """The demo's pictures by name."""
-    return {path.name: path for path in sorted(weights.glob("*.jpg"))}
+    return {name: path for name, path in weights.items() if name.endswith(".jpg")}
 
 
 @pytest.fixture(scope="session")
-def repository(pack: Pack, samples: dict[str, Path]) -> Path:
+def repository(pack: PackFile, samples: dict[str, Path]) -> Path:
     return build(pack)
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 ANALYZE = "face_analyze"
 VERIFY = "face_verify"
+MODELS = (ANALYZE, VERIFY)
 
 # Tensors of the two ensemble models. face_verify's names carry the number of the image: IMAGE_1, BOX_2, ...
 IMAGE = "IMAGE"
@@ -27,6 +28,8 @@ THRESHOLD = "THRESHOLD"
 CONFIDENCE = "CONFIDENCE"
 BOX = "BOX"
 PROCESSING_TIME_MS = "PROCESSING_TIME_MS"
+FACE_ERRORS = "FACE_ERRORS"
+MODEL = "MODEL"  # JSON: pack, licence, commercial_use, digest
 
 # Tensors of the nets.
 IMAGES = "IMAGES"
@@ -54,6 +57,8 @@ MAX_FACES_LIMIT = 1024
 DEFAULT_MAX_FACES = 256
 LEAST_FACE_IN = 8  # pixels; smaller boxes hold nothing that a net could judge
 FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32
+
+STOPPING_REASON = "the server is stopping"  # so begins a RESOURCE_EXHAUSTED of a server that is not full, but going
 
 
 class Code(str, Enum):

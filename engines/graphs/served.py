@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from engines.graphs.builder import BATCH, Builder
+from engines.graphs.errors import GraphError
+from engines.graphs.published import output_shapes
+from engines.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
 from engines.graphs.yunet import decode_yunet
 from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
 from facegate_client import contract
 
 SERVED_OPSET = 18
-
-
-class GraphError(ValueError):
-    """A net's graph is not what its pack says it is."""
 
 
 def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:
@@ -27,17 +28,29 @@ def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:
     """
     net = pack.nets[model]
     try:
-        source = onnx.load(weights)
+        source = onnx.load(weights, load_external_data=False)
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in source.graph.initializer):
+            raise ValueError("it keeps weights in other files; save it as one file")
         onnx.checker.check_model(source)
         if source.opset_import[0].version < SERVED_OPSET:
             source = version_converter.convert_version(source, SERVED_OPSET)
     except Exception as error:  # onnx raises protobuf's, its own and plain RuntimeErrors here
-        raise GraphError(f"{weights.name}: not a usable ONNX graph: {str(error).splitlines()[0]}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise GraphError(f"{weights.name}: not a usable ONNX graph: {reason}") from None
     _check_input(source, net)
-    _free_the_batch(source.graph)
+    shapes = output_shapes(net, weights)
     build = Builder(source.graph)
+    if isinstance(net, Detector) and net.head == "scrfd":
+        heads = scrfd_heads(net, shapes)
+        free_heads(build, net, heads)
+    _free_the_batch(source.graph)
     _feed_bytes(build, model, net)
-    _read(build, net)
+    if isinstance(net, Detector) and net.head == "scrfd":
+        decode_scrfd(build, net, heads)
+    elif isinstance(net, Detector):
+        decode_yunet(build, net)
+    else:
+        _read(build, pack, net, shapes)
     return _finish(source, model)
 
 
@@ -109,20 +122,32 @@ def _feed_bytes(build: Builder, model: str, net: Net) -> None:
     build.graph.input.append(helper.make_tensor_value_info(name, TensorProto.UINT8, shape))
 
 
-def _read(build: Builder, net: Net) -> None:
-    if isinstance(net, Detector):
-        decode_yunet(build, net)
-        return
-    raw = build.graph.output[0].name
+def _read(build: Builder, pack: Pack, net: Net, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The one output of a recognizer L2-normalised, of a liveness net as probabilities."""
+    if len(shapes) != 1:
+        raise GraphError(f"{net.file}: expected one output, found {', '.join(shapes)}")
+    ((raw, shape),) = shapes.items()
+    values = math.prod(shape)
     if isinstance(net, Recognizer):
+        _expect(net, "dimension", values, net.dimension)
         norm = build.node("ReduceL2", raw, build.constant([1], np.int64), keepdims=1)
         norm = build.node("Max", norm, build.constant([1e-12]))
-        build.outputs(**{contract.EMBEDDINGS: (build.node("Div", raw, norm), (net.dimension,))})
-    elif isinstance(net, LivenessNet):
-        build.outputs(**{contract.PROBABILITIES: (build.node("Softmax", raw, axis=1), (3,))})
+        build.outputs(**{contract.EMBEDDINGS: (build.node("Div", raw, norm), (values,))})
+    elif isinstance(net, LivenessNet) and pack.liveness:
+        _expect(net, "classes", values, pack.liveness.classes)
+        build.outputs(**{contract.PROBABILITIES: (build.node("Softmax", raw, axis=1), (values,))})
+
+
+def _expect(net: Net, field: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise GraphError(f"{net.file}: answers {found} values a picture, the pack says {field} = {wanted}")
 
 
 def _finish(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    used = {value for node in model.graph.node for value in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
     model.graph.name = name
     model.producer_name = "facegate"
     model.ir_version = max(model.ir_version, 8)  # the first in which constants need not be inputs is 4; 8 is opset 15's

@@ -40,7 +40,7 @@ def graph(inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> onnx.M
 @pytest.fixture(scope="module")
 def other(pack: Pack) -> Pack:
     """A pack whose every size differs from the default's, and which names a liveness net of its own."""
-    values = pack.model_dump(mode="json")
+    values = pack.model_dump(mode="json", exclude={"files", "archives"})
     values["detector"] |= {"height": 320, "width": 480, "max_batch": 3, "candidates": 99}
     values["recognizer"] |= {"height": 128, "width": 96, "max_batch": 5, "dimension": 512}
     values["liveness"]["nets"][1] |= {"name": "another_net", "height": 60, "width": 70, "max_batch": 7}
@@ -56,7 +56,7 @@ def repository(other: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "another_net": graph({"CROPS": [60, 70, 3]}, {"PROBABILITIES": [3]}),
     }
     folder = tmp_path_factory.mktemp("assembled") / "repository"
-    assemble(other, graphs, FORM, folder)
+    assemble(other, {"face_recognizer": "of its own"}, graphs, FORM, folder)
     return folder
 
 
@@ -143,6 +143,14 @@ def test_an_ensemble_is_told_the_whole_pack(repository: Path, other: Pack, model
     assert assembled.parameters["permits"] == readable.parameters["permits"]
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_every_model_names_its_licence(repository: Path, other: Pack, config: Path) -> None:
+    named = {model: parsed(repository / model / config).parameters["licence"].string_value for model in MODELS[:2]}
+    assert named == {"face_detector": other.licence, "face_recognizer": "of its own"}
+    for model in ENSEMBLES:
+        assert parsed(repository / model / config).parameters["licence"].string_value == other.licence
+
+
 def test_every_assembled_model_has_what_triton_loads(repository: Path, other: Pack) -> None:
     assert {path.name for path in repository.iterdir()} == {*other.nets, *ENSEMBLES}
     for model in other.nets:
@@ -152,5 +160,6 @@ def test_every_assembled_model_has_what_triton_loads(repository: Path, other: Pa
 
 
 def test_a_net_that_is_left_out_is_not_in_the_repository(other: Pack, tmp_path: Path) -> None:
-    assemble(other, {"minifasnet_v2": graph({"CROPS": [80, 80, 3]}, {"PROBABILITIES": [3]})}, FORM, tmp_path / "new")
+    only = {"minifasnet_v2": graph({"CROPS": [80, 80, 3]}, {"PROBABILITIES": [3]})}
+    assemble(other, {}, only, FORM, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"minifasnet_v2", *ENSEMBLES}

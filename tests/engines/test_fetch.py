@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pty
+import random
 import re
 import shutil
 import socket
@@ -12,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +26,7 @@ from tenacity import RetryCallState, wait_none
 
 from engines import download
 from engines.fetch import FetchError, fetch
-from ensemble.pack import WeightFile
+from engines.pack_file import Download, WeightFile
 
 NAME = "net.onnx"
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
@@ -177,6 +180,55 @@ def refused(files: dict[str, WeightFile], cache: Path, mirror: str | Path | None
     with pytest.raises(FetchError) as caught:
         fetch(files, cache, mirror=str(mirror) if mirror is not None else None)
     return str(caught.value)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def unsized(files: dict[str, WeightFile]) -> dict[str, WeightFile]:
+    return {name: file.model_copy(update={"size": None}) for name, file in files.items()}
+
+
+def beside(path: Path, body: bytes = BODY) -> dict[str, WeightFile]:
+    return {NAME: WeightFile(path=path, sha256=sha(body), licence="MIT")}
+
+
+def either(base: str, other_base: str, other: bytes = OTHER) -> dict[str, WeightFile]:
+    alternative = Download.model_validate({"url": f"{other_base}/other", "sha256": sha(other), "size": len(other)})
+    return {NAME: wanted(base)[NAME].model_copy(update={"alternative": alternative})}
+
+
+def zipped(entries: Mapping[str, bytes]) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, body in entries.items():
+            opened.writestr(name, body)
+    return memory.getvalue()
+
+
+MEMBERS = {NAME: random.Random(1).randbytes(100_000), "two.onnx": random.Random(2).randbytes(50_000)}
+ZIP = zipped({"x/": b"", **{f"x/{name}": body for name, body in MEMBERS.items()}, "x/unused.onnx": OTHER[:100]})
+
+
+def inside() -> dict[str, WeightFile]:
+    return {
+        name: WeightFile(archive="nets.zip", sha256=sha(body), size=len(body), licence="MIT")
+        for name, body in MEMBERS.items()
+    }
+
+
+def archives(base: str, body: bytes = ZIP) -> dict[str, Download]:
+    entry = {"url": f"{base}/nets.zip", "sha256": sha(body), "size": len(body)}
+    return {"nets.zip": Download.model_validate(entry)}
+
+
+def got(
+    files: dict[str, WeightFile], cache: Path, zips: dict[str, Download], mirror: str | Path | None = None
+) -> dict[str, bytes]:
+    paths = fetch(files, cache, mirror=str(mirror) if mirror is not None else None, archives=zips)
+    assert paths == {name: cache / name for name in files}
+    return {name: path.read_bytes() for name, path in paths.items()}
 
 
 class TestDownload:
@@ -380,6 +432,298 @@ class TestAddressMirror:
         assert "the mirror " in refused(wanted(site.base), cache, address)
 
 
+class TestUnknownSize:
+    def test_a_file_of_unknown_size_is_had_also_in_pieces(self, site: Site, cache: Path) -> None:
+        files = unsized(wanted(site.base))
+        site.odd[f"/{NAME}"] = [cut(100_000), lambda handler: handler.connection.close()]
+        assert get(files, cache) == BODY
+        assert site.asked() == [None, "bytes=100000-", "bytes=100000-"]
+
+    def test_it_has_an_end_all_the_same(self, site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(download, "MOST", 1_000_000)
+        site.odd[f"/{NAME}"] = [endless]
+        assert "is longer than 1,000,000 bytes" in refused(unsized(wanted(site.base)), cache)
+        assert listing(cache) == [".lock"]
+
+    def test_a_wrong_one_and_a_missing_one_are_told_without_a_size(self, site: Site, cache: Path) -> None:
+        site.bodies[f"/{NAME}"] = OTHER
+        assert f"({len(OTHER):,} bytes), not {sha(BODY)}" in refused(unsized(wanted(site.base)), cache)
+        site.bodies.clear()
+        assert f"\n  {NAME} from {site.base}/{NAME}: 404 " in refused(unsized(wanted(site.base)), cache)
+
+
+class TestInPlace:
+    """Files that a pack has beside itself."""
+
+    def test_it_stays_where_it_is(self, cache: Path, tmp_path: Path) -> None:
+        mine = put(tmp_path / "pack" / "mine.onnx", BODY)
+        assert fetch(beside(mine), cache, mirror="/nowhere") == {NAME: mine}
+        assert not cache.exists()
+
+    def test_it_goes_with_files_from_elsewhere(self, site: Site, cache: Path, tmp_path: Path) -> None:
+        mine = put(tmp_path / "pack" / "mine.onnx", OTHER)
+        files = {"mine.onnx": beside(mine, OTHER)[NAME], **wanted(site.base)}
+        assert fetch(files, cache, mirror=None) == {"mine.onnx": mine, NAME: cache / NAME}
+        assert listing(cache) == [".lock", NAME]
+
+    def test_what_is_wrong_with_each_is_a_line_and_nothing_is_fetched(
+        self, site: Site, cache: Path, tmp_path: Path
+    ) -> None:
+        mine, missing = put(tmp_path / "pack" / "mine.onnx", OTHER), tmp_path / "missing.onnx"
+        files = {**wanted(site.base, name="a.onnx"), "b.onnx": beside(mine)[NAME], "c.onnx": beside(missing)[NAME]}
+        assert refused(files, cache).splitlines() == [
+            f"b.onnx: the SHA-256 of {mine} is {sha(OTHER)}, not {sha(BODY)}; "
+            "put the right file there, or correct its sha256 in the pack",
+            f"c.onnx: there is no file {missing}; put it there, or correct its path in the pack",
+        ]
+        assert site.requests == []
+        assert not cache.exists()
+        assert mine.read_bytes() == OTHER
+
+
+class TestAlternative:
+    def test_the_first_address_is_preferred(self, site: Site, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        site.bodies["/other"] = OTHER
+        assert get(either(site.base, site.base), cache) == BODY
+        assert [path for path, _ in site.requests] == [f"/{NAME}"]
+        assert capfd.readouterr().err == ""
+
+    def test_it_is_taken_where_the_first_cannot_be_had_and_said_once(
+        self, site: Site, nowhere: str, cache: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        site.bodies["/other"] = OTHER
+        site.odd["/other"] = [lambda handler: handler.answer(200, OTHER[:1000], length=len(OTHER))]
+        put(cache / f"{NAME}.part", BODY[:100_000])
+        assert get(either(nowhere, site.base), cache) == OTHER
+        assert get(either(nowhere, site.base), cache) == OTHER
+        assert site.asked() == [None, "bytes=1000-"]  # what had come of the first is no part of it
+        assert (
+            capfd.readouterr().err
+            == f"{NAME} is the alternative, from {site.base}/other: its SHA-256 is {sha(OTHER)}\n"
+        )
+
+    def test_it_may_have_another_size(self, site: Site, nowhere: str, cache: Path) -> None:
+        site.bodies["/other"] = OTHER + OTHER
+        assert get(either(nowhere, site.base, OTHER + OTHER), cache) == OTHER + OTHER
+
+    def test_it_is_no_way_around_a_wrong_file(self, site: Site, cache: Path) -> None:
+        site.bodies |= {"/other": OTHER, f"/{NAME}": BODY[:1000]}
+        message = refused(either(site.base, site.base), cache)
+        assert f"not {sha(BODY)} (512,000 bytes) or {sha(OTHER)} (512,000 bytes)" in message
+        assert listing(cache) == [".lock"]
+
+    def test_both_reasons_are_told_and_what_came_of_both_is_kept(self, site: Site, cache: Path) -> None:
+        site.bodies["/other"] = OTHER
+        site.odd[f"/{NAME}"] = [cut(100_000), *[status(503)] * 3]
+        site.odd["/other"] = [lambda handler: handler.answer(200, OTHER[:1000], length=len(OTHER)), status(403)]
+        lines = refused(either(site.base, site.base), cache).splitlines()
+        assert lines[1].startswith(f"  {NAME} (512,000 bytes) from {site.base}/{NAME}: 503 ")
+        assert lines[2].startswith(f"  {NAME}'s alternative (512,000 bytes) from {site.base}/other: 403 ")
+        assert get(either(site.base, site.base), cache) == BODY
+        assert site.sent == len(BODY) + 1000 + len(b"not now") * 4
+
+    @pytest.mark.parametrize("build", [BODY, OTHER], ids=["first", "alternative"])
+    def test_either_is_right_in_the_cache(self, nowhere: str, cache: Path, build: bytes) -> None:
+        put(cache / NAME, build)
+        assert get(either(nowhere, nowhere), cache) == build
+
+    def test_either_is_right_in_a_directory_the_first_rather(
+        self, nowhere: str, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for folder, body in (("a", b"wrong"), ("b", OTHER), ("c", BODY), ("d", OTHER)):
+            put(tmp_path / "both" / folder / NAME, body)
+        assert get(either(nowhere, nowhere), cache, tmp_path / "both") == BODY
+        assert capfd.readouterr().err == ""
+        only = put(tmp_path / "only" / NAME, OTHER)
+        (cache / NAME).unlink()
+        assert get(either(nowhere, nowhere), cache, only.parent) == OTHER
+        assert f"{NAME} is the alternative, from {only}: " in capfd.readouterr().err
+
+    def test_either_is_right_at_an_address(self, mirror_site: Site, nowhere: str, cache: Path) -> None:
+        mirror_site.bodies[f"/{NAME}"] = OTHER * 2
+        assert get(either(nowhere, nowhere, OTHER * 2), cache, mirror_site.base) == OTHER * 2
+
+    def test_it_is_no_way_around_a_mirror_in_trouble(self, site: Site, nowhere: str, cache: Path) -> None:
+        assert f"the mirror {nowhere}: [Errno" in refused(either(site.base, site.base), cache, nowhere)
+        assert site.requests == []
+
+
+class TestArchive:
+    """Files inside a zip."""
+
+    def test_one_download_gives_all_of_its_files(
+        self, site: Site, cache: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        assert got(inside(), cache, archives(site.base)) == MEMBERS
+        assert got(inside(), cache, archives(site.base)) == MEMBERS
+        assert [path for path, _ in site.requests] == ["/nets.zip"]
+        assert listing(cache) == [".lock", *sorted(MEMBERS)]
+        assert capfd.readouterr().err == ""
+
+    def test_only_what_is_missing_is_taken(self, site: Site, cache: Path) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        put(cache / "two.onnx", MEMBERS["two.onnx"])
+        put(cache / NAME, b"old")
+        before = (cache / "two.onnx").stat().st_ino
+        assert got(inside(), cache, archives(site.base)) == MEMBERS
+        assert (cache / "two.onnx").stat().st_ino == before
+
+    def test_a_download_goes_on_where_it_broke_in_the_next_run_too(self, site: Site, cache: Path) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        broken = [lambda handler: handler.connection.close()] * 3
+        site.odd["/nets.zip"] = [lambda handler: handler.answer(200, ZIP[:500], length=len(ZIP)), *broken]
+        with pytest.raises(FetchError, match="disconnected"):
+            got(inside(), cache, archives(site.base))
+        assert listing(cache) == [".lock", "nets.zip.part"]
+        assert got(inside(), cache, archives(site.base)) == MEMBERS
+        assert site.sent == len(ZIP)
+
+    def test_a_run_that_was_stopped_before_unpacking_left_the_zip_and_the_next_needs_no_network(
+        self, nowhere: str, cache: Path
+    ) -> None:
+        put(cache / "nets.zip", ZIP)
+        assert got(inside(), cache, archives(nowhere)) == MEMBERS
+        assert listing(cache) == [".lock", *sorted(MEMBERS)]
+
+    def test_a_zip_of_unknown_size(self, site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        zips = {"nets.zip": archives(site.base)["nets.zip"].model_copy(update={"size": None})}
+        assert got(unsized(inside()), cache, zips) == MEMBERS
+
+    @pytest.mark.parametrize("body", [ZIP[:-1] + b"!", ZIP[:1000], ZIP + b"!"], ids=["changed", "short", "long"])
+    def test_a_wrong_zip_is_refused_and_leaves_nothing(self, site: Site, cache: Path, body: bytes) -> None:
+        site.bodies = {"/nets.zip": body}
+        with pytest.raises(FetchError, match=r"^nets.zip from .* is (not the file expected|longer than)") as caught:
+            got(inside(), cache, archives(site.base))
+        assert sha(body) in str(caught.value) or len(body) > len(ZIP)
+        assert listing(cache) == [".lock"]
+
+    def test_a_hostile_zip_is_refused_and_leaves_nothing(self, site: Site, cache: Path, tmp_path: Path) -> None:
+        site.bodies = {"/nets.zip": (evil := zipped({**MEMBERS, "../../evil": b"evil"}))}
+        with pytest.raises(
+            FetchError, match=r"nothing was taken from nets\.zip: its entry '\.\./\.\./evil' climbs out"
+        ):
+            got(inside(), cache, archives(site.base, evil))
+        assert listing(cache) == [".lock"]
+        assert listing(tmp_path) == ["cache"]
+
+    def test_every_wrong_file_in_it_is_told_and_none_is_taken(self, site: Site, cache: Path) -> None:
+        site.bodies = {"/nets.zip": (other := zipped({"x/two.onnx": OTHER[:256], f"x/{NAME}": MEMBERS[NAME]}))}
+        with pytest.raises(FetchError, match=f"'x/two.onnx' is not .* its SHA-256 is {sha(OTHER[:256])}"):
+            got(unsized(inside()), cache, archives(site.base, other))
+        assert listing(cache) == [".lock"]
+
+    def test_a_mirror_has_the_files(self, site: Site, cache: Path, tmp_path: Path) -> None:
+        for name, body in MEMBERS.items():
+            put(tmp_path / "mirror" / "any" / name, body)
+        assert got(inside(), cache, archives(site.base), tmp_path / "mirror") == MEMBERS
+        assert site.requests == []
+
+    def test_a_mirror_has_the_zip_and_keeps_it(
+        self, site: Site, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        mirror = put(tmp_path / "mirror" / "a" / "nets.zip", b"wrong").parents[1]
+        put(mirror / "b" / "nets.zip", ZIP)
+        put(cache / "nets.zip.part", ZIP[:1000])
+        assert got(inside(), cache, archives(site.base), mirror) == MEMBERS
+        assert site.requests == []
+        assert listing(cache) == [".lock", *sorted(MEMBERS)]
+        assert (mirror / "b" / "nets.zip").read_bytes() == ZIP
+        assert capfd.readouterr().err == ""
+
+    def test_a_mirror_has_one_file_and_the_rest_comes_in_the_zip(
+        self, site: Site, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        put(tmp_path / "mirror" / NAME, MEMBERS[NAME])
+        wrong = [put(tmp_path / "mirror" / name, OTHER) for name in ("two.onnx", "nets.zip")]
+        assert got(inside(), cache, archives(site.base), tmp_path / "mirror") == MEMBERS
+        said = capfd.readouterr().err
+        assert [f"{path} is not used" in said for path in wrong] == [True, True]
+
+    def test_an_address_has_the_files(self, site: Site, mirror_site: Site, cache: Path) -> None:
+        mirror_site.bodies = {f"/{name}": body for name, body in MEMBERS.items()}
+        assert got(inside(), cache, archives(site.base), mirror_site.base) == MEMBERS
+        assert len(mirror_site.requests) == 2
+        assert site.requests == []
+
+    def test_an_address_has_one_file_and_the_zip(self, site: Site, mirror_site: Site, cache: Path) -> None:
+        mirror_site.bodies = {"/two.onnx": MEMBERS["two.onnx"], "/nets.zip": ZIP}
+        assert got(inside(), cache, archives(site.base), mirror_site.base) == MEMBERS
+        assert [path for path, _ in mirror_site.requests] == [f"/{NAME}", "/two.onnx", "/nets.zip"]
+        assert site.requests == []
+
+    def test_an_address_has_nothing_of_it(self, site: Site, mirror_site: Site, cache: Path) -> None:
+        site.bodies, mirror_site.bodies = {"/nets.zip": ZIP}, {}
+        assert got(inside(), cache, archives(site.base), mirror_site.base) == MEMBERS
+        assert len(mirror_site.requests) == 3
+        assert len(site.requests) == 1
+
+    def test_an_address_in_trouble_is_not_gone_around(self, site: Site, nowhere: str, cache: Path) -> None:
+        with pytest.raises(FetchError, match=f"the mirror {nowhere}: "):
+            got(inside(), cache, archives(site.base), nowhere)
+        assert site.requests == []
+
+    def test_the_error_names_the_zip_and_its_files_and_its_advice_works(
+        self, nowhere: str, cache: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(FetchError) as caught:
+            got({**wanted(nowhere, name="a.onnx"), **inside()}, cache, archives(nowhere))
+        lines = str(caught.value).splitlines()
+        assert lines[1].startswith(f"  a.onnx (512,000 bytes) from {nowhere}/a.onnx: [Errno ")
+        assert lines[2].startswith(
+            f"  nets.zip ({len(ZIP):,} bytes), which holds {NAME} and two.onnx, from {nowhere}/nets.zip: [Errno "
+        )
+        assert "put them, by these names, in a directory" in lines[3]
+        put(tmp_path / "mirror" / "nets.zip", ZIP)
+        assert got(inside(), cache, archives(nowhere), tmp_path / "mirror") == MEMBERS
+
+    def test_alternatives_of_its_files(
+        self, site: Site, nowhere: str, cache: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        files = inside()
+        other = Download.model_validate({"url": f"{site.base}/other", "sha256": sha(OTHER), "size": len(OTHER)})
+        files["two.onnx"] = files["two.onnx"].model_copy(update={"alternative": other})
+        with pytest.raises(FetchError) as caught:
+            got(files, cache, archives(nowhere))
+        _, first, second, _ = str(caught.value).splitlines()
+        assert f"which holds {NAME} and two.onnx, from {nowhere}/nets.zip: [Errno" in first
+        assert f"  two.onnx's alternative (512,000 bytes) from {site.base}/other: 404 " in second
+
+        site.bodies["/other"] = OTHER
+        with pytest.raises(FetchError, match=f"which holds {NAME}, from {nowhere}/nets.zip"):
+            got(files, cache, archives(nowhere))
+        put(cache / NAME, MEMBERS[NAME])
+        assert got(files, cache, archives(nowhere)) == {**MEMBERS, "two.onnx": OTHER}
+        assert "two.onnx is the alternative, from" in capfd.readouterr().err
+
+    def test_a_full_disk_is_an_error_and_the_zip_is_not_left(self, site: Site, cache: Path) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        cache.mkdir()
+        (cache / "two.onnx.part").symlink_to("/dev/full")
+        with pytest.raises(FetchError, match="No space left"):
+            got(inside(), cache, archives(site.base))
+        assert listing(cache) == [".lock"]
+
+    def test_two_processes_download_it_once(self, site: Site, cache: Path) -> None:
+        site.bodies = {"/nets.zip": ZIP}
+        program = (
+            "import sys; from pathlib import Path; from engines.fetch import fetch;"
+            "from engines.pack_file import Download, WeightFile;"
+            "fetch({name: WeightFile.model_validate_json(text) for name, text in zip(sys.argv[3::2], sys.argv[4::2])},"
+            "Path(sys.argv[1]), mirror=None, archives={'nets.zip': Download.model_validate_json(sys.argv[2])})"
+        )
+        given = [archives(site.base)["nets.zip"].model_dump_json()]
+        for name, entry in inside().items():
+            given += [name, entry.model_dump_json()]
+        both = [subprocess.Popen([sys.executable, "-c", program, str(cache), *given]) for _ in range(2)]
+        assert [process.wait(timeout=60) for process in both] == [0, 0]
+        assert [path for path, _ in site.requests] == ["/nets.zip"]
+        assert listing(cache) == [".lock", *sorted(MEMBERS)]
+        assert {name: (cache / name).read_bytes() for name in MEMBERS} == MEMBERS
+
+
 class TestNoNetwork:
     def test_the_error_lists_what_is_missing_and_its_advice_works(
         self, site: Site, nowhere: str, cache: Path, tmp_path: Path
@@ -490,7 +834,8 @@ class TestProgress:
 def _fetching(site: Site, cache: Path, stderr: int) -> subprocess.Popen[str]:
     """Another process that fetches NAME."""
     program = (
-        "import sys; from pathlib import Path; from engines.fetch import fetch; from ensemble.pack import WeightFile;"
+        "import sys; from pathlib import Path; from engines.fetch import fetch;"
+        "from engines.pack_file import WeightFile;"
         "fetch({sys.argv[1]: WeightFile.model_validate_json(sys.argv[2])}, Path(sys.argv[3]), mirror=None)"
     )
     entry = wanted(site.base)[NAME].model_dump_json()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.graphs import SERVED_OPSET, GraphError, served_graph
-from ensemble.pack import Pack
+from engines.pack_file import PackFile
 
 SIDE, KERNEL, WIDTH = 16, 8, 8  # pixels, pixels, embedding values
 RNG = np.random.default_rng(7)
@@ -56,15 +56,16 @@ def net(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
 
 
-def fed(pack: Pack, model: str = "face_recognizer", **changes: Any) -> Pack:
+def fed(pack: PackFile, model: str = "face_recognizer", **changes: Any) -> PackFile:
     """The default pack with tiny nets for recognition and for liveness."""
     values = pack.model_dump(mode="json")
     plain = {"height": SIDE, "width": SIDE, "colour": "BGR", "mean": (0, 0, 0), "std": (1, 1, 1)}
-    values["recognizer"] |= plain | {"dimension": WIDTH}
+    template = [(x * SIDE / 112, y * SIDE / 112) for x, y in pack.recognizer.template]
+    values["recognizer"] |= plain | {"dimension": WIDTH, "template": template}
     values["liveness"]["nets"][0] |= plain
     section = values["recognizer"] if model == "face_recognizer" else values["liveness"]["nets"][0]
     section |= changes
-    return Pack.model_validate(values)
+    return PackFile.model_validate(values)
 
 
 def run(graph: onnx.ModelProto, name: str, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -92,7 +93,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "net.onnx"
 
 
-def test_a_served_graph_takes_bytes_as_they_lie_in_an_image_and_any_batch(pack: Pack, path: Path) -> None:
+def test_a_served_graph_takes_bytes_as_they_lie_in_an_image_and_any_batch(pack: PackFile, path: Path) -> None:
     graph = served_graph(fed(pack), "face_recognizer", path)
     (taken,), (given,) = graph.graph.input, graph.graph.output
     assert (taken.name, taken.type.tensor_type.elem_type) == ("FACES", TensorProto.UINT8)
@@ -104,7 +105,7 @@ def test_a_served_graph_takes_bytes_as_they_lie_in_an_image_and_any_batch(pack: 
 
 @pytest.mark.parametrize(("colour", "mean", "std"), FEEDS)
 def test_a_recognizer_is_fed_as_by_hand_and_its_embedding_has_length_one(
-    pack: Pack, path: Path, colour: str, mean: tuple[float, ...], std: tuple[float, ...]
+    pack: PackFile, path: Path, colour: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     graph = served_graph(fed(pack, colour=colour, mean=mean, std=std), "face_recognizer", path)
     for picture, served in zip(PICTURES, run(graph, "FACES", PICTURES), strict=True):
@@ -123,7 +124,7 @@ def test_a_recognizer_is_fed_as_by_hand_and_its_embedding_has_length_one(
     ],
 )
 def test_a_batch_answers_what_singles_do_however_the_net_baked_in_a_batch_of_one(
-    pack: Pack, tmp_path: Path, constant: str, target: tuple[int, ...]
+    pack: PackFile, tmp_path: Path, constant: str, target: tuple[int, ...]
 ) -> None:
     onnx.save(net(constant=constant, target=target), tmp_path / "net.onnx")
     graph = served_graph(fed(pack), "face_recognizer", tmp_path / "net.onnx")
@@ -132,12 +133,12 @@ def test_a_batch_answers_what_singles_do_however_the_net_baked_in_a_batch_of_one
     assert len(np.unique(singles.round(4), axis=0)) == len(PICTURES)
 
 
-def test_a_picture_that_a_recognizer_answers_with_zeros_has_a_finite_embedding(pack: Pack, path: Path) -> None:
+def test_a_picture_that_a_recognizer_answers_with_zeros_has_a_finite_embedding(pack: PackFile, path: Path) -> None:
     graph = served_graph(fed(pack), "face_recognizer", path)
     assert run(graph, "FACES", np.zeros((1, SIDE, SIDE, 3), dtype=np.uint8)).tolist() == [[0.0] * WIDTH]
 
 
-def test_a_liveness_net_answers_probabilities_that_no_logit_overflows(pack: Pack, tmp_path: Path) -> None:
+def test_a_liveness_net_answers_probabilities_that_no_logit_overflows(pack: PackFile, tmp_path: Path) -> None:
     model = net(target=(1, -1))
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(RNG.normal(size=(3, 3, SIDE, SIDE)).astype("f4"), "w"))
     del model.graph.node[0].attribute[:]
@@ -150,14 +151,14 @@ def test_a_liveness_net_answers_probabilities_that_no_logit_overflows(pack: Pack
 
 
 @pytest.mark.parametrize("opset", [9, 13, 17, 18])
-def test_a_net_of_an_older_opset_is_served_in_ours(pack: Pack, tmp_path: Path, opset: int) -> None:
+def test_a_net_of_an_older_opset_is_served_in_ours(pack: PackFile, tmp_path: Path, opset: int) -> None:
     onnx.save(net(opset=opset), tmp_path / "net.onnx")
     graph = served_graph(fed(pack), "face_recognizer", tmp_path / "net.onnx")
     assert [used.version for used in graph.opset_import] == [SERVED_OPSET]
     assert run(graph, "FACES", PICTURES).shape == (len(PICTURES), WIDTH)
 
 
-def test_a_net_of_onnx_before_its_fourth_version_is_served(pack: Pack, tmp_path: Path) -> None:
+def test_a_net_of_onnx_before_its_fourth_version_is_served(pack: PackFile, tmp_path: Path) -> None:
     onnx.save(net(ir_version=3, opset=9), tmp_path / "net.onnx")
     graph = served_graph(fed(pack), "face_recognizer", tmp_path / "net.onnx")
     assert run(graph, "FACES", PICTURES).shape == (len(PICTURES), WIDTH)
@@ -172,11 +173,11 @@ def test_a_net_of_onnx_before_its_fourth_version_is_served(pack: Pack, tmp_path:
         pytest.param((1, 1, SIDE, SIDE), {}, "expected one input of shape", id="grey"),
         pytest.param((1, SIDE, SIDE, 3), {}, "expected one input of shape", id="channels last"),
         pytest.param((3, SIDE, SIDE), {}, "expected one input of shape", id="no batch"),
-        pytest.param(("N", 3, "H", "W"), {"dimension": WIDTH + 1}, "does not check", id="another dimension"),
+        pytest.param(("N", 3, "H", "W"), {"dimension": WIDTH + 1}, "answers 8 values", id="another dimension"),
     ],
 )
 def test_a_net_that_contradicts_its_pack_is_refused_in_one_line(
-    pack: Pack, tmp_path: Path, shape: tuple[int | str, ...], pack_says: dict[str, int], reason: str
+    pack: PackFile, tmp_path: Path, shape: tuple[int | str, ...], pack_says: dict[str, int], reason: str
 ) -> None:
     onnx.save(net(shape=shape), tmp_path / "net.onnx")
     with pytest.raises(GraphError) as refusal:
@@ -197,7 +198,7 @@ def test_a_net_that_contradicts_its_pack_is_refused_in_one_line(
     ],
 )
 def test_a_file_that_is_no_graph_is_refused_in_one_line_that_names_it(
-    pack: Pack, tmp_path: Path, data: bytes | None
+    pack: PackFile, tmp_path: Path, data: bytes | None
 ) -> None:
     if data is not None:
         (tmp_path / "net.onnx").write_bytes(data)
@@ -206,7 +207,7 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line_that_names_it(
     assert "\n" not in str(refusal.value)
 
 
-def test_a_net_without_an_input_is_refused(pack: Pack, tmp_path: Path) -> None:
+def test_a_net_without_an_input_is_refused(pack: PackFile, tmp_path: Path) -> None:
     model = net()
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3, SIDE, SIDE), np.float32), "x"))
     del model.graph.input[:]
@@ -216,7 +217,7 @@ def test_a_net_without_an_input_is_refused(pack: Pack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["face_detector", "minifasnet_v2"])
-def test_a_net_of_another_kind_is_refused_in_one_line(pack: Pack, path: Path, model: str) -> None:
+def test_a_net_of_another_kind_is_refused_in_one_line(pack: PackFile, path: Path, model: str) -> None:
     pack = fed(pack)
     pack = pack.model_copy(update={"detector": pack.detector.model_copy(update={"height": SIDE, "width": SIDE})})
     with pytest.raises(GraphError) as refusal:

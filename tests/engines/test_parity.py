@@ -12,20 +12,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.graphs import served_graph
+from engines.pack_file import PackFile
 from engines.parity import TOLERANCES, Parity, ParityError, prove
-from ensemble.pack import Pack
 
 Graphs = dict[str, onnx.ModelProto]
+Weights = dict[str, Path]
 Prove = Callable[..., list[Parity]]
 
 
 @pytest.fixture(scope="module")
-def graphs(pack: Pack, weights: Path) -> Graphs:
-    return {model: served_graph(pack, model, weights / net.file) for model, net in pack.nets.items()}
+def graphs(pack: PackFile, weights: Weights) -> Graphs:
+    return {model: served_graph(pack, model, weights[net.file]) for model, net in pack.nets.items()}
 
 
 @pytest.fixture
-def proof(pack: Pack, weights: Path, samples: dict[str, Path], tmp_path: Path) -> Prove:
+def proof(pack: PackFile, weights: Weights, samples: dict[str, Path], tmp_path: Path) -> Prove:
     """Proves these graphs, over one live face unless told otherwise."""
 
     def proven(graphs: Graphs, pictures: Sequence[Path] = (samples["image_T1.jpg"],)) -> list[Parity]:
@@ -96,12 +97,12 @@ def test_a_graph_whose_weights_are_off_by_two_percent_is_refused(
     ids=str,
 )
 def test_a_graph_that_is_fed_otherwise_than_the_pack_says_is_refused(
-    proof: Prove, graphs: Graphs, pack: Pack, weights: Path, model: str, wrong: dict[str, object]
+    proof: Prove, graphs: Graphs, pack: PackFile, weights: Weights, model: str, wrong: dict[str, object]
 ) -> None:
     values = pack.model_dump(mode="json")
     sections = {"face_detector": values["detector"], "face_recognizer": values["recognizer"]}
     sections.get(model, values["liveness"]["nets"][0]).update(wrong)
-    misled = served_graph(Pack.model_validate(values), model, weights / pack.nets[model].file)
+    misled = served_graph(PackFile.model_validate(values), model, weights[pack.nets[model].file])
     with pytest.raises(ParityError, match=rf"^{model} "):
         proof({"face_detector": graphs["face_detector"], model: misled})
 

@@ -10,10 +10,16 @@ from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
 
 from ensemble.liveness import context_box, context_crops, fuse
+from ensemble.pack import Liveness as FusionRule
 
 coordinate = st.floats(allow_nan=False, allow_infinity=False, width=32)
 length = st.integers(1, 5000)
 LIVE = (0.1, 0.8, 0.1)
+
+
+def rule(min_real: float = 0.5, classes: int = 3, real_class: int = 1) -> FusionRule:
+    """When faces are real; which nets there are plays no part in it."""
+    return FusionRule.model_construct(min_real=min_real, classes=classes, real_class=real_class, nets=())
 
 
 def box(*corners: float) -> NDArray[np.float32]:
@@ -71,7 +77,7 @@ def test_a_face_is_cropped_from_a_very_wide_panorama() -> None:
 
 def test_the_mean_of_the_nets_decides() -> None:
     one, other = faces((0.0, 0.9, 0.1), (0.9, 0.1, 0.0)), faces((0.4, 0.5, 0.1), (0.2, 0.6, 0.2))
-    liveness = fuse([one, other], 0.5)
+    liveness = fuse([one, other], rule())
     assert liveness.is_real.tolist() == [True, False]
     np.testing.assert_allclose(liveness.p_real, [0.7, 0.35], rtol=1e-6)
     assert (liveness.is_real.dtype, liveness.p_real.dtype) == (np.bool_, np.float32)
@@ -92,7 +98,7 @@ def test_the_mean_of_the_nets_decides() -> None:
 def test_real_is_the_largest_class_and_reaches_the_minimum(
     face: tuple[float, float, float], min_real: float, real: bool
 ) -> None:
-    assert fuse([faces(face)], min_real).is_real.tolist() == [real]
+    assert fuse([faces(face)], rule(min_real)).is_real.tolist() == [real]
 
 
 @settings(deadline=None)
@@ -102,7 +108,7 @@ def test_no_face_is_real_under_the_minimum_or_behind_another_class(
 ) -> None:
     powers = np.exp(logits)
     answers = powers / powers.sum(axis=2, keepdims=True)
-    liveness = fuse(list(answers), min_real)
+    liveness = fuse(list(answers), rule(min_real))
     mean = answers.mean(axis=0)
     assert (liveness.p_real[liveness.is_real] >= np.float32(min_real)).all()
     assert (mean[liveness.is_real, 1] >= mean[liveness.is_real].max(axis=1)).all()
@@ -114,7 +120,7 @@ def test_an_answer_that_is_no_probability_is_an_error_and_never_a_verdict(value:
         broken = faces(LIVE, LIVE)
         broken[1, index] = value
         with pytest.raises(RuntimeError, match="not probabilities"):
-            fuse([faces(LIVE, LIVE), broken], 0.5)
+            fuse([faces(LIVE, LIVE), broken], rule())
 
 
 @pytest.mark.parametrize(
@@ -130,4 +136,13 @@ def test_answers_that_are_no_softmax_of_three_are_an_error_and_never_a_verdict(
     answers: list[NDArray[np.float32]],
 ) -> None:
     with pytest.raises(RuntimeError, match="not probabilities"):
-        fuse(answers, 0.5)
+        fuse(answers, rule())
+
+
+def test_nets_with_other_classes_are_fused_by_the_packs_own_rule() -> None:
+    live_first = np.array([[0.8, 0.2], [0.3, 0.7]], dtype=np.float32)
+    liveness = fuse([live_first], rule(classes=2, real_class=0))
+    assert liveness.is_real.tolist() == [True, False]
+    assert liveness.p_real.tolist() == pytest.approx([0.8, 0.3])
+    with pytest.raises(RuntimeError):
+        fuse([live_first], rule())

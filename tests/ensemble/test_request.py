@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
 
-from ensemble.alignment import aligned_crops
+from ensemble.alignment import alignable, aligned_crops
 from ensemble.detection import Faces
 from ensemble.errors import RequestError
 from ensemble.liveness import context_crops
@@ -190,7 +190,7 @@ def test_no_given_face_is_no_face() -> None:
 def test_a_given_face_that_is_none_is_refused_by_its_number(index: int, value: float) -> None:
     broken = [float(number) for number in FACE]
     broken[index] = value
-    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: face 1 (needs|lies|has) "):
+    with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: FACES_IN: face 1 (needs|lies) "):
         read_faces(packed(FACE, broken, FACE), 200, 200)
 
 
@@ -208,9 +208,9 @@ def test_a_face_half_in_the_image_and_the_smallest_are_taken() -> None:
         read_faces(packed([10, 10, 17, 18, *small[4:]]), 200, 200)
 
 
-def test_given_landmarks_that_coincide_are_refused() -> None:
-    with pytest.raises(RequestError, match="face 0 has landmarks that coincide"):
-        read_faces(packed(FACE[:4] + [30] * 10), 200, 200)
+def test_landmarks_that_coincide_are_that_faces_matter() -> None:
+    faces = read_faces(packed(FACE, FACE[:4] + [30] * 10), 200, 200)
+    assert alignable(faces.landmarks).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("size", [1, 55, 57, 14])
@@ -246,5 +246,6 @@ def test_any_bytes_are_faces_that_can_be_cropped_or_are_refused(given: bytes) ->
     if faces is not None:
         assert len(faces) * 56 == len(given)
         template = np.array(FACE[4:], dtype=np.float32).reshape(5, 2)
-        aligned_crops(np.zeros((200, 200, 3), dtype=np.uint8), faces.landmarks, template, 64, 64)
+        usable = faces.landmarks[alignable(faces.landmarks)]
+        aligned_crops(np.zeros((200, 200, 3), dtype=np.uint8), usable, template, 64, 64)
         context_crops(np.zeros((200, 200, 3), dtype=np.uint8), faces.boxes, 2.7, 64, 64)

@@ -31,6 +31,7 @@ def test_all_faces_of_an_image_with_names_dtypes_and_shapes(ask, pictures):
         "EMBEDDINGS": ("float32", (6, 128)),
         "IS_REAL": ("bool", (6,)),
         "ANTISPOOF_SCORE": ("float32", (6,)),
+        "MODEL": ("object", (1,)),
     }
     assert np.all(np.diff(answer.outputs["SCORES"]) <= 0)
     assert np.allclose(np.linalg.norm(answer.outputs["EMBEDDINGS"], axis=1), 1, atol=1e-5)
@@ -38,14 +39,14 @@ def test_all_faces_of_an_image_with_names_dtypes_and_shapes(ask, pictures):
 
 def test_liveness_that_was_not_asked_for_is_absent(ask, samples):
     answer = ask("face_analyze", [encoded("IMAGE", samples["image_T1.jpg"])])
-    assert set(answer.outputs) == {"BOXES", "SCORES", "LANDMARKS", "EMBEDDINGS"}
+    assert set(answer.outputs) == {"BOXES", "SCORES", "LANDMARKS", "EMBEDDINGS", "MODEL"}
     answer = ask("face_verify", [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)])
     assert not [name for name in answer.outputs if name.startswith(("IS_REAL", "ANTISPOOF"))]
 
 
 def test_both_off_means_detection_only(ask, samples):
     answer = ask("face_analyze", [encoded("IMAGE", samples["image_T1.jpg"])], embeddings=False)
-    assert set(answer.outputs) == {"BOXES", "SCORES", "LANDMARKS"}
+    assert set(answer.outputs) == {"BOXES", "SCORES", "LANDMARKS", "MODEL"}
 
 
 def test_no_face_is_an_answer_with_no_rows(ask):
@@ -57,6 +58,7 @@ def test_no_face_is_an_answer_with_no_rows(ask):
         "EMBEDDINGS": (0, 128),
         "IS_REAL": (0,),
         "ANTISPOOF_SCORE": (0,),
+        "MODEL": (1,),
     }
 
 
@@ -91,6 +93,7 @@ def test_a_verdict_with_names_dtypes_and_shapes(ask, samples):
         **dict.fromkeys(("DISTANCE", "THRESHOLD", "CONFIDENCE", "PROCESSING_TIME_MS"), ("float32", (1,))),
         **dict.fromkeys(("ANTISPOOF_SCORE_1", "ANTISPOOF_SCORE_2"), ("float32", (1,))),
         **dict.fromkeys(("BOX_1", "BOX_2"), ("float32", (4,))),
+        "MODEL": ("object", (1,)),
     }
 
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ensemble.pack import Pack, PackError, load_pack
+from engines.build import pack_named
+from engines.pack_file import PackError, PackFile, load_pack
+from ensemble.pack import Pack
 
 PACKS = Path(__file__).resolve().parents[2] / "packs"
 SHIPPED = sorted(path for path in PACKS.glob("*.toml") if path.stem != "samples")
+CLASH = f"""[archives."MobileFaceNet.onnx"]
+url = "https://example.org/x"
+sha256 = "{"0" * 64}"
+
+"""
 TEXT = (PACKS / "mobileface.toml").read_text(encoding="utf-8")
+OF_MOBILEFACENET = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("url") and "foam" in line)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -18,14 +32,28 @@ def test_a_shipped_pack_loads_under_its_own_name(path: Path) -> None:
     assert load_pack(path).name == path.stem
 
 
-def test_the_default_pack_says_how_every_net_is_served(pack: Pack) -> None:
+def test_the_default_pack_says_how_every_net_is_served(pack: PackFile) -> None:
     assert set(pack.nets) == {"face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"}
     assert [net.crop_scale for net in pack.liveness.nets] == [2.7, 4.0]
     assert (pack.liveness.min_real, pack.recognizer.dimension) == (0.5, 128)
 
 
-def test_a_pack_survives_the_way_through_a_servers_configuration(pack: Pack) -> None:
-    assert Pack.model_validate_json(pack.model_dump_json()) == pack
+def test_a_built_pack_survives_the_way_through_a_servers_configuration(
+    pack: PackFile, weights: dict[str, Path]
+) -> None:
+    built = pack.built(weights)
+    assert Pack.model_validate_json(built.model_dump_json()) == built
+
+
+def test_a_digest_tells_apart_other_weights_and_another_feed_and_nothing_else(pack: PackFile, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "other").write_bytes(b"2")
+    digest = pack.built({"net": tmp_path / "one"}).digest
+    assert len(digest) == 64
+    assert pack.model_copy(update={"files": {}}).built({"net": tmp_path / "one"}).digest == digest
+    assert pack.built({"net": tmp_path / "other"}).digest != digest
+    fed = pack.recognizer.model_copy(update={"colour": "BGR"})
+    assert pack.model_copy(update={"recognizer": fed}).built({"net": tmp_path / "one"}).digest != digest
 
 
 @pytest.mark.parametrize(
@@ -33,7 +61,7 @@ def test_a_pack_survives_the_way_through_a_servers_configuration(pack: Pack) -> 
     [
         pytest.param('head = "yunet"\n', "", "detector.head: ", id="a missing field"),
         pytest.param('licence = "MIT and Apache-2.0"\n', "", "licence: ", id="a missing licence"),
-        pytest.param("[liveness]\n", "[liveliness]\n", "liveness", id="a missing section"),
+        pytest.param("[liveness]\n", "[liveliness]\n", "liveness", id="an unknown section"),
         pytest.param("8f2383e4", "8F2383E4", "sha256: ", id="upper-case sha256"),
         pytest.param("8f2383e4", "8f2383e", "sha256: ", id="short sha256"),
         pytest.param("size = 232589", "size = 0", "size: ", id="no size"),
@@ -54,6 +82,18 @@ def test_a_pack_survives_the_way_through_a_servers_configuration(pack: Pack) -> 
         pytest.param('name = "minifasnet_v1se"', 'name = "minifasnet_v2"', "same name", id="two nets of a name"),
         pytest.param('name = "minifasnet_v1se"', 'name = "../v1se"', "liveness.nets.1.name: ", id="a name elsewhere"),
         pytest.param("[detector]", "[detector", "is not TOML: ", id="not TOML"),
+        pytest.param("commercial_use = true\n", "", "commercial_use: ", id="a missing permission"),
+        pytest.param("height = 640", "height = 630", "detector: ", id="half a cell"),
+        pytest.param('head = "yunet"', 'head = "retinaface"', "detector.head: ", id="an unknown family"),
+        pytest.param("[38.2946, 51.6963]", "[138.2946, 51.6963]", "recognizer: ", id="a point outside the crop"),
+        pytest.param("min_real = 0.5", "min_real = 0.5\nreal_class = 3", "liveness: ", id="no such class"),
+        pytest.param('url = "https://github.com/foam', 'path = "a"\nurl = "https://g', "exactly one", id="two origins"),
+        pytest.param('url = "https://github.com/foam', 'x = "', "MobileFaceNet.onnx.x", id="an unknown origin"),
+        pytest.param(
+            'url = "https://github.com/yak', 'path = "', "a path has no alternative", id="a path's alternative"
+        ),
+        pytest.param(OF_MOBILEFACENET, 'archive = "a.zip"\n', "the archive a.zip, which", id="an archive not listed"),
+        pytest.param("[detector]", CLASH + "[detector]", "in [files] and in [archives]", id="a file and an archive"),
     ],
 )
 def test_a_broken_pack_is_refused_in_one_line_that_names_the_fault(
@@ -90,3 +130,37 @@ def test_a_net_with_the_name_of_an_ensemble_is_refused(tmp_path: Path, name: str
     path.write_text(TEXT.replace('name = "minifasnet_v1se"', f'name = "{name}"'), encoding="utf-8")
     with pytest.raises(PackError, match=name):
         load_pack(path)
+
+
+FIELDS = pack_named("mobileface").model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+scalars = st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.floats(), st.text(max_size=20))
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner), max_leaves=6
+)
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Every key and index of the pack, however deep."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(sorted(places(FIELDS), key=str)), value=anything)
+def test_any_value_anywhere_is_taken_or_refused_by_its_fields_name(
+    tmp_path: Path, place: tuple[Any, ...], value: object
+) -> None:
+    fields = copy.deepcopy(FIELDS)
+    section: Any = fields
+    for key in place[:-1]:
+        section = section[key]
+    section[place[-1]] = value
+    path = tmp_path / "wild.toml"
+    path.write_text(tomli_w.dumps(fields), encoding="utf-8")
+    try:
+        load_pack(path)
+    except PackError as refusal:
+        assert "\n" not in str(refusal)
+        assert refusal.faults

@@ -1,0 +1,32 @@
+"""How `facegate` speaks to the person at the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engines.fetch import FetchError
+from engines.graphs import GraphError
+from engines.pack_file import PackError
+from engines.parity import ParityError
+from facegate_client import FaceGateError
+from server.errors import ServeError
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Errors that a person can act on, without a traceback; exit status 1."""
+    try:
+        yield
+    except (FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
+        print(f"facegate: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("facegate: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(f"facegate: {text}", file=sys.stderr, flush=True)
