@@ -24,16 +24,20 @@ import triton_python_backend_utils as pb_utils
 from ensemble.admission import Admission
 from ensemble.bls_inferer import BlsInferer
 from ensemble.cores import cores
+from ensemble.counts import OK
 from ensemble.drain import Drain
 from ensemble.errors import RequestError, invalid
+from ensemble.handlers import Outputs
 from ensemble.inferer import Inferer
+from ensemble.metrics import CANARY, Metrics
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
 from ensemble.pipeline import Pipeline
 from ensemble.request import Inputs
+from ensemble.stages import measured
 from facegate_client.contract import Code
 
-Handler = Callable[[Pipeline, Inputs, str], Awaitable[dict[str, Any]]]
+Handler = Callable[[Pipeline, Inputs, str], Awaitable[Outputs]]
 
 TRITON_CODES = {
     Code.INVALID_ARGUMENT: "INVALID_ARG",
@@ -75,6 +79,8 @@ class Endpoint:
         self._drain = Drain(os.environ.get("FACEGATE_DRAIN"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")
         self._thread.start()
+        served = {"pack": pack.name, "licence": pack.licence}
+        self._metrics = Metrics(pb_utils.MetricFamily, self._name, served, self._admission)
 
     def submit(self, requests: list[Any]) -> None:
         """Take requests over; each is answered later, in any order."""
@@ -86,33 +92,45 @@ class Endpoint:
         asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._metrics.close()
 
     async def _finish(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _answer(self, request: Any, sender: Any) -> None:
+        with measured() as seconds:
+            code, outputs = await self._send_answer(request, sender)
+        if request.request_id() != CANARY:
+            self._metrics.count(code, outputs, seconds)
+
+    async def _send_answer(self, request: Any, sender: Any) -> tuple[str, Outputs]:
+        """Returns OK and the outputs, or an error's code and none."""
         try:
             with self._drain.request():
-                _send(self._name, sender, await self._response(request))
+                response, code, outputs = await self._response(request)
+                _send(self._name, sender, response)
+                return code, outputs
         except RequestError as error:
             _send(self._name, sender, _refusal(error))
+            return error.code.value, {}
 
-    async def _response(self, request: Any) -> Any:
+    async def _response(self, request: Any) -> tuple[Any, str, Outputs]:
         try:
             async with self._admission.permit():
                 if request.is_cancelled():
                     raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
                 outputs = await self._handler(self._pipeline, self._read(request), request.parameters())
             wanted = [name for name in self._outputs if name in outputs and name in request.requested_output_names()]
-            return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
+            response = pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
+            return response, OK, outputs
         except RequestError as error:
-            return _refusal(error)
+            return _refusal(error), error.code.value, {}
         except BaseException:  # whatever happened, the caller is answered
             incident = secrets.token_hex(4)
             _log(f"{self._name}: incident {incident}\n{traceback.format_exc()}")
             reason = f"a fault in {self._name}; the server's log has incident {incident}"
-            return _refusal(RequestError(Code.INTERNAL, reason))
+            return _refusal(RequestError(Code.INTERNAL, reason)), Code.INTERNAL.value, {}
 
     def _read(self, request: Any) -> Inputs:
         inputs = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from ensemble.metrics import CANARY
 from facegate_client import contract
 from facegate_client.contract import Code
 
@@ -57,7 +58,7 @@ class Canary:
 
     def _send(self, model: str, inputs: list[dict[str, Any]], fine: dict[int, str]) -> bool:
         """Whether the server was too busy to answer. `fine` is what an answer's text holds, by its status."""
-        request = {"inputs": inputs, "parameters": {contract.ANTI_SPOOFING: model == contract.ANALYZE}}
+        request = {"id": CANARY, "inputs": inputs, "parameters": {contract.ANTI_SPOOFING: model == contract.ANALYZE}}
         answer = self._call("POST", f"/v2/models/{model}/infer", json=request)
         expected = {**fine, 503: Code.RESOURCE_EXHAUSTED}
         if answer.status_code not in expected or expected[answer.status_code] not in answer.text:

@@ -10,6 +10,7 @@ import pytest
 
 from ensemble.admission import Admission
 from ensemble.errors import RequestError
+from ensemble.stages import QUEUE, measured
 from facegate_client.contract import Code
 
 LONG = 60.0
@@ -113,6 +114,43 @@ def test_without_waiting_a_free_permit_is_still_given() -> None:
 
 def test_without_a_queue_a_free_permit_is_still_given() -> None:
     assert run(is_free(Admission(1, 0, LONG)))
+
+
+def test_how_many_work_and_wait_is_known_all_the_while() -> None:
+    async def steps() -> list[tuple[int, int]]:
+        admission, over = Admission(2, 9, LONG), asyncio.Event()
+        known = [(admission.in_use, admission.waiting)]
+        holders = []
+        for _ in range(5):
+            holders.append(asyncio.create_task(hold(admission, over)))
+            await settle()
+            known.append((admission.in_use, admission.waiting))
+        holders.pop(0).cancel()
+        holders.pop().cancel()
+        await settle()
+        known.append((admission.in_use, admission.waiting))
+        over.set()
+        await asyncio.gather(*holders)
+        return [*known, (admission.in_use, admission.waiting)]
+
+    assert run(steps()) == [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (2, 3), (2, 1), (0, 0)]
+
+
+def test_the_wait_for_a_permit_is_a_stage_also_when_it_is_in_vain() -> None:
+    async def steps() -> list[dict[str, float]]:
+        admission, over = Admission(1, 1, 0.05), asyncio.Event()
+        with measured() as at_once:
+            await is_free(admission)
+        holder = asyncio.create_task(hold(admission, over))
+        await settle()
+        with measured() as in_vain, pytest.raises(RequestError):
+            await is_free(admission)
+        over.set()
+        await holder
+        return [at_once, in_vain]
+
+    at_once, in_vain = run(steps())
+    assert at_once[QUEUE] < 0.05 <= in_vain[QUEUE]
 
 
 def test_a_permit_comes_back_after_an_error() -> None:
