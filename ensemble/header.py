@@ -16,21 +16,25 @@ from typing import Literal
 
 import numpy as np
 
-from ensemble import png
+from ensemble import png, webp
 from ensemble.errors import invalid
+from facegate_client.contract import MAX_PIXELS
 
 Kind = Literal["JPEG", "PNG", "WebP", "BMP"]
 
 _MAX_SEGMENTS = 1000  # extended XMP and ICC profiles of 10 MiB need 160; OpenCV's time is quadratic in the APP1s
 _MAX_STRAY = 1024  # fill and stray bytes between two segments; the search for a marker ends here
-_MAX_SCANS = 100  # each scan is a pass over the whole image, however short its data; encoders write about ten
-_MAX_WEBP_CHUNKS = 10_000  # a frame of an animation each
+_MAX_SCANS = 100  # each scan is a pass over the whole image, however short its data; libjpeg writes 10, mozjpeg 13
+_MAX_LARGE_SCANS = 20  # of 40 megapixels, and as many more as an image is smaller: a pass over 40 takes up to 35 ms
 _MAX_EXIF_TAGS = 512  # sorted by number, and 0x0112 is among the first
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")  # as decoders find one: over fill bytes, stuffing and stray bytes
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
+_USUAL_SOF = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended and progressive, all with Huffman codes
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0-7, SOI: no length follows
 _EOI, _SOS, _APP1 = 0xD9, 0xDA, 0xE1
+_ENDS_SCAN = np.zeros(256, np.bool_)  # what may follow 0xFF within a scan does not: stuffing, fill, a restart
+_ENDS_SCAN[[code for code in range(1, 255) if not 0xD0 <= code <= 0xD7]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ def _jpeg(data: bytes) -> ImageHeader:
         end = at + length
         if end > len(data):
             raise invalid("truncated JPEG: it ends before its image data")
+        if code in _SOF and code not in _USUAL_SOF:  # as browsers do; a few bytes of arithmetic code last for seconds
+            raise invalid("JPEG of an arithmetic-coded, lossless or hierarchical kind")
         if code in _SOF and width is None:
             _, height, width = _unpack(">BHH", data, at + 2, "JPEG")
         elif code == _APP1 and orientation is None and data.startswith(b"Exif\0\0", at + 2):
@@ -90,24 +96,45 @@ def _jpeg(data: bytes) -> ImageHeader:
         elif code == _SOS:
             if width is None or height is None:
                 raise invalid("damaged JPEG: its image data comes before its size")
-            _whole_jpeg(data, end)
+            _check_scans(_scans(data, end), width * height)
             return ImageHeader("JPEG", width, height, orientation or 1)
         at = max(end, at + 2)
     raise invalid(f"JPEG of more than {_MAX_SEGMENTS} segments")
 
 
-def _whole_jpeg(data: bytes, first_scan: int) -> None:
-    """Only what follows the first scan's header counts: a thumbnail within the EXIF has an end of its own."""
-    if data.rfind(b"\xff\xd9", first_scan) < 0:
-        raise invalid("truncated JPEG: it has no end-of-image marker")
-    if _markers(data[first_scan:], _SOS) >= _MAX_SCANS:
-        raise invalid(f"JPEG of more than {_MAX_SCANS} scans")
+def _check_scans(scans: int, pixels: int) -> None:
+    most = min(_MAX_SCANS, max(_MAX_LARGE_SCANS, _MAX_LARGE_SCANS * MAX_PIXELS // max(1, pixels)))
+    if scans > most:
+        raise invalid(f"JPEG of {scans} scans: more than {most} scans of {pixels} pixels take too long")
+
+
+def _scans(data: bytes, first: int) -> int:
+    """How many scans there are up to the end of the image, as decoders walk: `first` is where the first one's data is.
+
+    Segments are stepped over, as a thumbnail in one has scans and an end of its own, and nothing after the end counts:
+    phones append videos.
+    """
+    values = np.frombuffer(data, np.uint8)[first:]
+    places = np.flatnonzero(np.equal(values[:-1], 0xFF) & _ENDS_SCAN[values[1:]])
+    scans, at = 1, 0
+    for _ in range(_MAX_SEGMENTS):
+        next_marker = int(np.searchsorted(places, at))
+        if next_marker == len(places):
+            raise invalid("truncated JPEG: it has no end-of-image marker")
+        at = int(places[next_marker]) + 2
+        code = int(values[at - 1])
+        if code == _EOI:
+            return scans
+        scans += code == _SOS
+        if code >= min(_SOF) and code not in _STANDALONE:  # what is below is reserved and has no length
+            at += max(2, int.from_bytes(values[at : at + 2].tobytes(), "big"))
+    raise invalid(f"JPEG of more than {_MAX_SEGMENTS} segments after its first scan")
 
 
 def _markers(data: bytes, code: int) -> int:
     """How often a marker occurs, at most: a segment may hold the same two bytes. Five times as fast as bytes.count."""
     values = np.frombuffer(data, np.uint8)
-    return int(np.count_nonzero((values[:-1] == 0xFF) & (values[1:] == code)))
+    return int(np.count_nonzero(np.equal(values[:-1], 0xFF) & np.equal(values[1:], code)))
 
 
 def _png(data: bytes) -> ImageHeader:
@@ -122,22 +149,14 @@ def _png(data: bytes) -> ImageHeader:
 
 
 def _webp(data: bytes) -> ImageHeader:
-    (size,) = _unpack("<I", data, 4, "WebP")
-    file_end = 8 + size
-    if file_end > len(data):
-        raise invalid(f"truncated WebP: its header claims {file_end} bytes, {len(data)} came")
+    if len(data) < 12 + 8:
+        raise invalid("truncated WebP: it ends within its header")
+    orientation = None
+    for name, begin, end in webp.chunks(data):
+        if name == b"EXIF" and orientation is None:
+            orientation = _orientation(data[begin:end])
     width, height = _webp_size(data)
-    orientation, at = None, 12
-    for _ in range(_MAX_WEBP_CHUNKS):
-        if at + 8 > file_end:
-            return ImageHeader("WebP", width, height, orientation or 1)
-        begin, length = at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
-        if begin + length > file_end:
-            raise invalid("truncated WebP: a chunk reaches past its end")
-        if data.startswith(b"EXIF", at) and orientation is None:
-            orientation = _orientation(data[begin : begin + length])
-        at = begin + length + length % 2
-    raise invalid(f"WebP of more than {_MAX_WEBP_CHUNKS} chunks")
+    return ImageHeader("WebP", width, height, orientation or 1)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.errors import invalid
-from ensemble.header import ImageHeader, read_header
+from ensemble.header import ImageHeader, Kind, read_header
 from ensemble.png import essentials
+from ensemble.webp import first_image, is_animation
 from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE
 
 Image = NDArray[np.uint8]
@@ -27,6 +28,8 @@ _READ_AS = {
     "PNG": cv2.IMREAD_UNCHANGED,
     "WebP": cv2.IMREAD_UNCHANGED,
 }
+
+_BAND = 1 << 16  # pixels; a band and what becomes of it stay within a core's cache
 
 
 def decode(data: bytes | memoryview) -> Image:
@@ -43,7 +46,7 @@ def decode(data: bytes | memoryview) -> Image:
     data = bytes(data)
     header = read_header(data)
     _check_size(header.height, header.width)
-    image = _bgr(_pixels(data, header))
+    image = _animations_first(data, header) if _animated(data, header) else _bgr(_pixels(data, header.kind))
     if image.shape[:2] != (header.height, header.width):
         got = f"{image.shape[1]} x {image.shape[0]}"
         raise invalid(f"damaged {header.kind}: its header says {header.width} x {header.height}, its data is {got}")
@@ -90,19 +93,47 @@ def _check_size(height: int, width: int) -> None:
         raise invalid(f"{width} x {height}; no side may be over {MAX_SIDE} pixels")
 
 
-def _pixels(data: bytes, header: ImageHeader) -> NDArray[np.uint8 | np.uint16]:
-    if header.kind == "PNG":
+def _animated(data: bytes, header: ImageHeader) -> bool:
+    return header.kind == "WebP" and is_animation(data)
+
+
+def _animations_first(data: bytes, header: ImageHeader) -> Image:
+    """Its first frame on a white page of the canvas's size."""
+    frame = first_image(data, header.width, header.height)
+    image = _bgr(_pixels(frame.file, header.kind))
+    if image.shape[:2] != (frame.height, frame.width):
+        raise invalid("damaged WebP: its first frame is of another size than it says")
+    if image.shape[:2] == (header.height, header.width):
+        return image
+    page = np.full((header.height, header.width, 3), 255, np.uint8)
+    page[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width] = image
+    return page
+
+
+def _pixels(data: bytes, kind: Kind) -> NDArray[np.uint8 | np.uint16]:
+    if kind == "PNG":
         data = essentials(data)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_AS[header.kind])
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_AS[kind])
     except cv2.error:
         image = None
     if image is None:
-        raise invalid(f"cannot be decoded: the header of this {header.kind} is fine, its data is not")
+        raise invalid(f"cannot be decoded: the header of this {kind} is fine, its data is not")
     return cast("NDArray[np.uint8 | np.uint16]", image)
 
 
 def _bgr(pixels: NDArray[np.uint8 | np.uint16]) -> Image:
+    """In bands of rows, for the sake of memory: at 40 megapixels each step's whole result would be 120 MB or more."""
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+        return cast(Image, pixels)
+    height, width = pixels.shape[:2]
+    image, rows = np.empty((height, width, 3), np.uint8), max(1, _BAND // width)
+    for top in range(0, height, rows):
+        image[top : top + rows] = _band(pixels[top : top + rows])
+    return image
+
+
+def _band(pixels: NDArray[np.uint8 | np.uint16]) -> Image:
     # v / 257, rounded, is the nearest of 8 bits and undoes PNG's v * 257 (third edition, 13.12); v >> 8 only truncates
     image = cast(Image, pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257))
     if image.ndim == 2:

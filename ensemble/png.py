@@ -9,6 +9,7 @@ Chunk layout and names: PNG specification, third edition (W3C, 2025), chapters 5
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 
@@ -24,6 +25,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type (table 11.1 of the 
 # on the check costs about half as much as the decoding.
 _HARMLESS_BYTES = 512 * 1024
 _PIECE = 16 * 1024  # inflated in pieces of this size, so that the check itself holds at most 17 MB
+
+# 16 bits with transparency: OpenCV holds them twice, 16 bytes a pixel, and so comes to what 40 megapixels without do.
+_MAX_DEEP_PIXELS = 30_000_000
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -48,9 +52,14 @@ def essentials(data: bytes) -> bytes:
     """The same PNG without all that its first image does not need. `data` has passed `read_header`.
 
     Raises INVALID_ARGUMENT for pixel data that inflates to more than twice what the header promises: libpng would
-    inflate all of it (10 MiB to 10 GiB) before it returned an image of a few pixels.
+    inflate all of it (10 MiB to 10 GiB) before it returned an image of a few pixels. And for more pixels of 16 bits and
+    transparency than there is memory for.
     """
     kept = [(name, begin, end) for name, begin, end in chunks(data) if name in _ESSENTIAL]
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    transparent = colour in (4, 6) or any(name == b"tRNS" for name, _, _ in kept)
+    if bits == 16 and transparent and width * height > _MAX_DEEP_PIXELS:
+        raise invalid(f"PNG of {width * height} pixels of 16 bits with transparency; the limit is {_MAX_DEEP_PIXELS}")
     view = memoryview(data)
     pixels = [view[begin:end] for name, begin, end in kept if name == b"IDAT"]
     if sum(map(len, pixels)) > _HARMLESS_BYTES:

@@ -135,6 +135,39 @@ def test_a_jpeg_of_a_hundred_scans_is_refused() -> None:
     refused(progressive[:-2] + progressive[scan:end] * (101 - scans) + b"\xff\xd9", "more than 100 scans")
 
 
+def scanned(width: int, height: int, scans: int, before_each: bytes = b"") -> bytes:
+    """A progressive JPEG that claims a size, with empty scans."""
+    data = FILES["jpeg progressive"]
+    size, scan = data.index(b"\xff\xc2") + 5, data.index(b"\xff\xda")
+    header = data[scan : scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")]
+    sized = data[:size] + struct.pack(">HH", height, width) + data[size + 4 : scan]
+    return sized + (header + before_each) * scans + b"\xff\xd9"
+
+
+def test_a_large_jpeg_of_more_scans_than_encoders_write_is_refused() -> None:
+    """Each is a pass over 40 megapixels: a hundred in 6 KB took three seconds."""
+    assert read_header(scanned(8000, 5000, 20)).width == 8000
+    refused(scanned(8000, 5000, 21), "JPEG of 21 scans: more than 20 scans of 40000000 pixels take too long")
+    assert read_header(scanned(4000, 2500, 80)).width == 4000
+    refused(scanned(4000, 2500, 81), "more than 80 scans of 10000000 pixels")
+
+
+def test_an_end_within_a_segment_hides_no_scans() -> None:
+    comment = b"\xff\xfe\0\x04\xff\xd9"
+    assert read_header(scanned(21, 13, 50, comment)).width == 21
+    refused(scanned(21, 13, 101, comment), "JPEG of 101 scans")
+
+
+def test_what_a_phone_appends_counts_as_nothing() -> None:
+    assert read_header(JPEG + b"\xff\xda\0\2" * 2000) == read_header(JPEG)
+
+
+@pytest.mark.parametrize("code", [0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
+def test_a_jpeg_that_no_browser_shows_is_refused(code: int) -> None:
+    """Nine arithmetic-coded scans in 8 KB took five seconds, 99 lossless ones in 1 KB three."""
+    refused(JPEG.replace(b"\xff\xc0", bytes((0xFF, code))), "arithmetic-coded, lossless or hierarchical")
+
+
 TIFF = b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000)
 SCAN = JPEG[: JPEG.index(b"\xff\xda") + 14]
 WEBP = b"RIFF" + struct.pack("<I", TEN_MIB - 8) + b"WEBPVP8X\x0a\0\0\0" + bytes(10)
@@ -152,6 +185,9 @@ HOSTILE = {
     "fill in the scan": (SCAN, b"\xff"),
     "half an end in the scan": (SCAN, b"\xd9\0"),
     "APP1 in the scan": (SCAN, b"\xff\xe1\0\2"),
+    "scans in the scan": (SCAN, b"\xff\xda\0\2"),
+    "reserved markers in the scan": (SCAN, b"\xff\x05"),
+    "restarts in the scan": (SCAN, b"\xff\xd0"),
     "empty chunks": (PNG[:33], png_chunk(b"tEXt", b"")),
     "one EXIF chunk after another": (PNG[:33], png_chunk(b"eXIf", TIFF)),
     "empty WebP chunks": (WEBP, b"JUNK\0\0\0\0"),

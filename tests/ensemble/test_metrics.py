@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +67,7 @@ class Families:
     def __init__(self) -> None:
         self.values: dict[tuple[str, Labels], Any] = {}
         self.fault: Exception | None = None
+        self.alive: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __call__(self, name: str, description: str, kind: str) -> Any:
         assert description
@@ -77,6 +80,7 @@ class Families:
 class Family:
     def __init__(self, families: Families, name: str, kind: str) -> None:
         self.families, self.name, self.kind = families, name, kind
+        families.alive.add(self)
 
     def Metric(self, labels: dict[str, str], buckets: list[float] | None = None) -> Any:  # noqa: N802 - Triton's name
         assert (buckets is not None) == (self.kind == "histogram")
@@ -89,6 +93,7 @@ class Family:
 class Metric:
     def __init__(self, family: Family, series: tuple[str, Labels]) -> None:
         self.family, self.series = family, series
+        family.families.alive.add(self)
 
     def _check(self) -> dict[tuple[str, Labels], Any]:
         if self.family.families.fault:
@@ -143,6 +148,15 @@ def test_every_outcome_is_there_before_it_happens(families, made):
     verifications = {labels for name, labels in families.values if name == "facegate_verifications_total"}
     assert {dict(labels)["model"] for labels in verifications} == {"face_verify"}
     assert {dict(labels)["outcome"] for labels in verifications} == {"verified", "different", "vetoed"}
+
+
+def test_nothing_of_it_is_left_for_the_end_of_the_process(families, made):
+    """A metric that is deleted after its Triton ends the process by a fault of memory."""
+    open_metrics = made("face_verify")
+    wait_until(lambda: len(families.alive) > 20)
+    open_metrics.close()
+    gc.collect()
+    assert not list(families.alive)
 
 
 def test_what_is_counted_is_handed_on_by_and_by(families, made):
