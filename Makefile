@@ -11,7 +11,7 @@ export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test lint lock accuracy soak recovery clean
+.PHONY: help venv demo serve test lint lock accuracy soak recovery fuzz clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -48,10 +48,19 @@ soak: $(READY)
 recovery: $(READY)
 	$(RUN) -m benchmarks.recovery
 
+# As many seconds for each target; new inputs go to build/fuzz.
+SECONDS ?= 60
+
+fuzz: $(READY)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/fuzz/requirements.txt
+	$(RUN) -m tests.fuzz.seeds build/fuzz
+	$(RUN) -m tests.fuzz.fuzz_decode build/fuzz/decode tests/fuzz/corpus/decode -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/decode-
+	$(RUN) -m tests.fuzz.fuzz_request build/fuzz/request tests/fuzz/corpus/request -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/request-
+
 # The lock from pyproject.toml, for every Python and platform that is supported, with hashes. Needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
-		--no-header --upgrade --all-extras client/pyproject.toml pyproject.toml --no-emit-package facegate-client \
+		--no-header --upgrade --all-extras client/pyproject.toml pyproject.toml --no-emit-package facegate-client --no-emit-package facegate \
 		--output-file requirements.lock
 
 clean:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.build import ROOT, build, fetch_pack, pack_named
-from engines.pack_file import PackFile
 from engines.parity import Parity, prove
 from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer

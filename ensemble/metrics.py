@@ -69,6 +69,11 @@ class Metrics:
         self._family, self._model, self._info, self._admission = family, model, info, admission
         self._answered: deque[tuple[Counts, dict[str, float]]] = deque(maxlen=MOST_WAITING)
         self._ending = threading.Event()
+        self._families: list[Any] = []  # a family that nothing refers to is deleted, and its metrics with it
+        self._counters: dict[tuple[str, str], Any] = {}
+        self._gauges: dict[str, Any] = {}
+        self._times: dict[str, Any] = {}
+        self._shown = dict.fromkeys(GAUGES, 0)
         self._thread = threading.Thread(target=self._guarded, args=(self._run,), name=f"{model} metrics")
         self._thread.start()
 
@@ -78,9 +83,14 @@ class Metrics:
             self._guarded(lambda: self._answered.append((counted(code, outputs), seconds)))
 
     def close(self) -> None:
-        """Hand on what is left."""
+        """Hand on what is left, and give the metrics up.
+
+        Each tells Triton that it goes. Left to the end of the process it would find nobody to tell, and crash.
+        """
         self._ending.set()
         self._thread.join()
+        for held in (self._counters, self._gauges, self._times, self._families):
+            held.clear()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -100,20 +110,18 @@ class Metrics:
 
     def _make_all(self) -> None:
         kinds = self._family
-        self._families: list[Any] = []  # a family that nothing refers to is deleted, and its metrics with it
-        self._counters: dict[tuple[str, str], Any] = {}
         for name, (text, label, values) in COUNTERS.items():
             if name != VERIFICATIONS or self._model == contract.VERIFY:
                 labels = [{label: value} if label else {} for value in values]
                 made = self._make(kinds.COUNTER, name, text, labels)
                 self._counters |= {(name, value): metric for value, metric in zip(values, made, strict=True)}
-        self._gauges = {name: self._make(kinds.GAUGE, name, text, [{}])[0] for name, (text, _) in GAUGES.items()}
-        self._shown = dict.fromkeys(GAUGES, 0)
+        for name, (text, _) in GAUGES.items():
+            (self._gauges[name],) = self._make(kinds.GAUGE, name, text, [{}])
         stages = [{"stage": stage} for stage in STAGES]
         times = self._make(kinds.HISTOGRAM, "stage_seconds", "Time that requests take", stages, buckets=BUCKETS)
-        self._times = dict(zip(STAGES, times, strict=True))
-        (self._served,) = self._make(kinds.GAUGE, "info", "What is served, always 1", [self._info])
-        self._served.increment(1)
+        self._times |= zip(STAGES, times, strict=True)
+        self._gauges["info"] = self._make(kinds.GAUGE, "info", "What is served, always 1", [self._info])[0]
+        self._gauges["info"].increment(1)
 
     def _make(self, kind: Any, name: str, text: str, labels: list[dict[str, str]], **options: Any) -> list[Any]:
         """One metric for each of `labels`."""
