@@ -5,7 +5,7 @@ A liveness answer must be there exactly where it was asked for, so that a missin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.errors import ServerFault
-from facegate_client.results import Box, Face, Verification
+from facegate_client.results import Box, Face, Faces, Model, Verification
+from facegate_client.transport import Answer, Outputs
 
-Outputs = Mapping[str, NDArray[Any]]
 _ANY = -1
+_MODEL_FIELDS = {"pack": str, "licence": str, "commercial_use": bool, "digest": str}
 
 
-def read_verification(outputs: Outputs, *, anti_spoofing: bool) -> Verification:
+def read_verification(answer: Answer, *, anti_spoofing: bool) -> Verification:
     """face_verify's answer; raises ServerFault."""
+    outputs = answer.outputs
     is_real_1, score_1 = _liveness(outputs, "_1", 1, anti_spoofing)
     is_real_2, score_2 = _liveness(outputs, "_2", 1, anti_spoofing)
     return Verification(
@@ -35,28 +37,51 @@ def read_verification(outputs: Outputs, *, anti_spoofing: bool) -> Verification:
         is_real_2=is_real_2[0],
         antispoof_score_2=score_2[0],
         processing_time_ms=_number(outputs, contract.PROCESSING_TIME_MS),
+        model=read_model(answer),
     )
 
 
-def read_faces(outputs: Outputs, *, anti_spoofing: bool, embeddings: bool) -> list[Face]:
-    """face_analyze's answer, in its order (by score, descending); raises ServerFault."""
+def read_faces(answer: Answer, *, anti_spoofing: bool, embeddings: bool, given: bool) -> Faces:
+    """face_analyze's answer, in its order (by score, descending); raises ServerFault.
+
+    `given`: the caller said where the faces are, and some of them may have no embedding.
+    """
+    outputs = answer.outputs
     boxes = _take(outputs, contract.BOXES, np.float32, _ANY, 4)
     count = len(boxes)
     scores = _take(outputs, contract.SCORES, np.float32, count).tolist()
     landmarks = _take(outputs, contract.LANDMARKS, np.float32, count, 5, 2)
     described = _take(outputs, contract.EMBEDDINGS, np.float32, count, _ANY) if embeddings else [None] * count
+    told = (embeddings and given) or contract.FACE_ERRORS in outputs
+    errors = _texts(outputs, contract.FACE_ERRORS, count) if told else [""] * count
     is_real, antispoof_scores = _liveness(outputs, "", count, anti_spoofing)
-    return [
+    faces = (
         Face(
             box=_box(boxes[row]),
             score=scores[row],
             landmarks=tuple((float(x), float(y)) for x, y in landmarks[row]),
-            embedding=described[row],
+            embedding=None if errors[row] else described[row],
             is_real=is_real[row],
             antispoof_score=antispoof_scores[row],
+            error=errors[row] or None,
         )
         for row in range(count)
-    ]
+    )
+    return Faces(faces, read_model(answer))
+
+
+def read_model(answer: Answer) -> Model:
+    """Which nets gave the answer; raises ServerFault."""
+    (text,) = _texts(answer.outputs, contract.MODEL, 1)
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or any(type(said.get(name)) is not kind for name, kind in _MODEL_FIELDS.items()):
+        raise ServerFault(
+            f"the answer's {contract.MODEL} is {text[:200]!r}, expected JSON of {', '.join(_MODEL_FIELDS)}"
+        )
+    return Model(**{name: said[name] for name in _MODEL_FIELDS}, local=answer.local)
 
 
 def _liveness(
@@ -79,6 +104,13 @@ def _take(outputs: Outputs, name: str, dtype: type[np.generic], *shape: int) -> 
             f"the answer's {name} is {values.dtype} {list(values.shape)}, expected {np.dtype(dtype)} {list(shape)}"
         )
     return values
+
+
+def _texts(outputs: Outputs, name: str, count: int) -> list[str]:
+    try:
+        return [str(value, "utf-8") for value in _take(outputs, name, np.object_, count)]
+    except (TypeError, ValueError) as error:
+        raise ServerFault(f"the answer's {name} is no text: {error}") from error
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:

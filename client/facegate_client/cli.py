@@ -7,6 +7,7 @@ goes wrong ends with 1. With --json, stdout is one JSON object, in which null me
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,10 @@ TlsCa = Annotated[
 ]
 TlsCertificate = Annotated[Path | None, typer.Option("--tls-certificate", help="This client's own certificate (PEM).")]
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key (PEM).")]
+Local = Annotated[
+    bool,
+    typer.Option("--local", envvar="FACEGATE_LOCAL", help="Where no server answers, run the nets in this process."),
+]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which the answer must be there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; null is 'not checked'.")]
 
@@ -90,14 +95,15 @@ def verify(
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
+    local: Local = False,
     as_json: AsJson = False,
     out: Annotated[
         Path | None, typer.Option("--draw", metavar="OUT.png", help="Write both pictures, the compared faces marked.")
     ] = None,
 ) -> None:
     """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
-    tls = _tls(tls_ca, tls_certificate, tls_key)
-    with _errors_in_a_line([a, b]), FaceClient(url, protocol=protocol.value, timeout_s=timeout, tls=tls) as client:
+    tls = tls_ca, tls_certificate, tls_key
+    with _errors_in_a_line([a, b]), _client(url, protocol, timeout, tls, local) as client:
         result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
         if out is not None:
             out.write_bytes(encode(_draw_pair(client, [a, b], anti_spoofing), out.suffix))
@@ -129,28 +135,44 @@ def analyze(
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
+    local: Local = False,
     as_json: AsJson = False,
     out: Annotated[
         Path | None, typer.Option("--draw", metavar="OUT.png", help="Write the picture with its faces marked.")
     ] = None,
 ) -> None:
     """Which faces does an image show? Exit status 0, with faces or without; 2: an error."""
-    tls = _tls(tls_ca, tls_certificate, tls_key)
-    with _errors_in_a_line([image]), FaceClient(url, protocol=protocol.value, timeout_s=timeout, tls=tls) as client:
+    tls = tls_ca, tls_certificate, tls_key
+    with _errors_in_a_line([image]), _client(url, protocol, timeout, tls, local) as client:
         data = read_image_file(image)
         faces = client.analyze(
             data, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
         )
         if out is not None:
             out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
-        _print({"faces": [face.as_dict() for face in faces]} if as_json else describe_faces(faces))
+        _print(faces.as_dict() if as_json else describe_faces(faces))
 
 
-def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
-    if ca is None and certificate is None and key is None:
-        return None
-    with _errors_in_a_line([]):
-        return Tls(ca, certificate, key)
+@contextmanager
+def _client(
+    url: str | None, protocol: Protocol, timeout: float, tls: tuple[Path | None, Path | None, Path | None], local: bool
+) -> Iterator[FaceClient]:
+    """The client, whose log's lines go to stderr: one says so when this process answers instead of the server."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("faceclient: %(message)s"))
+    logger = logging.getLogger("facegate_client")
+    logger.addHandler(handler)
+    try:
+        with FaceClient(
+            url,
+            protocol=protocol.value,
+            timeout_s=timeout,
+            tls=Tls(*tls) if any(tls) else None,
+            fallback="local" if local else None,
+        ) as client:
+            yield client
+    finally:
+        logger.removeHandler(handler)
 
 
 def describe_verification(result: Verification) -> str:
@@ -163,7 +185,7 @@ def describe_verification(result: Verification) -> str:
     else:
         lines.append(_liveness("image 1", result.is_real_1, result.antispoof_score_1))
         lines.append(_liveness("image 2", result.is_real_2, result.antispoof_score_2))
-    lines.append(f"{result.processing_time_ms:.1f} ms in the server")
+    lines.append(f"{result.processing_time_ms:.1f} ms in {'this process' if result.model.local else 'the server'}")
     return "\n".join(lines)
 
 

@@ -83,6 +83,7 @@ _OF_STATUS: dict[str, type[FaceGateError]] = {
     "OUT_OF_RANGE": InvalidRequest,
     "NOT_FOUND": Unreachable,
     "UNAVAILABLE": Unreachable,
+    "CANCELLED": Unreachable,  # by the server, which breaks off what is under way when it ends
     "RESOURCE_EXHAUSTED": Overloaded,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNIMPLEMENTED": ServerFault,

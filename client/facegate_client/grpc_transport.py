@@ -1,26 +1,19 @@
-"""The gRPC transport: one channel, shared by all threads."""
+"""The gRPC transports: one channel, shared by all threads, or by all tasks of an event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import grpc
 import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
-from facegate_client.transport import (
-    Outputs,
-    Parameter,
-    Tensor,
-    Tls,
-    read_outputs,
-    too_late,
-    triton_inputs,
-    unreachable,
-)
-
-T = TypeVar("T")
+from facegate_client.errors import DeadlineExceeded, Unreachable, from_triton
+from facegate_client.transport import Answer, Call, Tls, read_outputs, too_late, triton_inputs, unreachable
 
 CHANNEL = [
     # A frame of 40 megapixels is 120 MB; gRPC's own limit on an answer is 4 MB.
@@ -38,48 +31,84 @@ CHANNEL = [
 
 
 class GrpcTransport:
-    """Thread-safe; make it after a fork, not before. Raises FaceGateErrors."""
+    """Thread-safe; make it after a fork, not before. Raises FaceGateErrors, and OSError where a PEM file is missing."""
 
-    def __init__(self, url: str, timeout_s: float, tls: Tls | None = None) -> None:
+    def __init__(self, url: str, tls: Tls | None = None) -> None:
         self._url = url
-        self._timeout_s = timeout_s
-        files = tls or Tls()
-        local = url.startswith(("localhost:", "127.", "[::1]:"))  # no proxy knows this machine's own address
-        self._client = triton.InferenceServerClient(
-            url,
-            ssl=tls is not None,
-            root_certificates=files.ca,
-            certificate_chain=files.certificate,
-            private_key=files.key,
-            channel_args=[*CHANNEL, ("grpc.enable_http_proxy", 0)] if local else CHANNEL,
-        )
+        self._client = triton.InferenceServerClient(url, **_channel(url, tls))
 
-    def infer(self, model: str, inputs: Sequence[Tensor], parameters: Mapping[str, Parameter]) -> Outputs:
+    def infer(self, call: Call, timeout_s: float) -> Answer:
         """See Transport."""
-        prepared = triton_inputs(triton.InferInput, inputs)
-        result = self._call(
-            lambda: self._client.infer(model, prepared, parameters=dict(parameters), client_timeout=self._timeout_s)
-        )
-        return read_outputs([output.name for output in result.get_response().outputs], result)
+        with _errors_of_ours(self._url, timeout_s):
+            return _answer(self._client.infer(**_request(call), client_timeout=timeout_s))
 
-    def is_model_ready(self, model: str) -> bool:
+    def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """See Transport."""
-        return bool(self._call(lambda: self._client.is_model_ready(model, client_timeout=self._timeout_s)))
+        with _errors_of_ours(self._url, timeout_s):
+            return bool(self._client.is_model_ready(model, client_timeout=timeout_s))
 
     def close(self) -> None:
         """See Transport."""
         self._client.close()
 
-    def _call(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except InferenceServerException as error:
-            raise self._mapped(error) from error
 
-    def _mapped(self, error: InferenceServerException) -> FaceGateError:
+class AsyncGrpcTransport:
+    """An AsyncTransport. Raises FaceGateErrors, and OSError where a PEM file is missing."""
+
+    def __init__(self, url: str, tls: Tls | None = None) -> None:
+        self._url = url
+        self._channel = _channel(url, tls)
+        self._made: triton_aio.InferenceServerClient | None = None
+
+    async def infer(self, call: Call, timeout_s: float) -> Answer:
+        """See Transport."""
+        with _errors_of_ours(self._url, timeout_s):
+            return _answer(await self._client.infer(**_request(call), client_timeout=timeout_s))
+
+    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
+        """See Transport."""
+        with _errors_of_ours(self._url, timeout_s):
+            return bool(await self._client.is_model_ready(model, client_timeout=timeout_s))
+
+    async def close(self) -> None:
+        """See Transport."""
+        if self._made is not None:
+            await self._made.close()
+
+    @property
+    def _client(self) -> triton_aio.InferenceServerClient:
+        if self._made is None:  # a channel belongs to the loop that it is made in
+            self._made = triton_aio.InferenceServerClient(self._url, **self._channel)
+        return self._made
+
+
+def _channel(url: str, tls: Tls | None) -> dict[str, Any]:
+    local = url.startswith(("localhost:", "127.", "[::1]:"))  # no proxy knows this machine's own address
+    options = [*CHANNEL, ("grpc.enable_http_proxy", 0)] if local else CHANNEL
+    if tls is None:
+        return {"channel_args": options}
+    files = (tls.ca, tls.key, tls.certificate)  # in the order that gRPC wants
+    credentials = grpc.ssl_channel_credentials(*(None if file is None else Path(file).read_bytes() for file in files))
+    return {"channel_args": options, "creds": credentials}
+
+
+def _request(call: Call) -> dict[str, Any]:
+    inputs = triton_inputs(triton.InferInput, call.inputs)
+    return {"model_name": call.model, "inputs": inputs, "parameters": dict(call.parameters)}
+
+
+def _answer(result: triton.InferResult) -> Answer:
+    return Answer(read_outputs([output.name for output in result.get_response().outputs], result))
+
+
+@contextmanager
+def _errors_of_ours(url: str, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except InferenceServerException as error:
         mapped = from_triton(error)
         if isinstance(mapped, Unreachable):
-            return unreachable(self._url, mapped)
+            mapped = unreachable(url, mapped)
         if isinstance(mapped, DeadlineExceeded):
-            return too_late(self._url, self._timeout_s)
-        return mapped
+            mapped = too_late(url, timeout_s)
+        raise mapped from error

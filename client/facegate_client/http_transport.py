@@ -6,74 +6,36 @@ client is bound to one thread, cannot be closed from another, and bounds each re
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from socket import socket
-from urllib.parse import quote
 from weakref import WeakSet
 
-import tritonclient.http as triton
-from tritonclient.utils import InferenceServerException
+from facegate_client.http_wire import HEADER_LENGTH, HttpReply, HttpRequest, infer_request, read_answer, ready_request
+from facegate_client.transport import Answer, Call, too_late, unreachable
 
-from facegate_client.errors import FaceGateError, ServerFault, Unreachable, from_status
-from facegate_client.transport import Outputs, Parameter, Tensor, read_outputs, too_late, triton_inputs, unreachable
-
-# KServe's binary extension: where the JSON ends and the tensors begin, bytes.
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    method: str
-    path: str
-    body: bytes
-    headers: Mapping[str, str]
-    deadline: float  # on the monotonic clock, s
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    json_length: str | None  # None where the body is all JSON
 
 
 class HttpTransport:
     """Thread-safe; make it after a fork, not before. Raises FaceGateErrors."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._timeout_s = timeout_s
         self._address, _, base = url.partition("/")
-        self._base = f"/{base}/".replace("//", "/")
+        self._base = f"/{base}".rstrip("/")
         self._of_thread = threading.local()
         self._connections: WeakSet[_Connection] = WeakSet()  # a thread's connection ends with the thread
         self._lock = threading.Lock()
 
-    def infer(self, model: str, inputs: Sequence[Tensor], parameters: Mapping[str, Parameter]) -> Outputs:
+    def infer(self, call: Call, timeout_s: float) -> Answer:
         """See Transport."""
-        body, json_length = triton.InferenceServerClient.generate_request_body(
-            triton_inputs(triton.InferInput, inputs), parameters=dict(parameters)
-        )
-        headers = {} if json_length is None else {HEADER_LENGTH: str(json_length)}
-        answer = self._exchange("POST", f"v2/models/{quote(model)}/infer", body, headers)
-        if answer.status != 200:
-            raise self._refusal(answer)
-        try:
-            result = triton.InferenceServerClient.parse_response_body(answer.body, header_length=answer.json_length)
-            names = [output["name"] for output in result.get_response()["outputs"]]
-        except (ValueError, TypeError, KeyError, InferenceServerException) as error:
-            raise ServerFault(f"the answer cannot be read: {error}") from error
-        return read_outputs(names, result)
+        return read_answer(self._url, self._exchange(infer_request(call), timeout_s))
 
-    def is_model_ready(self, model: str) -> bool:
+    def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """See Transport."""
-        return self._exchange("GET", f"v2/models/{quote(model)}/ready", b"", {}).status == 200
+        return self._exchange(ready_request(model), timeout_s).status == 200
 
     def close(self) -> None:
         """See Transport."""
@@ -81,50 +43,40 @@ class HttpTransport:
             for connection in self._connections:
                 connection.close()
 
-    def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
-        connection = self._connection()
+    def _exchange(self, request: HttpRequest, timeout_s: float) -> HttpReply:
         try:
-            return connection.exchange(
-                _Call(method, self._base + path, body, headers, time.monotonic() + self._timeout_s)
-            )
+            return self._connection().exchange(request, time.monotonic() + timeout_s)
         except TimeoutError as error:
-            raise too_late(self._url, self._timeout_s) from error
+            raise too_late(self._url, timeout_s) from error
         except (OSError, HTTPException) as error:
             raise unreachable(self._url, getattr(error, "strerror", None) or error or type(error).__name__) from error
 
     def _connection(self) -> _Connection:
         connection: _Connection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = self._of_thread.connection = _Connection(self._address)
+            connection = self._of_thread.connection = _Connection(self._address, self._base)
             with self._lock:
                 self._connections.add(connection)
         return connection
-
-    def _refusal(self, answer: _Answer) -> FaceGateError:
-        try:
-            message = str(json.loads(answer.body)["error"])
-        except (ValueError, TypeError, KeyError):
-            message = answer.body[:200].decode("utf-8", "replace").strip()
-        error = from_status(str(answer.status), message)
-        return unreachable(self._url, error) if isinstance(error, Unreachable) else error
 
 
 class _Connection:
     """One thread's connection, opened when needed. Raises TimeoutError, OSError, HTTPException, and is closed then."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, base: str) -> None:
         self._address = address
+        self._base = base
         self._http: HTTPConnection | None = None
 
-    def exchange(self, call: _Call) -> _Answer:
-        """Sends the call and reads all of its answer before the deadline."""
+    def exchange(self, request: HttpRequest, deadline: float) -> HttpReply:
+        """Sends the request and reads all of its reply before `deadline`, seconds on the monotonic clock."""
         try:
-            response, sock = self._send(call)
-            body = _read(response, sock, call.deadline)
+            response, sock = self._send(request, deadline)
+            body = _read(response, sock, deadline)
         except BaseException:
-            self.close()  # the rest of this answer must not be read as the next one
+            self.close()  # the rest of this reply must not be read as the next one
             raise
-        return _Answer(response.status, body, response.getheader(HEADER_LENGTH))
+        return HttpReply(response.status, body, response.getheader(HEADER_LENGTH))
 
     def close(self) -> None:
         """Closes the connection; the next exchange opens another."""
@@ -135,22 +87,23 @@ class _Connection:
     def __del__(self) -> None:
         self.close()  # its thread has ended
 
-    def _send(self, call: _Call) -> tuple[HTTPResponse, socket]:
+    def _send(self, request: HttpRequest, deadline: float) -> tuple[HTTPResponse, socket]:
         if self._http is not None and self._http.sock is not None:
             try:
-                return _send_on(self._http, self._http.sock, call)
+                return self._send_on(self._http, self._http.sock, request, deadline)
             except (ConnectionError, HTTPException):
                 self.close()  # the server closed it while it was idle; an inference is safe to repeat
-        self._http = HTTPConnection(self._address, timeout=_left(call.deadline))
+        self._http = HTTPConnection(self._address, timeout=_left(deadline))
         self._http.connect()
-        return _send_on(self._http, self._http.sock, call)
+        return self._send_on(self._http, self._http.sock, request, deadline)
 
-
-def _send_on(http: HTTPConnection, sock: socket, call: _Call) -> tuple[HTTPResponse, socket]:
-    sock.settimeout(_left(call.deadline))
-    http.request(call.method, call.path, call.body, dict(call.headers))
-    sock.settimeout(_left(call.deadline))
-    return http.getresponse(), sock
+    def _send_on(
+        self, http: HTTPConnection, sock: socket, request: HttpRequest, deadline: float
+    ) -> tuple[HTTPResponse, socket]:
+        sock.settimeout(_left(deadline))
+        http.request(request.method, self._base + request.path, request.body, dict(request.headers))
+        sock.settimeout(_left(deadline))
+        return http.getresponse(), sock
 
 
 def _read(response: HTTPResponse, sock: socket, deadline: float) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,32 @@ _ROUNDING = 1e-3  # how far float32 arithmetic may carry a probability out of 0-
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """The nets behind an answer: their pack, its licence, and whether that licence allows commercial use.
+
+    Embeddings may be compared where `digest` is the same, and nowhere else. `local`: this process computed the answer
+    itself, since no server gave one.
+    """
+
+    pack: str
+    licence: str
+    commercial_use: bool
+    digest: str
+    local: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One face of an image. Embeddings take no part in comparison; raises ServerFault where values cannot be.
 
     `box` and `landmarks` are in pixels of the image as given (a file's EXIF orientation applied), `score` is the
     detector's, 0-1; `embedding` is float32 [D], L2-normalised, None where not asked for; `is_real` and
-    `antispoof_score` = P(real), 0-1, are None where liveness was not asked for.
+    `antispoof_score` = P(real), 0-1, are None where liveness was not asked for. `error`: why a face that the caller
+    gave has no embedding; its liveness is checked all the same.
     """
 
     box: Box
@@ -36,14 +56,18 @@ class Face:
     embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     is_real: bool | None = None
     antispoof_score: float | None = None
+    error: str | None = None
 
     def __post_init__(self) -> None:
         _check_finite("box", self.box, 4)
         _check_finite("landmarks", (value for point in self.landmarks for value in point), 10)
         _check_probability("score", self.score)
         _check_liveness("", self.is_real, self.antispoof_score)
-        if self.embedding is not None and not np.isfinite(self.embedding).all():
-            raise ServerFault("embedding has a value that is not finite")
+        if self.embedding is not None:
+            if not np.isfinite(self.embedding).all():
+                raise ServerFault("embedding has a value that is not finite")
+            if not self.embedding.any():
+                raise ServerFault("embedding is all zeros, and no error says why")
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for arrays, null for what was not checked or not asked for."""
@@ -54,7 +78,20 @@ class Face:
             "embedding": None if self.embedding is None else self.embedding.tolist(),
             "is_real": self.is_real,
             "antispoof_score": self.antispoof_score,
+            "error": self.error,
         }
+
+
+class Faces(list[Face]):
+    """An image's faces, the best-detected first, and `model`, the nets that found them."""
+
+    def __init__(self, faces: Iterable[Face], model: Model) -> None:
+        super().__init__(faces)
+        self.model = model
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"faces": [face.as_dict() for face in self], "model": self.model.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +113,7 @@ class Verification:
     is_real_2: bool | None = None
     antispoof_score_2: float | None = None
     processing_time_ms: float = field(kw_only=True)
+    model: Model = field(kw_only=True)
 
     def __post_init__(self) -> None:
         _check_finite(
@@ -121,6 +159,7 @@ class Verification:
             "is_real_2": self.is_real_2,
             "antispoof_score_2": self.antispoof_score_2,
             "processing_time_ms": self.processing_time_ms,
+            "model": self.model.as_dict(),
         }
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from facegate_client.errors import DeadlineExceeded, ServerFault, Unreachable
 
-TransportName = Literal["grpc", "http"]
 Parameter = bool | int | float
-Outputs = dict[str, NDArray[Any]]
-
-DEFAULT_URLS: dict[TransportName, str] = {"grpc": "localhost:8001", "http": "localhost:8000"}
+Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +23,23 @@ class Tensor:
     name: str
     datatype: str
     values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One inference: of which model, of what, and how."""
+
+    model: str
+    inputs: Sequence[Tensor]
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Every output by name. `local`: this process computed them, and no server did."""
+
+    outputs: Outputs
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +61,27 @@ class Tls:
 class Transport(Protocol):
     """One server, reached one way. Safe to use from several threads."""
 
-    def infer(self, model: str, inputs: Sequence[Tensor], parameters: Mapping[str, Parameter]) -> Outputs:
-        """Every output of one inference, by name. Raises a FaceGateError where there is no answer."""
+    def infer(self, call: Call, timeout_s: float) -> Answer:
+        """One inference, within `timeout_s` seconds. Raises a FaceGateError where there is no answer."""
 
-    def is_model_ready(self, model: str) -> bool:
+    def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """Whether the model takes requests. Raises a FaceGateError where there is no answer."""
 
     def close(self) -> None:
         """Gives the connections back; calls after it are errors."""
 
 
-def connect(url: str, protocol: TransportName, timeout_s: float, tls: Tls | None = None) -> Transport:
-    """The transport for a protocol. Connects on the first call, not before."""
-    if url.startswith(("http://", "https://")):
-        raise ValueError(f"url: expected host:port, got {url}")
-    if protocol == "grpc":
-        from facegate_client.grpc_transport import GrpcTransport
+class AsyncTransport(Protocol):
+    """A Transport for the tasks of one event loop, the one it is first used in."""
 
-        return GrpcTransport(url, timeout_s, tls)
-    if protocol == "http":
-        if tls is not None:
-            raise ValueError("tls: Triton's HTTP cannot speak TLS; use gRPC")
-        from facegate_client.http_transport import HttpTransport
+    async def infer(self, call: Call, timeout_s: float) -> Answer:
+        """See Transport."""
 
-        return HttpTransport(url, timeout_s)
-    raise ValueError(f"protocol: expected 'grpc' or 'http', got {protocol!r}")
+    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
+        """See Transport."""
+
+    async def close(self) -> None:
+        """See Transport."""
 
 
 def triton_inputs(make: Callable[[str, list[int], str], Any], inputs: Iterable[Tensor]) -> list[Any]:
@@ -86,7 +97,7 @@ def read_outputs(names: Iterable[str], result: Any) -> Outputs:
     """The named tensors of tritonclient's result; raises ServerFault where one's bytes do not fit its shape."""
     try:
         return {name: result.as_numpy(name) for name in names}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, struct.error) as error:
         raise ServerFault(f"the answer cannot be read: {error}") from error
 
 
@@ -97,4 +108,4 @@ def unreachable(url: str, cause: object) -> Unreachable:
 
 def too_late(url: str, timeout_s: float) -> DeadlineExceeded:
     """`url` did not answer in time."""
-    return DeadlineExceeded(f"no answer from {url} within {timeout_s:g} s")
+    return DeadlineExceeded(f"no answer from {url} within {timeout_s:.3g} s")

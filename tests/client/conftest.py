@@ -1,16 +1,18 @@
-"""A fake server for each protocol, and a client of it."""
+"""A fake server for each protocol, and clients of both kinds."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from facegate_client import FaceClient
+from facegate_client import AsyncFaceClient, FaceClient
 
-sys.path.append(str(Path(__file__).parent))  # for fake_triton, whatever pytest's import mode
+sys.path.append(str(Path(__file__).parent))  # for the modules beside this one, whatever pytest's import mode
+from blocking import Blocking
 from fake_triton import Arrays, Call, FakeTriton, analyze_answer, serve, verify_answer
 
 
@@ -19,16 +21,32 @@ def sound_answer(call: Call) -> Arrays:
     checked = call.parameters["anti_spoofing"][1]
     if call.model == "face_verify":
         return verify_answer(liveness=(True, 0.98, True, 0.75) if checked else None)
-    return analyze_answer(2, embeddings=call.parameters["embeddings"][1], liveness=checked)
+    described, given = call.parameters["embeddings"][1], "FACES_IN" in call.inputs
+    return analyze_answer(2, embeddings=described, liveness=checked, errors=["", ""] if described and given else None)
 
 
 @pytest.fixture(params=["grpc", "http"])
-def triton(request: pytest.FixtureRequest) -> Iterator[FakeTriton]:
-    with serve(request.param, sound_answer) as fake:
-        yield fake
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def client(triton: FakeTriton) -> Iterator[FaceClient]:
-    with FaceClient(triton.url, protocol=triton.protocol, timeout_s=5) as client:
+def triton(protocol: str) -> Iterator[FakeTriton]:
+    with serve(protocol, sound_answer) as fake:
+        yield fake
+
+
+def async_client(*arguments: Any, **options: Any) -> Blocking:
+    return Blocking(AsyncFaceClient(*arguments, **options))
+
+
+@pytest.fixture(params=[FaceClient, async_client], ids=["threads", "asyncio"])
+def new_client(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """The constructor of a client."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def client(triton: FakeTriton, new_client: Callable[..., Any]) -> Iterator[Any]:
+    with new_client(triton.url, protocol=triton.protocol, timeout_s=5) as client:
         yield client

@@ -18,10 +18,11 @@ from typing import Any, ClassVar
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import triton_to_np_dtype
+from tritonclient.utils import serialize_byte_tensor, triton_to_np_dtype
 
-DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64"}
+DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64", "object": "BYTES"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
+DIGEST = "0123456789abcdef" * 4
 
 Arrays = dict[str, np.ndarray]
 
@@ -72,6 +73,7 @@ class FakeTriton:
     protocol: str = ""
     ready: set[str] = field(default_factory=lambda: {"face_verify", "face_analyze"})
     calls: list[Call] = field(default_factory=list)
+    raw: dict[str, bytes] = field(default_factory=dict)  # an output's bytes instead of its own
     connections: set[Any] = field(default_factory=set)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -128,7 +130,7 @@ class _Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         response = service_pb2.ModelInferResponse(model_name=request.model_name)
         for name, values in outputs.items():
             response.outputs.add(name=name, datatype=DATATYPES[str(values.dtype)], shape=values.shape)
-            response.raw_output_contents.append(values.tobytes())
+            response.raw_output_contents.append(self._fake.raw.get(name, _raw(values)))
         return response
 
 
@@ -142,8 +144,7 @@ def _serve_http(fake: FakeTriton) -> Iterator[None]:
             super().setup()
             self.open_connections.append(self.connection)
 
-    server = ThreadingHTTPServer(("127.0.0.1", int(fake.url.split(":")[1])), Handler)
-    server.daemon_threads = True
+    server = _HttpServer(("127.0.0.1", int(fake.url.split(":")[1])), Handler)
     fake.url = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -157,6 +158,11 @@ def _serve_http(fake: FakeTriton) -> Iterator[None]:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         server.server_close()
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of 5, the kernel drops some of fifty connections at once, for seconds
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -186,17 +192,18 @@ class _Handler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             self._reply(refusal.http_status, json.dumps({"error": refusal.message}).encode())
             return
+        raw = {name: self.triton.raw.get(name, _raw(values)) for name, values in outputs.items()}
         described = [
             {
                 "name": name,
                 "datatype": DATATYPES[str(values.dtype)],
                 "shape": list(values.shape),
-                "parameters": {"binary_data_size": values.nbytes},
+                "parameters": {"binary_data_size": len(raw[name])},
             }
             for name, values in outputs.items()
         ]
         head = json.dumps({"outputs": described}).encode()
-        self._reply(200, head + b"".join(values.tobytes() for values in outputs.values()), len(head))
+        self._reply(200, head + b"".join(raw.values()), len(head))
 
     def _reply(self, status: int, body: bytes, json_length: int | None = None) -> None:
         self.send_response(status)
@@ -210,6 +217,23 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+def _raw(values: np.ndarray) -> bytes:
+    if values.dtype == object:
+        return serialize_byte_tensor(values).item() if values.size else b""
+    return values.tobytes()
+
+
+def texts(*values: str) -> np.ndarray:
+    """A BYTES tensor."""
+    return np.array([value.encode() for value in values], object)
+
+
+def model(**changed: Any) -> np.ndarray:
+    """A sound MODEL; `changed` replaces a field, or takes it out with None."""
+    fields = {"pack": "mobileface", "licence": "MIT", "commercial_use": True, "digest": DIGEST} | changed
+    return texts(json.dumps({name: value for name, value in fields.items() if value is not None}))
+
+
 def verify_answer(*, liveness: tuple[bool, float, bool, float] | None = None, **changed: Any) -> Arrays:
     """A sound answer of face_verify; `changed` replaces an output, or takes it out with None."""
     fp32 = np.float32
@@ -221,6 +245,7 @@ def verify_answer(*, liveness: tuple[bool, float, bool, float] | None = None, **
         "BOX_1": np.array([1, 2, 3, 4], fp32),
         "BOX_2": np.array([5, 6, 7, 8], fp32),
         "PROCESSING_TIME_MS": np.array([12.5], fp32),
+        "MODEL": model(),
     }
     if liveness:
         outputs |= {
@@ -232,14 +257,24 @@ def verify_answer(*, liveness: tuple[bool, float, bool, float] | None = None, **
     return {name: values for name, values in (outputs | changed).items() if values is not None}
 
 
-def analyze_answer(count: int, *, embeddings: bool = True, liveness: bool = False, **changed: Any) -> Arrays:
+def analyze_answer(
+    count: int,
+    *,
+    embeddings: bool = True,
+    liveness: bool = False,
+    errors: list[str] | None = None,
+    **changed: Any,
+) -> Arrays:
     """A sound answer of face_analyze; every second face is fake."""
     fp32 = np.float32
     outputs: dict[str, Any] = {
         "BOXES": np.arange(count * 4, dtype=fp32).reshape(count, 4),
         "SCORES": np.linspace(0.9, 0.5, count, dtype=fp32),
         "LANDMARKS": np.arange(count * 10, dtype=fp32).reshape(count, 5, 2),
+        "MODEL": model(),
     }
+    if errors is not None:
+        outputs["FACE_ERRORS"] = texts(*errors)
     if embeddings:
         outputs["EMBEDDINGS"] = np.arange(count * 8, dtype=fp32).reshape(count, 8)
     if liveness:

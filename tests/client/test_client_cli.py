@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,8 +22,10 @@ from facegate_client import (
     BadImage,
     DeadlineExceeded,
     Face,
+    Faces,
     InvalidRequest,
     LivenessUnavailable,
+    Model,
     NoFace,
     Overloaded,
     ServerFault,
@@ -31,19 +35,24 @@ from facegate_client import (
 )
 
 BOX = (10.0, 20.0, 60.0, 80.0)
+MODEL = Model("mobileface", "MIT", True, "abc")
 LANDMARKS = ((20.0, 40.0), (50.0, 40.0), (35.0, 50.0), (25.0, 65.0), (45.0, 65.0))
 
 
 def verification(**changed: Any) -> Verification:
     values: dict[str, Any] = {"verified": True, "distance": 0.25, "threshold": 0.5, "confidence": 50.0}
-    return Verification(**(values | {"box_1": BOX, "box_2": BOX, "processing_time_ms": 12.5} | changed))
+    values |= {"box_1": BOX, "box_2": BOX, "processing_time_ms": 12.5, "model": MODEL}
+    return Verification(**(values | changed))
 
 
 VETOED = verification(verified=False, is_real_1=True, antispoof_score_1=0.98, is_real_2=False, antispoof_score_2=0.01)
-FACES = [
-    Face(BOX, 0.93, LANDMARKS, np.array([0.5], np.float32), True, 0.98),
-    Face((70.0, 20.0, 90.0, 40.0), 0.5, tuple((x + 50, y) for x, y in LANDMARKS), None, False, 0.01),
-]
+FACES = Faces(
+    [
+        Face(BOX, 0.93, LANDMARKS, np.array([0.5], np.float32), True, 0.98),
+        Face((70.0, 20.0, 90.0, 40.0), 0.5, tuple((x + 50, y) for x, y in LANDMARKS), None, False, 0.01),
+    ],
+    MODEL,
+)
 
 
 class FakeClient:
@@ -73,7 +82,7 @@ class FakeClient:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeClient]:
     monkeypatch.setattr(cli, "FaceClient", FakeClient)
-    for name in ("FACEGATE_URL", "FACEGATE_PROTOCOL"):
+    for name in ("FACEGATE_URL", "FACEGATE_PROTOCOL", "FACEGATE_LOCAL"):
         monkeypatch.delenv(name, raising=False)
     FakeClient.made, FakeClient.asked = [], []
     return FakeClient
@@ -102,7 +111,7 @@ def test_verified_is_0_and_a_fact_a_line(fake: type[FakeClient]) -> None:
         "liveness not checked",
         "12.5 ms in the server",
     ]
-    assert fake.made == [(None, {"protocol": "grpc", "timeout_s": 10.0, "tls": None})]
+    assert fake.made == [(None, {"protocol": "grpc", "timeout_s": 10.0, "tls": None, "fallback": None})]
     assert fake.asked == [((Path("a.jpg"), Path("b.jpg")), {"threshold": None, "anti_spoofing": False})]
 
 
@@ -145,7 +154,7 @@ def test_options_reach_the_client(fake: type[FakeClient]) -> None:
     fake.answer = verification()
     options = ["--threshold", "0.4", "--anti-spoofing", "--url", "box:9000", "--protocol", "http", "--timeout", "2.5"]
     assert run("verify", "a.jpg", "b.jpg", *options).exit_code == 0
-    assert fake.made == [("box:9000", {"protocol": "http", "timeout_s": 2.5, "tls": None})]
+    assert fake.made == [("box:9000", {"protocol": "http", "timeout_s": 2.5, "tls": None, "fallback": None})]
     assert fake.asked[0][1] == {"threshold": 0.4, "anti_spoofing": True}
 
 
@@ -155,6 +164,29 @@ def test_the_address_may_come_from_the_environment(fake: type[FakeClient]) -> No
     run("verify", "a", "b", "--url", "other:1", env={"FACEGATE_URL": "box:9000"})
     assert [url for url, _ in fake.made] == ["box:9000", "other:1"]
     assert fake.made[0][1]["protocol"] == "http"
+
+
+def test_local_is_an_option_and_a_variable(fake: type[FakeClient], photo: Path) -> None:
+    fake.answer = verification()
+    run("verify", "a", "b", "--local")
+    run("verify", "a", "b", env={"FACEGATE_LOCAL": "1"})
+    fake.answer = FACES
+    run("analyze", photo, "--local")
+    run("analyze", photo, env={"FACEGATE_LOCAL": "0"})
+    assert [options["fallback"] for _, options in fake.made] == ["local", "local", "local", None]
+
+
+def test_a_local_answer_is_told_as_such(fake: type[FakeClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(self: FakeClient, *images: Any, **options: Any) -> Verification:
+        logging.getLogger("facegate_client").warning("this process answers in place of box:1: gone")
+        return verification(model=replace(MODEL, local=True))
+
+    monkeypatch.setattr(fake, "verify", answer)
+    for _ in range(2):  # nothing is left over from the first
+        result = run("verify", "a", "b", "--local")
+        assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "12.5 ms in this process")
+        assert result.stderr == "faceclient: this process answers in place of box:1: gone\n"
+    assert json.loads(run("verify", "a", "b", "--local", "--json").stdout)["model"]["local"] is True
 
 
 def test_json_is_one_object_with_null_for_not_checked(fake: type[FakeClient]) -> None:
@@ -245,10 +277,10 @@ def test_analyze_tells_each_face(fake: type[FakeClient], photo: Path) -> None:
 
 
 def test_no_face_in_an_analysis_is_no_error(fake: type[FakeClient], photo: Path) -> None:
-    fake.answer = []
+    fake.answer = Faces([], MODEL)
     result = run("analyze", photo)
     assert (result.exit_code, result.stdout) == (0, "0 faces\n")
-    assert json.loads(run("analyze", photo, "--json").stdout) == {"faces": []}
+    assert json.loads(run("analyze", photo, "--json").stdout) == {"faces": [], "model": MODEL.as_dict()}
 
 
 def test_analyze_as_json_has_embeddings_where_asked(fake: type[FakeClient], photo: Path) -> None:

@@ -55,13 +55,13 @@ def test_the_message_wins_over_the_status(
     ("statuses", "kind"),
     [
         (("StatusCode.INVALID_ARGUMENT", "INVALID_ARGUMENT", "400", "413"), InvalidRequest),
-        (("StatusCode.UNAVAILABLE", "502", "503"), Unreachable),
+        (("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "502", "503"), Unreachable),
         (("StatusCode.NOT_FOUND", "404"), Unreachable),
         (("StatusCode.DEADLINE_EXCEEDED", "408", "504"), DeadlineExceeded),
         (("StatusCode.RESOURCE_EXHAUSTED", "429"), Overloaded),
         (("StatusCode.INTERNAL", "StatusCode.UNKNOWN", "500"), ServerFault),
         (("StatusCode.UNIMPLEMENTED", "501"), ServerFault),
-        (("StatusCode.CANCELLED", "StatusCode.UNAUTHENTICATED", "403", "418", None, ""), FaceGateError),
+        (("StatusCode.UNAUTHENTICATED", "403", "418", None, ""), FaceGateError),
     ],
 )
 def test_without_a_code_the_status_decides(statuses: tuple[str | None, ...], kind: type[FaceGateError]) -> None:

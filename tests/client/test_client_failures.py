@@ -6,12 +6,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, serve, verify_answer
+from fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, model, serve, texts, verify_answer
 
 from facegate_client import (
     BadImage,
@@ -28,6 +30,7 @@ from facegate_client import (
 )
 
 IMAGE = b"an image"
+NewClient = Callable[..., Any]
 S = grpc.StatusCode
 
 
@@ -42,6 +45,7 @@ S = grpc.StatusCode
         (S.INTERNAL, 500, "INTERNAL: a fault", ServerFault, Code.INTERNAL),
         (S.UNAVAILABLE, 503, "model 'face_verify' has no available versions", Unreachable, None),
         (S.NOT_FOUND, 404, "Request for unknown model: 'face_verify' is not found", Unreachable, None),
+        (S.CANCELLED, 502, "CANCELLED", Unreachable, None),
         (S.INVALID_ARGUMENT, 400, "unexpected datatype", InvalidRequest, Code.INVALID_ARGUMENT),
     ],
 )
@@ -118,15 +122,56 @@ def test_an_analysis_is_sound_or_an_error(triton: FakeTriton, client: FaceClient
         client.analyze(IMAGE, anti_spoofing=True)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        texts("not JSON"),
+        texts("[]"),
+        texts("{}", "{}"),
+        np.array([b"\xff{}"], object),
+        np.array([1.0], np.float32),
+        model(pack=None),
+        model(licence=3),
+        model(commercial_use="yes"),
+        model(commercial_use=1),
+        model(digest=None),
+    ],
+)
+def test_an_answer_says_which_nets_gave_it(triton: FakeTriton, client: FaceClient, broken: np.ndarray | None) -> None:
+    triton.answer = lambda call: verify_answer(MODEL=broken)
+    with pytest.raises(ServerFault, match="MODEL"):
+        client.verify(IMAGE, IMAGE)
+    triton.answer = lambda call: analyze_answer(1, MODEL=broken)
+    with pytest.raises(ServerFault, match="MODEL"):
+        client.analyze(IMAGE)
+
+
+@pytest.mark.parametrize("errors", [None, [""], ["", "", ""]])
+def test_an_analysis_of_given_faces_says_what_became_of_each(
+    triton: FakeTriton, client: FaceClient, errors: list[str] | None
+) -> None:
+    triton.answer = lambda call: analyze_answer(2, errors=errors)
+    with pytest.raises(ServerFault, match="FACE_ERRORS"):
+        client.analyze(IMAGE, faces=np.zeros((2, 14), np.float32))
+
+
+def test_an_embedding_of_zeros_that_nothing_explains_is_an_error(triton: FakeTriton, client: FaceClient) -> None:
+    triton.answer = lambda call: analyze_answer(1, EMBEDDINGS=np.zeros((1, 8), np.float32))
+    with pytest.raises(ServerFault, match="all zeros"):
+        client.analyze(IMAGE)
+
+
+def test_bytes_that_do_not_add_up_are_an_error_of_ours(triton: FakeTriton, client: FaceClient) -> None:
+    triton.raw["MODEL"] = b"\xff\xff\xff\x7f{"
+    with pytest.raises(ServerFault, match="cannot be read"):
+        client.verify(IMAGE, IMAGE)
+
+
 def test_liveness_that_was_not_asked_for_is_an_error(triton: FakeTriton, client: FaceClient) -> None:
     triton.answer = lambda call: verify_answer(liveness=(True, 0.9, True, 0.9))
     with pytest.raises(ServerFault, match="not asked for"):
         client.verify(IMAGE, IMAGE)
-
-
-@pytest.fixture(params=["grpc", "http"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture
@@ -136,9 +181,9 @@ def closed_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def test_a_closed_port_is_unreachable_at_once(protocol: str, closed_port: int) -> None:
+def test_a_closed_port_is_unreachable_at_once(new_client: NewClient, protocol: str, closed_port: int) -> None:
     began = time.monotonic()
-    with FaceClient(f"127.0.0.1:{closed_port}", protocol=protocol, timeout_s=5) as client:
+    with new_client(f"127.0.0.1:{closed_port}", protocol=protocol, timeout_s=5) as client:
         with pytest.raises(Unreachable, match=rf"127.0.0.1:{closed_port}.*refused") as caught:
             client.verify(IMAGE, IMAGE)
         assert caught.value.code is None
@@ -146,14 +191,14 @@ def test_a_closed_port_is_unreachable_at_once(protocol: str, closed_port: int) -
     assert time.monotonic() - began < 3
 
 
-def test_a_silent_server_ends_at_the_deadline(triton: FakeTriton) -> None:
+def test_a_silent_server_ends_at_the_deadline(new_client: NewClient, triton: FakeTriton) -> None:
     def never(call: Call) -> Arrays:
         triton.release.wait(10)
         return {}
 
     triton.answer = never
     began = time.monotonic()
-    with FaceClient(triton.url, protocol=triton.protocol, timeout_s=0.3) as client:
+    with new_client(triton.url, protocol=triton.protocol, timeout_s=0.3) as client:
         with pytest.raises(DeadlineExceeded, match=rf"no answer from {triton.url} within 0.3 s"):
             client.verify(IMAGE, IMAGE)
         assert 0.25 < time.monotonic() - began < 2
@@ -161,26 +206,26 @@ def test_a_silent_server_ends_at_the_deadline(triton: FakeTriton) -> None:
         assert client.verify(IMAGE, IMAGE)  # the late answer is not taken for this one
 
 
-def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(protocol: str) -> None:
+def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(new_client: NewClient, protocol: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"127.0.0.1:{mute.getsockname()[1]}"
-        with FaceClient(url, protocol=protocol, timeout_s=0.3) as client, pytest.raises(DeadlineExceeded):
+        with new_client(url, protocol=protocol, timeout_s=0.3) as client, pytest.raises(DeadlineExceeded):
             client.verify(IMAGE, IMAGE)
 
 
-def test_a_client_outlives_a_restart_of_its_server(protocol: str) -> None:
-    with serve(protocol, lambda call: verify_answer()) as first:
-        client = FaceClient(first.url, protocol=protocol, timeout_s=5)
-        assert client.verify(IMAGE, IMAGE)
-    with pytest.raises(Unreachable):
-        client.verify(IMAGE, IMAGE)
-    with serve(protocol, lambda call: verify_answer(), port=int(first.url.split(":")[1])):
-        began = time.monotonic()
-        while not client.is_ready():  # gRPC's back-off
-            assert time.monotonic() - began < 4
-            time.sleep(0.02)
-        assert client.verify(IMAGE, IMAGE)
-    client.close()
+def test_a_client_outlives_a_restart_of_its_server(new_client: NewClient, protocol: str) -> None:
+    with ExitStack() as closing:
+        with serve(protocol, lambda call: verify_answer()) as first:
+            client = closing.enter_context(new_client(first.url, protocol=protocol, timeout_s=5))
+            assert client.verify(IMAGE, IMAGE)
+        with pytest.raises(Unreachable):
+            client.verify(IMAGE, IMAGE)
+        with serve(protocol, lambda call: verify_answer(), port=int(first.url.split(":")[1])):
+            began = time.monotonic()
+            while not client.is_ready():  # gRPC's back-off
+                assert time.monotonic() - began < 4
+                time.sleep(0.02)
+            assert client.verify(IMAGE, IMAGE)
 
 
 def test_a_closed_client_says_so(client: FaceClient) -> None:
@@ -193,20 +238,20 @@ def test_a_closed_client_says_so(client: FaceClient) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf")])
-def test_a_timeout_is_a_positive_number(timeout_s: float) -> None:
+def test_a_timeout_is_a_positive_number(new_client: NewClient, timeout_s: float) -> None:
     with pytest.raises(ValueError, match="timeout_s"):
-        FaceClient(timeout_s=timeout_s)
+        new_client(timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize(("url", "protocol"), [("http://localhost:8000", "http"), ("localhost:8001", "GRPC")])
-def test_a_wrong_address_or_protocol_is_named(url: str, protocol: str) -> None:
+def test_a_wrong_address_or_protocol_is_named(new_client: NewClient, url: str, protocol: str) -> None:
     with pytest.raises(ValueError, match="expected"):
-        FaceClient(url, protocol=protocol)  # type: ignore[arg-type]
+        new_client(url, protocol=protocol)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("protocol", "url"), [("grpc", "localhost:8001"), ("http", "localhost:8000")])
-def test_each_protocol_has_its_usual_port(protocol: str, url: str) -> None:
-    with FaceClient(protocol=protocol) as client:  # type: ignore[arg-type]
+def test_each_protocol_has_its_usual_port(new_client: NewClient, protocol: str, url: str) -> None:
+    with new_client(protocol=protocol) as client:  # type: ignore[arg-type]
         assert client.url == url
 
 
@@ -251,32 +296,34 @@ def _raw_server(*answers: bytes, drip_s: float = 0.0, reset: bool = False) -> tu
         (b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\n[]", FaceGateError),
     ],
 )
-def test_a_broken_http_answer_is_an_error_of_ours(answer: bytes, kind: type[FaceGateError]) -> None:
+def test_a_broken_http_answer_is_an_error_of_ours(
+    new_client: NewClient, answer: bytes, kind: type[FaceGateError]
+) -> None:
     listening, thread = _raw_server(answer)
     with listening:
         url = f"127.0.0.1:{listening.getsockname()[1]}"
-        with FaceClient(url, protocol="http", timeout_s=5) as client, pytest.raises(FaceGateError) as caught:
+        with new_client(url, protocol="http", timeout_s=5) as client, pytest.raises(FaceGateError) as caught:
             client.verify(IMAGE, IMAGE)
         thread.join(5)
     assert type(caught.value) is kind
 
 
-def test_a_dripping_http_answer_ends_at_the_deadline() -> None:
+def test_a_dripping_http_answer_ends_at_the_deadline(new_client: NewClient) -> None:
     listening, _ = _raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b" " * 100, drip_s=0.01)
     began = time.monotonic()
     with listening:
         url = f"127.0.0.1:{listening.getsockname()[1]}"
-        with FaceClient(url, protocol="http", timeout_s=0.6) as client, pytest.raises(DeadlineExceeded):
+        with new_client(url, protocol="http", timeout_s=0.6) as client, pytest.raises(DeadlineExceeded):
             client.verify(IMAGE, IMAGE)
     assert time.monotonic() - began < 1.5
 
 
-def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
+def test_an_idle_connection_that_the_server_closed_is_replaced(new_client: NewClient) -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     listening, thread = _raw_server(ok, ok, ok, ok)
     with listening:
         url = f"127.0.0.1:{listening.getsockname()[1]}"
-        with FaceClient(url, protocol="http", timeout_s=5) as client:
+        with new_client(url, protocol="http", timeout_s=5) as client:
             assert client.is_ready()  # two requests; the server hangs up after each without having said so
             assert client.is_ready()
     thread.join(5)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
-from facegate_client import Face, ServerFault, Verification
+from facegate_client import Face, Faces, Model, ServerFault, Verification
 
 LANDMARKS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
+
+MODEL = Model("mobileface", "MIT", True, "abc", local=True)
 
 
 def face(**changed: Any) -> Face:
@@ -27,6 +31,7 @@ def verification(**changed: Any) -> Verification:
         "box_1": (1.0, 2.0, 3.0, 4.0),
         "box_2": (5.0, 6.0, 7.0, 8.0),
         "processing_time_ms": 12.5,
+        "model": MODEL,
     }
     return Verification(**(values | changed))
 
@@ -102,6 +107,7 @@ def test_an_impossible_verification_cannot_be_made(changed: dict[str, Any]) -> N
         {"landmarks": LANDMARKS[:4]},
         {"landmarks": (*LANDMARKS[:4], (float("inf"), 0.0))},
         {"embedding": np.array([np.nan], np.float32)},
+        {"embedding": np.zeros(2, np.float32)},
     ],
 )
 def test_an_impossible_face_cannot_be_made(changed: dict[str, Any]) -> None:
@@ -119,6 +125,13 @@ def test_results_become_json() -> None:
     assert plain["is_real_1"] is None
     assert plain["antispoof_score_2"] is None
     assert plain["box_2"] == [5, 6, 7, 8]
+    assert plain["model"] == {
+        "pack": "mobileface",
+        "licence": "MIT",
+        "commercial_use": True,
+        "digest": "abc",
+        "local": True,
+    }
     assert json.loads(json.dumps(checked(True, False, verified=False).as_dict()))["is_real_2"] is False
 
     described = face(embedding=np.array([0.5, -0.5], np.float32), is_real=False, antispoof_score=0.01)
@@ -129,12 +142,21 @@ def test_results_become_json() -> None:
         "embedding": [0.5, -0.5],
         "is_real": False,
         "antispoof_score": 0.01,
+        "error": None,
     }
+    assert Faces([face()], MODEL).as_dict() == {"faces": [face().as_dict()], "model": plain["model"]}
     assert face().as_dict()["embedding"] is None
 
 
+def test_faces_are_a_list_that_is_copied_whole() -> None:
+    faces = Faces([face()], MODEL)
+    assert faces == [face()]
+    assert copy.deepcopy(faces).model == MODEL
+    assert pickle.loads(pickle.dumps(faces)).model == MODEL
+
+
 def test_results_are_values() -> None:
-    assert face(embedding=np.zeros(2, np.float32)) == face()
+    assert face(embedding=np.ones(2, np.float32)) == face()
     assert {verification(), verification()} == {verification()}
     with pytest.raises(dataclasses.FrozenInstanceError):
         verification().verified = False  # type: ignore[misc]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_triton import Call, FakeTriton, analyze_answer
+from fake_triton import DIGEST, Call, FakeTriton, analyze_answer
 
-from facegate_client import BadImage, FaceClient, InvalidRequest, contract
+from facegate_client import BadImage, FaceClient, InvalidRequest, Model, contract
 
 JPEG = b"\xff\xd8\xff and the rest\x00\x00"  # zeros at the end must survive
 
@@ -109,10 +109,25 @@ def test_known_faces_travel_as_little_endian_float32(triton: FakeTriton, client:
     assert np.frombuffer(sent.raw, "<f4").tolist() == list(range(28))
 
 
+def test_a_known_face_without_an_embedding_says_why_and_its_liveness_is_told(
+    triton: FakeTriton, client: FaceClient
+) -> None:
+    why = "INVALID_ARGUMENT: its landmarks coincide, naïvely"
+    embeddings = np.array([[0, 0], [0.6, 0.8]], np.float32)
+    triton.answer = lambda call: analyze_answer(2, liveness=True, errors=[why, ""], EMBEDDINGS=embeddings)
+    first, second = client.analyze(JPEG, faces=np.zeros((2, 14), np.float32), anti_spoofing=True)
+    assert (first.embedding, first.error, first.is_real) == (None, why, True)
+    assert (second.embedding.tolist(), second.error, second.is_real) == (embeddings[1].tolist(), None, False)
+
+
+def test_an_answer_names_its_nets(triton: FakeTriton, client: FaceClient) -> None:
+    assert client.verify(JPEG, JPEG).model == client.analyze(JPEG).model == Model("mobileface", "MIT", True, DIGEST)
+
+
 def test_no_known_face_is_asked_too_so_that_what_cannot_be_checked_is_said(
     triton: FakeTriton, client: FaceClient
 ) -> None:
-    triton.answer = lambda call: analyze_answer(0, liveness=True)
+    triton.answer = lambda call: analyze_answer(0, liveness=True, errors=[])
     assert client.analyze(JPEG, faces=np.zeros((0, 14), np.float32), anti_spoofing=True) == []
     assert last(triton).inputs["FACES_IN"].shape == [0]
 
