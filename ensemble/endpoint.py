@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,7 @@ class Endpoint:
         self._drain = Drain(os.environ.get("FACEGATE_DRAIN"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")
         self._thread.start()
+        threading.Thread(target=_end_with, args=(os.getppid(),), name=f"{self._name} parent", daemon=True).start()
         served = {"pack": pack.name, "licence": pack.licence}
         self._metrics = Metrics(pb_utils.MetricFamily, self._name, served, self._admission)
 
@@ -142,6 +144,13 @@ class Endpoint:
                 except Exception:  # a BYTES tensor whose lengths do not add up
                     raise invalid(f"{name} cannot be read") from None
         return inputs
+
+
+def _end_with(parent: int) -> None:
+    """End this process when Triton is gone: a thread that waits for Triton's answer would wait for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _send(model: str, sender: Any, response: Any) -> None:

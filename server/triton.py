@@ -21,6 +21,9 @@ from server.embedded import EmbeddedTriton
 
 RESTRICTED = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
+EXIT_SECONDS = 5
+"""For Triton, once it is drained: it waits for HTTP connections that clients keep open, and nothing is in flight on them."""
+
 SHM_BYTES = 16 * 1024 * 1024
 """What each Python process starts with, and grows by, in shared memory: a request of two 5 MB pictures fits."""
 
@@ -110,7 +113,7 @@ class Triton:
         if self.running():
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(DRAIN_SECONDS + 5)
+                self._process.wait(2 * EXIT_SECONDS)
 
     def kill(self) -> None:
         """End every process of this run now, and remove its shared memory."""
@@ -134,7 +137,7 @@ def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> li
         "metrics-port": settings.metrics_port,
         "grpc-restricted-protocol": f"{RESTRICTED}:admin-key={settings.admin_key}",
         "http-restricted-api": f"{RESTRICTED}:admin-key={settings.admin_key}",
-        "exit-timeout-secs": DRAIN_SECONDS,
+        "exit-timeout-secs": EXIT_SECONDS,
         "allow-gpu-metrics": "false",
         "pinned-memory-pool-byte-size": 0,
         "grpc-infer-allocation-pool-size": 1,  # requests kept for reuse, each with room for the largest it ever held

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -27,16 +28,21 @@ def processes(server, name):
 class Load:
     """Four callers that verify a face with itself without a pause; `wrong` counts verdicts that it is another."""
 
-    def __init__(self, server, samples):
+    def __init__(self, server, samples, transport="grpc"):
+        self._transport = transport
         self.verdicts, self.wrong = 0, 0
         self._request = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
-        self._address, self._stopping = server.grpc, threading.Event()
+        self._server, self._stopping = server, threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(4)]
 
     def _call(self):
         while not self._stopping.is_set():
-            answer = infer("grpc", self._address, "face_verify", self._request, anti_spoofing=True)
-            if answer.message:
+            try:
+                address = self._server.address(self._transport)
+                answer = infer(self._transport, address, "face_verify", self._request, anti_spoofing=True)
+            except Exception:  # nobody listens, or no longer; the HTTP client has many ways to say so
+                answer = None
+            if answer is None or answer.message:
                 time.sleep(0.05)
             else:
                 self.verdicts += 1
@@ -114,6 +120,23 @@ def test_what_is_in_flight_is_answered_before_it_stops(repository, pictures, tmp
     assert all(answer.message.startswith("RESOURCE_EXHAUSTED: the server is stopping") for answer in late)
     assert [len(answer.outputs["BOXES"]) for answer in answers if not answer.message] == [24] * (6 - len(late))
     assert len(late) <= 2  # four had a permit when the first was answered
+
+
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+def test_no_process_outlives_a_watcher_that_is_killed_under_load(repository, samples, tmp_path, transport):
+    with serving(tmp_path / "log") as server, Load(server, samples, transport) as load:
+        load.wait_for_verdicts(5)
+        orphans = psutil.Process(server.process.pid).children(recursive=True)
+        os.kill(server.process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(orphans, timeout=40)
+        assert not alive
+
+
+def test_an_open_http_connection_does_not_hold_it(repository, tmp_path):
+    with serving(tmp_path / "log") as server, httpx.Client(base_url=f"http://{server.http}") as client:
+        assert client.get("/v2/health/live").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(25) == 0  # seconds; Triton's own patience would be 30
 
 
 def test_a_watcher_that_is_killed_takes_triton_with_it_and_the_next_one_cleans_up(repository, tmp_path):
