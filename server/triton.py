@@ -22,7 +22,7 @@ from server.embedded import EmbeddedTriton
 RESTRICTED = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
 EXIT_SECONDS = 5
-"""For Triton, once it is drained: it waits for HTTP connections that clients keep open, and nothing is in flight on them."""
+"""Triton's own, once it is drained: it waits for HTTP connections that clients keep open, with nothing in flight."""
 
 SHM_BYTES = 16 * 1024 * 1024
 """What each Python process starts with, and grows by, in shared memory: a request of two 5 MB pictures fits."""
