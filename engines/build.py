@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,14 +14,9 @@ from engines.assemble import assemble
 from engines.fetch import fetch
 from engines.graphs import served_graph
 from engines.lock import locked
-from engines.pack_file import PackError, PackFile, WeightFile, load_pack
+from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
 from engines.parity import Parity, prove
 from ensemble.pack import Pack
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM = ROOT / "model_repository"
@@ -45,7 +39,10 @@ def pack_named(name: str) -> PackFile:
     """
     known = shipped_packs()
     if name in known:
-        return load_pack(ROOT / "packs" / f"{name}.toml")
+        pack = load_pack(ROOT / "packs" / f"{name}.toml")
+        if pack.name != name:
+            raise PackError(f"packs/{name}.toml: name: is {pack.name!r}, and has to be the file's")
+        return pack
     if not name.endswith(".toml"):
         raise PackError(f"no pack {name!r}; there are {', '.join(known)}, and your own by the path of its .toml")
     pack = load_pack(Path(name))
@@ -80,8 +77,7 @@ def cache(pack: PackFile) -> Path:
 
 
 def _samples() -> dict[str, WeightFile]:
-    table = tomllib.loads((ROOT / "packs" / "samples.toml").read_text(encoding="utf-8"))
-    return TypeAdapter(dict[str, WeightFile]).validate_python(table)
+    return TypeAdapter(dict[str, WeightFile]).validate_python(read_toml(ROOT / "packs" / "samples.toml"))
 
 
 def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False, say: Say = print) -> Path:
@@ -96,34 +92,36 @@ def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False
     built = pack.built({file: fetched[file] for file in weight_files(pack, liveness=liveness)})
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
-        if _is_current(built, repository):
+        licences = {model: pack.files[net.file].licence for model, net in pack.nets.items()}
+        if _is_current(built, licences, repository):
             say(f"{name}: up to date")
         else:
-            _make(pack, built, repository, fetched, liveness, say)
+            _make(built, licences, repository, fetched, liveness, say)
             say(f"{name}: assembled")
     return repository
 
 
-def _make(pack: PackFile, built: Pack, repository: Path, fetched: Mapping[str, Path], liveness: bool, say: Say) -> None:
+def _make(
+    built: Pack, licences: Mapping[str, str], repository: Path, fetched: Mapping[str, Path], liveness: bool, say: Say
+) -> None:
     """Put a proven repository in the place of the one that may be there."""
-    skipped = set() if liveness else _liveness_nets(pack)
-    nets = {model: net for model, net in pack.nets.items() if model not in skipped}
+    skipped = set() if liveness else _liveness_nets(built)
+    nets = {model: net for model, net in built.nets.items() if model not in skipped}
     graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
-    licences = {model: pack.files[net.file].licence for model, net in nets.items()}
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
         fresh = Path(scratch) / repository.name
         assemble(built, licences, graphs, FORM, fresh)
         for parity in prove(built, fetched, fresh, [fetched[name] for name in _samples()]):
             say(parity_line(parity))
-        (fresh / FINGERPRINT).write_text(_fingerprint(built, fresh), encoding="utf-8")
+        (fresh / FINGERPRINT).write_text(_fingerprint(built, licences, fresh), encoding="utf-8")
         if repository.exists():
             repository.rename(Path(scratch) / "old")
         fresh.rename(repository)
 
 
-def _is_current(pack: Pack, repository: Path) -> bool:
+def _is_current(pack: Pack, licences: Mapping[str, str], repository: Path) -> bool:
     stamp = repository / FINGERPRINT
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _fingerprint(pack, repository)
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _fingerprint(pack, licences, repository)
 
 
 def _liveness_nets(pack: Pack) -> set[str]:
@@ -138,9 +136,9 @@ def parity_line(parity: Parity) -> str:
     )
 
 
-def _fingerprint(pack: Pack, repository: Path) -> str:
-    """A digest of what a repository is made of (the pack, with its files' digest, the form, the code) and holds."""
-    digest = hashlib.sha256(pack.model_dump_json().encode())
+def _fingerprint(pack: Pack, licences: Mapping[str, str], repository: Path) -> str:
+    """A digest of what a repository is made of (the pack with its digest, licences, the form, the code) and holds."""
+    digest = hashlib.sha256(pack.model_dump_json().encode() + repr(sorted(licences.items())).encode())
     for path in (*_sources(), *_files(repository)):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from engines.assemble import assemble
 from engines.build import FORM, fetch_pack, parity_line, weight_files
@@ -15,19 +18,51 @@ from engines.contact_sheet import contact_sheet, describe
 from engines.graphs import GraphError, served_graph
 from engines.pack_file import PackError, PackFile
 from engines.parity import prove
+from ensemble.errors import RequestError
 from ensemble.image import decode
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
+from ensemble.pipeline import Pipeline
+
+Say = Callable[[str], None]
+
+SAMPLES = {"image_T1.jpg": "a live face", "image_F1.jpg": "a spoof", "image_F2.jpg": "a spoof"}
 
 
-def check(
-    pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_license: bool, say: Callable[[str], None]
-) -> None:
-    """Say of every net how it is fed and what its proof found, and write the contact sheet of the first picture.
+def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_license: bool, say: Say) -> None:
+    """Say of every net how it is fed and what its proof found, and write the contact sheet.
 
-    `pictures` show faces; without any, the sample pictures are used. Raises PackError, whose `faults` have a line for
-    each net that contradicts the pack, FetchError, or ParityError.
+    The sheet shows the first of `pictures`, which join the sample pictures in the proof, or the live sample. Raises
+    PackError, whose `faults` have a line for each net that contradicts the pack, FetchError, or ParityError.
     """
+    if not cv2.haveImageWriter(str(sheet)):
+        raise PackError(f"--sheet {sheet}: give it the name of a .png or .jpg")
+    images = [_image(picture) for picture in pictures]
     fetched = fetch_pack(pack, accept_license=accept_license)
     built = pack.built({name: fetched[name] for name in weight_files(pack)})
+    graphs = _graphs(pack, built, fetched, say)
+    samples = [fetched[name] for name in SAMPLES]
+    with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
+        repository = Path(scratch) / "repository"
+        assemble(built, {}, graphs, FORM, repository)
+        for parity in prove(built, fetched, repository, [*pictures, *samples]):
+            say(parity_line(parity))
+        if built.liveness:
+            _judge_samples(built, repository, samples, say)
+        drawn = asyncio.run(contact_sheet(built, repository, images[0] if images else _image(samples[0])))
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(sheet), drawn):
+        raise PackError(f"--sheet {sheet}: it cannot be written")
+
+
+def _image(picture: Path) -> NDArray[np.uint8]:
+    try:
+        return decode(picture.read_bytes())
+    except RequestError as error:
+        raise PackError(f"{picture}: {error}") from None
+
+
+def _graphs(pack: PackFile, built: Pack, fetched: Mapping[str, Path], say: Say) -> dict[str, onnx.ModelProto]:
     graphs, faults = {}, []
     for model, net in built.nets.items():
         try:
@@ -37,14 +72,23 @@ def check(
             faults.append(f"{model}: {error}")
     if faults:
         raise PackError(f"{pack.name}: {'; '.join(faults)}", tuple(faults))
-    shown = list(pictures) or [path for name, path in sorted(fetched.items()) if name.endswith(".jpg")][::-1]
-    with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
-        repository = Path(scratch) / "repository"
-        assemble(built, {}, graphs, FORM, repository)
-        for parity in prove(built, fetched, repository, shown):
-            say(parity_line(parity))
-        image = decode(shown[0].read_bytes())
-        drawn = asyncio.run(contact_sheet(built, repository, image))
-    sheet.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(sheet), drawn):
-        raise OSError(f"the contact sheet cannot be written to {sheet}")
+    return graphs
+
+
+def _judge_samples(pack: Pack, repository: Path, samples: Sequence[Path], say: Say) -> None:
+    """Nets that take a spoof for more alive than the live face are fed wrongly, or their classes are mixed up."""
+    pipeline = Pipeline(pack, OnnxInferer(repository, pack.nets))
+    p_real = []
+    for sample in samples:
+        found = asyncio.run(
+            pipeline.analyze(_image(sample), anti_spoofing=True, embeddings=False, max_faces=1)
+        ).liveness
+        assert found is not None  # noqa: S101 - asked for
+        p_real.append(float(found.p_real[0]))
+        verdict = "real" if found.is_real[0] else "fake"
+        say(f"liveness         {sample.name}, {SAMPLES[sample.name]}: P(real) {p_real[-1]:.3f}, {verdict}")
+    if p_real[0] <= max(p_real[1:]):
+        raise PackError(
+            f"{pack.name}: its liveness nets take a spoof for more alive than the live face; "
+            "look at their colour, mean, std and crop_scale, and at classes and real_class"
+        )

@@ -67,7 +67,7 @@ def _faults_in_place(files: Files) -> Iterator[str]:
 def _zips(files: Files, archives: Mapping[str, Download]) -> Files:
     """The zips that `files` come out of, as files on the web themselves."""
     zips = {want.archive: archives[want.archive] for want in files.values() if want.archive}
-    return {name: WeightFile(licence="", **zip.model_dump()) for name, zip in zips.items()}
+    return {name: WeightFile(licence="", **bundle.model_dump()) for name, bundle in zips.items()}
 
 
 def _fill(files: Files, zips: Files, cache: Path, mirror: str, progress: bool) -> None:
@@ -92,8 +92,8 @@ def _copy_from(directory: Path, files: Files, zips: Files, cache: Path) -> None:
         if hit := _first_right(hits[name], want):
             shutil.copyfile(hit, part_of(cache, name))
             accept(part_of(cache, name), cache / name, want, str(hit))
-    for zip, members in _by_zip({name: want for name, want in files.items() if not (cache / name).exists()}):
-        if hit := _first_right(hits[zip], zips[zip]):
+    for bundle, members in _by_zip({name: want for name, want in files.items() if not (cache / name).exists()}):
+        if hit := _first_right(hits[bundle], zips[bundle]):
             extract(hit, members, cache)
 
 
@@ -116,7 +116,7 @@ def _first_right(hits: Collection[Path], want: WeightFile) -> Path | None:
 def _by_zip(files: Files) -> list[tuple[str, dict[str, WeightFile]]]:
     """The files that are inside zips, under the zip's name."""
     zips = dict.fromkeys(want.archive for want in files.values() if want.archive)
-    return [(zip, {name: want for name, want in files.items() if want.archive == zip}) for zip in zips]
+    return [(bundle, {name: want for name, want in files.items() if want.archive == bundle}) for bundle in zips]
 
 
 def _download(files: Files, zips: Files, cache: Path, mirror: str, progress: bool) -> None:
@@ -128,8 +128,8 @@ def _download(files: Files, zips: Files, cache: Path, mirror: str, progress: boo
         for name, want in files.items():
             if want.url:
                 failed += web.bring(name, want)
-        for zip, members in _by_zip(files):
-            failed += web.bring_zipped(zip, zips[zip], members)
+        for bundle, members in _by_zip(files):
+            failed += web.bring_zipped(bundle, zips[bundle], members)
     if failed:
         raise FetchError(_advice(failed, mirror))
 

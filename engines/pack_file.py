@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
-from ensemble.pack import FileName, Pack, Section
+from ensemble.pack import RECOGNIZER, FileName, Listed, Net, Pack, Section
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +20,8 @@ else:
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(gt=0)]
+ArchiveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.zip$")]
+Url = Annotated[HttpUrl, Listed]
 
 
 class PackError(ValueError):
@@ -33,7 +35,7 @@ class PackError(ValueError):
 class Download(Section):
     """A file on the web; `size` in bytes, where it is known, `sha256` in lower-case hexadecimal."""
 
-    url: HttpUrl
+    url: Url
     sha256: Sha256
     size: Bytes | None = None
 
@@ -48,9 +50,9 @@ class WeightFile(Section):
     sha256: Sha256
     size: Bytes | None = None
     licence: str
-    url: HttpUrl | None = None
-    path: Path | None = None
-    archive: FileName | None = None
+    url: Url | None = None
+    path: Annotated[Path, Listed] | None = None
+    archive: ArchiveName | None = None
     alternative: Download | None = None
     never_run: str = ""
 
@@ -67,7 +69,7 @@ class PackFile(Pack):
     """A whole pack. Paths in it are absolute once it is loaded."""
 
     files: dict[FileName, WeightFile]
-    archives: dict[FileName, Download] = Field(default_factory=dict)
+    archives: dict[ArchiveName, Download] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _listed(self) -> PackFile:
@@ -81,35 +83,61 @@ class PackFile(Pack):
             for name, file in self.files.items()
             if file.archive is not None and file.archive not in self.archives
         ]
-        faults += [
-            f"{name} is listed in [files] and in [archives]" for name in self.files.keys() & self.archives.keys()
-        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
     def built(self, weights: Mapping[str, Path]) -> Pack:
-        """The ensemble's part, with the digest of the files in `weights`, by their names."""
-        known = self.model_dump(mode="json", exclude={"files", "archives", "digest"})
-        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
-        for name in sorted(weights):
-            digest.update(hashlib.sha256(weights[name].read_bytes()).digest())
-        return Pack.model_validate({**known, "digest": digest.hexdigest()})
+        """The ensemble's part, with the digests of the files in `weights`, by their names.
+
+        A liveness net whose file is not among them is not served, and no part of the digest.
+        """
+        hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in weights.items()}
+        fed = {model: _fed(net, hashes[net.file]) for model, net in self.nets.items() if net.file in hashes}
+        judged = self.liveness and [self.liveness.min_real, self.liveness.classes, self.liveness.real_class]
+        known = self.model_dump(mode="json", exclude={"files", "archives"})
+        return Pack.model_validate(
+            {
+                **known,
+                "digest": _digest([fed, judged]),
+                "embedding_digest": _digest({**fed[RECOGNIZER], "threshold": None}),
+            }
+        )
+
+
+def _fed(net: Net, sha256: str) -> dict[str, object]:
+    """What a net answers depends on: its weights, and how they are fed and read."""
+    return {"sha256": sha256, **net.model_dump(mode="json", exclude={"file", "max_batch"})}
+
+
+def _digest(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises PackError, in one line that names the file."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return values
+    except OSError as error:
+        raise PackError(f"no pack at {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, nested too deep
+        raise PackError(f"{path} is not TOML: {ascii(str(error))[1:200]}") from None
 
 
 def load_pack(path: Path) -> PackFile:
     """The pack in a TOML file. Raises PackError, in one line that names the file and each field at fault."""
     try:
-        pack = PackFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise PackError(f"no pack at {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PackError(f"{path} is not TOML: {error}") from None
+        pack = PackFile.model_validate(read_toml(path))
     except ValidationError as error:
-        faults = tuple(f"{'.'.join(map(str, e['loc'])) or 'pack'}: {e['msg']}" for e in error.errors())
+        faults = tuple(f"{'.'.join(map(_printable, e['loc'])) or 'pack'}: {e['msg']}" for e in error.errors())
         raise PackError(f"{path}: {'; '.join(faults)}", faults) from None
     beside = {
         name: file.model_copy(update={"path": path.resolve().parent / file.path}) if file.path else file
         for name, file in pack.files.items()
     }
     return pack.model_copy(update={"files": beside})
+
+
+def _printable(key: object) -> str:
+    return str(key) if str(key).isprintable() else ascii(key)

@@ -42,21 +42,21 @@ class Web:
             return [fault(name, want, error), *lines] if failed else []
         return []
 
-    def bring_zipped(self, name: str, zip: WeightFile, members: Files) -> list[str]:
+    def bring_zipped(self, name: str, bundle: WeightFile, members: Files) -> list[str]:
         """The members of one zip, which is deleted again."""
         local, lacking = self.cache / name, members
         try:
             lacking = {member: want for member, want in members.items() if not self._mirrored(member, want)}
             # It is in the cache where a run was stopped before it had unpacked it.
-            here = not lacking or right(local, zip) or self._mirrored(name, zip)
+            here = not lacking or right(local, bundle) or self._mirrored(name, bundle)
         except Unavailable as error:
-            return [fault(name, zip, error, lacking)]
+            return [fault(name, bundle, error, lacking)]
         try:
             if not here:
-                self._take(str(zip.url), name, zip, zip.size)
+                self._take(str(bundle.url), name, bundle, bundle.size)
         except Unavailable as error:
             failed, lines = self._alternatives(lacking)
-            return [fault(name, zip, error, failed), *lines] if failed else []
+            return [fault(name, bundle, error, failed), *lines] if failed else []
         if lacking:
             try:
                 extract(local, lacking, self.cache)

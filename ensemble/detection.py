@@ -43,10 +43,12 @@ def select_faces(
     """
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
-    candidates = np.flatnonzero((scores >= min_score) & sized & finite & alignable(landmarks))
-    kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     scale = np.float32(factor)
-    return Faces(boxes[kept] / scale, scores[kept], landmarks[kept] / scale)
+    with np.errstate(over="ignore"):
+        points = landmarks / scale
+    candidates = np.flatnonzero((scores >= min_score) & sized & finite & alignable(points))
+    kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
+    return Faces(boxes[kept] / scale, scores[kept], points[kept])
 
 
 def _non_maximum_suppression(boxes: Floats, nms_iou: float, limit: int) -> NDArray[np.intp]:

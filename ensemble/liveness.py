@@ -56,7 +56,7 @@ def _clamped(centre: float, length: float, limit: int) -> tuple[int, int]:
 def fuse(probabilities: Sequence[NDArray[np.float32]], rule: FusionRule) -> Liveness:
     """The verdict on N faces from each net's softmax, FP32 [N, classes]: their mean decides.
 
-    Real means that `rule.real_class` is the largest of the classes and reaches `rule.min_real`. Raises RuntimeError
+    Real means that `rule.real_class` is larger than every other class and reaches `rule.min_real`. Raises RuntimeError
     when a net's answer is not a set of probabilities: a verdict is never made of a check that did not work.
     """
     for answer in probabilities:
@@ -65,4 +65,5 @@ def fuse(probabilities: Sequence[NDArray[np.float32]], rule: FusionRule) -> Live
             raise RuntimeError("a liveness net answered values that are not probabilities")
     mean = np.mean(np.stack(probabilities), axis=0)
     p_real = mean[:, rule.real_class]
-    return Liveness((mean.argmax(axis=1) == rule.real_class) & (p_real >= rule.min_real), p_real.astype(np.float32))
+    others = np.delete(mean, rule.real_class, axis=1).max(axis=1)
+    return Liveness((p_real > others) & (p_real >= rule.min_real), p_real.astype(np.float32))

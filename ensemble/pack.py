@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from facegate_client import contract
 
@@ -17,16 +17,19 @@ STRIDES = (8, 16, 32)
 """Pixels from cell to cell in a detector's three outputs, both families'."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
-Channels = tuple[float, float, float]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.onnx$")]
+Listed = Strict(False)
+"""For a tuple, which a TOML and JSON have as a list."""
+
+Channels = Annotated[tuple[float, float, float], Listed]
 Side = Annotated[int, Field(ge=16, le=4096)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):
-    """A table of a pack: nothing unknown, no NaN, no infinity, and it never changes."""
+    """A table of a pack: nothing unknown, no NaN, no infinity, no text or bool for a number, and it never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Net(Section):
@@ -67,7 +70,7 @@ class Recognizer(Net):
 
     dimension: Annotated[int, Field(ge=1, le=65536)]
     threshold: Annotated[float, Field(gt=0.0, le=2.0)]
-    template: Annotated[tuple[tuple[float, float], ...], Field(min_length=5, max_length=5)]
+    template: Annotated[tuple[Annotated[tuple[float, float], Listed], ...], Listed, Field(min_length=5, max_length=5)]
 
     @model_validator(mode="after")
     def _template_in_the_crop(self) -> Recognizer:
@@ -95,7 +98,7 @@ class Liveness(Section):
     min_real: Probability
     classes: Annotated[int, Field(ge=2, le=64)] = 3
     real_class: Annotated[int, Field(ge=0)] = 1
-    nets: Annotated[tuple[LivenessNet, ...], Field(min_length=1)]
+    nets: Annotated[tuple[LivenessNet, ...], Listed, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _among_the_classes(self) -> Liveness:
@@ -107,7 +110,8 @@ class Liveness(Section):
 class Pack(Section):
     """Everything that the ensemble knows about a set of nets. Without `liveness`, anti_spoofing is refused.
 
-    `digest` names these nets fed in this way: equal digests give equal embeddings. It is there once the pack is built.
+    `digest` names these nets fed and judged in this way: where it is equal, answers are. `embedding_digest` names the
+    recognizer alone: where it is equal, embeddings can be compared. Both are there once the pack is built.
     """
 
     name: Name
@@ -115,6 +119,7 @@ class Pack(Section):
     licence: str
     commercial_use: bool
     digest: str = ""
+    embedding_digest: str = ""
     detector: Detector
     recognizer: Recognizer
     liveness: Liveness | None = None
@@ -147,5 +152,6 @@ class Pack(Section):
                 "licence": self.licence,
                 "commercial_use": self.commercial_use,
                 "digest": self.digest,
+                "embedding_digest": self.embedding_digest,
             }
         )

@@ -58,7 +58,7 @@ class Pipeline:
             raise RequestError(
                 Code.FAILED_PRECONDITION,
                 f"anti_spoofing was asked for, but {' and '.join(missing)} not served; "
-                f"restart the server without --without-liveness: facegate serve --pack {self.pack.name}",
+                "restart facegate serve without --without-liveness",
             )
 
     async def analyze(

@@ -63,7 +63,8 @@ def check_command(
             check(pack, picture or [], drawn, accept_license=accept_license, say=say)
         except PackError as error:
             _explain(file, error)
-        say(f"{pack.name} is sound; look at {os.path.relpath(drawn)}, then: facegate serve --pack {file}")
+        consent = "" if pack.commercial_use else " --accept-license"
+        say(f"{pack.name} is sound; look at {os.path.relpath(drawn)}, then: facegate serve --pack {file}{consent}")
 
 
 def _loaded(file: Path) -> PackFile:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -46,6 +49,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
             embedded.make_backends(Path(scratch) / "backends")
+            self._settings = _with_own_copy(self._settings, Path(scratch) / "repository")
             failures = 0
             while not self._stopping:
                 triton = Triton(embedded, Path(scratch), self._settings)
@@ -116,6 +120,19 @@ class Supervisor:
             f"HTTP {settings.http_host}:{settings.http_port}, "
             f"metrics http://{settings.http_host}:{settings.metrics_port}/metrics"
         )
+
+
+def _with_own_copy(settings: Settings, folder: Path) -> Settings:
+    """The same nets whenever Triton is started anew, whatever is built in the repository's place meanwhile."""
+    shutil.copytree(settings.repository, folder, copy_function=_linked)
+    return replace(settings, repository=folder)
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk
+        shutil.copyfile(source, target)
 
 
 def _check_nets(settings: Settings) -> None:

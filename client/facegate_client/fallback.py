@@ -136,7 +136,7 @@ class Switch:
                 return
             self._unlike = (
                 f"the server serves pack {served.pack} (digest {served.digest[:12] or 'none'}), the local one is "
-                f"{self._local.pack} ({self._local.digest[:12] or 'none'}): their embeddings cannot be compared"
+                f"{self._local.pack} ({self._local.digest[:12] or 'none'}): their answers are not the same"
             )
         _log.warning("%s; without the server nothing is answered", self._unlike)
 

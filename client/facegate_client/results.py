@@ -25,14 +25,15 @@ _ROUNDING = 1e-3  # how far float32 arithmetic may carry a probability out of 0-
 class Model:
     """The nets behind an answer: their pack, its licence, and whether that licence allows commercial use.
 
-    Embeddings may be compared where `digest` is the same, and nowhere else. `local`: this process computed the answer
-    itself, since no server gave one.
+    Where `digest` is the same, answers are. Embeddings may be compared where `embedding_digest` is the same, and
+    nowhere else. `local`: this process computed the answer itself, since no server gave one.
     """
 
     pack: str
     licence: str
     commercial_use: bool
     digest: str
+    embedding_digest: str
     local: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class AsyncRemote:
 class Nets:
     """Local nets that answer what the test says."""
 
-    model = Model("mobileface", "MIT", True, DIGEST, local=True)
+    model = Model("mobileface", "MIT", True, DIGEST, "e", local=True)
 
     def __init__(self) -> None:
         self.answer: Callable[[float], Answer] = lambda timeout_s: answer(local=True)
@@ -288,7 +288,7 @@ def test_a_probe_finds_other_nets_before_a_call_does(
     remote.probe = lambda: answer(digest="other")
     later(both, clock)
     wait_until(lambda: len(said(caplog)) == 3)
-    assert "cannot be compared" in said(caplog)[1]
+    assert "are not the same" in said(caplog)[1]
     with pytest.raises(Unreachable, match="no fallback"):
         both.infer(CALL, 4.0)
 
@@ -373,7 +373,7 @@ def test_other_nets_never_stand_in(
         both._switch.answered(both._switch.turn(), answer(pack="buffalo_l", digest=digest))
     why = (
         f"the server serves pack buffalo_l (digest {digest[:12] or 'none'}), the local one is mobileface "
-        f"({DIGEST[:12]}): their embeddings cannot be compared"
+        f"({DIGEST[:12]}): their answers are not the same"
     )
     assert said(caplog) == [f"{why}; without the server nothing is answered"]
     given = len(nets.given)

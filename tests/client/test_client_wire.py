@@ -121,7 +121,9 @@ def test_a_known_face_without_an_embedding_says_why_and_its_liveness_is_told(
 
 
 def test_an_answer_names_its_nets(triton: FakeTriton, client: FaceClient) -> None:
-    assert client.verify(JPEG, JPEG).model == client.analyze(JPEG).model == Model("mobileface", "MIT", True, DIGEST)
+    assert (
+        client.verify(JPEG, JPEG).model == client.analyze(JPEG).model == Model("mobileface", "MIT", True, DIGEST, "e")
+    )
 
 
 def test_no_known_face_is_asked_too_so_that_what_cannot_be_checked_is_said(

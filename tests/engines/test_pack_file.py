@@ -18,11 +18,6 @@ from ensemble.pack import Pack
 
 PACKS = Path(__file__).resolve().parents[2] / "packs"
 SHIPPED = sorted(path for path in PACKS.glob("*.toml") if path.stem != "samples")
-CLASH = f"""[archives."MobileFaceNet.onnx"]
-url = "https://example.org/x"
-sha256 = "{"0" * 64}"
-
-"""
 TEXT = (PACKS / "mobileface.toml").read_text(encoding="utf-8")
 OF_MOBILEFACENET = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("url") and "foam" in line)
 
@@ -45,15 +40,33 @@ def test_a_built_pack_survives_the_way_through_a_servers_configuration(
     assert Pack.model_validate_json(built.model_dump_json()) == built
 
 
-def test_a_digest_tells_apart_other_weights_and_another_feed_and_nothing_else(pack: PackFile, tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"1")
-    (tmp_path / "other").write_bytes(b"2")
-    digest = pack.built({"net": tmp_path / "one"}).digest
-    assert len(digest) == 64
-    assert pack.model_copy(update={"files": {}}).built({"net": tmp_path / "one"}).digest == digest
-    assert pack.built({"net": tmp_path / "other"}).digest != digest
-    fed = pack.recognizer.model_copy(update={"colour": "BGR"})
-    assert pack.model_copy(update={"recognizer": fed}).built({"net": tmp_path / "one"}).digest != digest
+def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
+    pack: PackFile, weights: dict[str, Path], tmp_path: Path
+) -> None:
+    def digests(pack: PackFile = pack, **other: Path) -> tuple[str, str]:
+        built = pack.built({**{file: weights[file] for file in pack.files}, **other})
+        return built.digest, built.embedding_digest
+
+    both, embeddings = digests()
+    assert len(both) == len(embeddings) == 64
+    assert both != embeddings
+    talked_about = {"description": "another", "licence": "another", "name": "another"}
+    assert digests(pack.model_copy(update=talked_about)) == (both, embeddings)
+    batched = pack.detector.model_copy(update={"max_batch": 1})
+    assert digests(pack.model_copy(update={"detector": batched})) == (both, embeddings)
+
+    (tmp_path / "other").write_bytes(b"weights")
+    for file in pack.files:
+        changed = digests(**{file: tmp_path / "other"})
+        assert changed[0] != both
+        assert (changed[1] != embeddings) == (file == pack.recognizer.file)
+    for field, value in {"colour": "BGR", "threshold": 0.5, "template": pack.recognizer.template[::-1]}.items():
+        changed = digests(pack.model_copy(update={"recognizer": pack.recognizer.model_copy(update={field: value})}))
+        assert changed[0] != both
+        assert (changed[1] != embeddings) == (field != "threshold")
+    assert digests(pack.model_copy(update={"liveness": None})) != (both, embeddings)
+    stricter = pack.liveness.model_copy(update={"min_real": 0.6})
+    assert digests(pack.model_copy(update={"liveness": stricter})) != (both, embeddings)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +106,13 @@ def test_a_digest_tells_apart_other_weights_and_another_feed_and_nothing_else(pa
             'url = "https://github.com/yak', 'path = "', "a path has no alternative", id="a path's alternative"
         ),
         pytest.param(OF_MOBILEFACENET, 'archive = "a.zip"\n', "the archive a.zip, which", id="an archive not listed"),
-        pytest.param("[detector]", CLASH + "[detector]", "in [files] and in [archives]", id="a file and an archive"),
+        pytest.param("[files", '[files."x.onnx.part"]\n[files', "files.x.onnx.part", id="a name that is no net's"),
+        pytest.param("threshold = 0.57", "threshold = true", "recognizer.threshold: ", id="a bool for a number"),
+        pytest.param("height = 640", 'height = "640"', "detector.height: ", id="text for a number"),
+        pytest.param("commercial_use = true", 'commercial_use = "on"', "commercial_use: ", id="text for a bool"),
+        pytest.param("[detector]", f"deep = {'[' * 5000}{']' * 5000}\n[detector]", "is not TOML: ", id="too deep"),
+        pytest.param("size = 232589", f"size = {'9' * 5000}", "is not TOML: ", id="5,000 digits"),
+        pytest.param("[detector]", '"a\\u001bb" = 1\n[detector]', "x1bb", id="a key that writes to the terminal"),
     ],
 )
 def test_a_broken_pack_is_refused_in_one_line_that_names_the_fault(

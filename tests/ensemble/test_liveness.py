@@ -111,7 +111,7 @@ def test_no_face_is_real_under_the_minimum_or_behind_another_class(
     liveness = fuse(list(answers), rule(min_real))
     mean = answers.mean(axis=0)
     assert (liveness.p_real[liveness.is_real] >= np.float32(min_real)).all()
-    assert (mean[liveness.is_real, 1] >= mean[liveness.is_real].max(axis=1)).all()
+    assert (mean[liveness.is_real, 1] > np.delete(mean[liveness.is_real], 1, axis=1).max(axis=1, initial=-1)).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.1, 1.1], ids=str)
@@ -137,6 +137,13 @@ def test_answers_that_are_no_softmax_of_three_are_an_error_and_never_a_verdict(
 ) -> None:
     with pytest.raises(RuntimeError, match="not probabilities"):
         fuse(answers, rule())
+
+
+@pytest.mark.parametrize("real_class", range(3))
+def test_a_tie_is_never_real_whichever_class_is_the_live_one(real_class: int) -> None:
+    """A dead net says so of everything."""
+    even = faces((1 / 3, 1 / 3, 1 / 3))
+    assert not fuse([even], rule(0.0, real_class=real_class)).is_real.any()
 
 
 def test_nets_with_other_classes_are_fused_by_the_packs_own_rule() -> None:

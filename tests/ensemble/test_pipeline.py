@@ -197,7 +197,7 @@ def test_a_liveness_check_that_cannot_run_is_an_error_before_any_net_runs(
             ask()
         assert refusal.value.code is Code.FAILED_PRECONDITION
         assert " and ".join(missing) in str(refusal.value)
-        assert "facegate serve --pack mobileface" in str(refusal.value)
+        assert "facegate serve without --without-liveness" in str(refusal.value)
     assert not inferer.asked
 
 

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import engines.build
+import facegate.packs
 from engines.build import pack_named, shipped_packs
 from facegate.cli import app
 from support import made_nets, own_packs
@@ -31,7 +32,14 @@ def lines(result: Result) -> list[str]:
 
 
 @pytest.fixture
-def values(weights: dict[str, Path], tmp_path: Path) -> Values:
+def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a test's own packs fetch is kept out of the project's own folder."""
+    monkeypatch.setattr(engines.build, "FETCHED", tmp_path / "fetched")
+    monkeypatch.setattr(facegate.packs, "ROOT", tmp_path)
+
+
+@pytest.fixture
+def values(weights: dict[str, Path], apart: None, tmp_path: Path) -> Values:
     """The default pack's fields under another name, with its weights beside the TOML to come."""
     fields = own_packs.values_of("mobileface") | {"name": "mine"}
     for name in fields["files"]:
@@ -70,10 +78,48 @@ def test_a_sound_pack_is_proved_and_drawn(toml: Callable[..., Path], tmp_path: P
     assert (np.abs(sheet.astype(int) - (60, 200, 60)).sum(axis=2) < 60).sum() > 20  # the points are drawn
 
 
-def test_the_proof_is_made_on_a_users_own_picture(toml: Callable[..., Path], samples: dict[str, Path]) -> None:
+def test_the_proof_is_made_on_a_users_own_picture_too(toml: Callable[..., Path], samples: dict[str, Path]) -> None:
     checked = run("packs", "check", toml(), "--picture", samples["image_F1.jpg"])
     assert checked.exit_code == 0, checked.output
-    assert "1 inputs: " in checked.output
+    assert "EMBEDDINGS       4 inputs: " in checked.output
+
+
+def test_liveness_is_judged_on_samples_whose_answer_is_known(toml: Callable[..., Path]) -> None:
+    said = "".join(line for line in lines(run("packs", "check", toml())) if line.startswith("liveness "))
+    assert "image_T1.jpg, a live face: P(real) 1.000, real" in said
+    assert "image_F2.jpg, a spoof: P(real) 0.013, fake" in said
+
+
+@pytest.mark.parametrize(
+    "mistake", [{"real_class": 0}, {"real_class": 2}, {"std": [255.0] * 3}, {"mean": [255.0] * 3}], ids=str
+)
+def test_liveness_nets_that_take_a_spoof_for_more_alive_are_refused(
+    values: Values, toml: Callable[..., Path], mistake: dict[str, Any]
+) -> None:
+    """Fed as the pack says, such nets pass any proof."""
+    for section in [values["liveness"]] if "real_class" in mistake else values["liveness"]["nets"]:
+        section |= mistake
+    checked = run("packs", "check", toml())
+    assert checked.exit_code == 1
+    assert "its liveness nets take a spoof for more alive than the live face" in lines(checked)[-1]
+
+
+@pytest.mark.parametrize("name", ["sheet", "sheet.xyz", "folder.png"])
+def test_a_sheet_that_cannot_be_written_is_named(toml: Callable[..., Path], tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    checked = run("packs", "check", toml(), "--sheet", tmp_path / name)
+    assert checked.exit_code == 1
+    assert lines(checked)[-1].startswith(f"--sheet {tmp_path / name}: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all", None])
+def test_a_picture_that_is_none_is_named(toml: Callable[..., Path], tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "odd.jpg").write_bytes(content)
+    checked = run("packs", "check", toml(), "--picture", tmp_path / "odd.jpg")
+    assert checked.exit_code == 1
+    assert "odd.jpg" in lines(checked)[-1]
+    assert "Traceback" not in checked.output
 
 
 def test_a_picture_without_a_face_proves_nothing(toml: Callable[..., Path], tmp_path: Path) -> None:
@@ -198,8 +244,8 @@ MADE = {"opencv": made_nets.like_sface, "buffalo_sc": made_nets.like_arcface, "b
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_recognizer_that_is_not_here_is_served_by_its_structure(
-    weights: dict[str, Path], tmp_path: Path, name: str
+def test_a_recognizer_that_is_not_here_is_proved_by_its_structure(
+    weights: dict[str, Path], apart: None, tmp_path: Path, name: str
 ) -> None:
     """A made net of the same inputs and outputs goes the way of the file: graph, proof, any batch."""
     fields = own_packs.values_of(name) | {"name": "made", "commercial_use": True}

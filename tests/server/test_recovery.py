@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from support.serving import serving, wait_for_line
+from support.serving import serving, serving_repository, wait_for_line
 from support.wire import encoded, infer
 
 
@@ -78,6 +79,16 @@ def test_service_comes_back_after_a_kill_under_load(repository, samples, tmp_pat
         assert "starting Triton anew" in server.log.read_text()
         assert load.wrong == 0
     assert regions() == leftovers
+
+
+def test_it_comes_back_with_the_nets_it_was_started_with(repository, samples, tmp_path):
+    """Whatever has become of the repository meanwhile: another pack of that name would judge by another threshold."""
+    shutil.copytree(repository, tmp_path / "repository")
+    with serving_repository(tmp_path / "log", tmp_path / "repository") as server, Load(server, samples) as load:
+        shutil.rmtree(tmp_path / "repository")
+        processes(server, "tritonserver")[0].kill()
+        wait_for_line(server.process, server.log, "facegate: ready:", count=2)
+        load.wait_for_verdicts(2)
 
 
 def test_every_model_is_watched(repository, tmp_path):
