@@ -132,7 +132,7 @@ def parity_line(parity: Parity) -> str:
     """What a proof found, in words."""
     return (
         f"{parity.model:16} {parity.output:14} {parity.pictures:3} inputs: "
-        f"{parity.to_original:.1e} from the published net, {parity.batch_to_singles:.1e} between batch and singles"
+        f"{parity.to_original:.1e} from the published net, {parity.batches}"
     )
 
 

@@ -37,7 +37,8 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
     """
     if not cv2.haveImageWriter(str(sheet)):
         raise PackError(f"--sheet {sheet}: give it the name of a .png or .jpg")
-    images = [_image(picture) for picture in pictures]
+    for picture in pictures:
+        _image(picture)
     fetched = fetch_pack(pack, accept_license=accept_license)
     built = pack.built({name: fetched[name] for name in weight_files(pack)})
     graphs = _graphs(pack, built, fetched, say)
@@ -49,7 +50,8 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
             say(parity_line(parity))
         if built.liveness:
             _judge_samples(built, repository, samples, say)
-        drawn = asyncio.run(contact_sheet(built, repository, images[0] if images else _image(samples[0])))
+        shown = pictures[0] if pictures else samples[0]
+        drawn = asyncio.run(contact_sheet(built, repository, _image(shown), shown.name))
     sheet.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(sheet), drawn):
         raise PackError(f"--sheet {sheet}: it cannot be written")

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from engines.reference import Outputs, Reference
+from engines.reference import Outputs, Reference, session
+from engines.soundness import UnsoundError, require_sound
 from ensemble.alignment import aligned_crops
 from ensemble.image import decode, letterbox
 from ensemble.liveness import context_crops
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import DETECTOR, LivenessNet, Pack, Recognizer
+from ensemble.onnx_session import ONE_AT_A_TIME, NetFault
+from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
 
@@ -32,6 +33,12 @@ TOLERANCES = {
 WORTH_COMPARING = 0.1
 """Candidates scored under this are noise whose order among equals is arbitrary."""
 
+ENOUGH_ROWS = 4
+"""Different pictures in a batch, under which their mirror images are put to them."""
+
+Named = tuple[str, NDArray[np.uint8]]
+"""A picture's name and itself, UINT8 [H, W, 3] BGR."""
+
 
 class ParityError(RuntimeError):
     """A served graph does not answer what its net does."""
@@ -39,13 +46,22 @@ class ParityError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The largest differences found for one output: to the net fed by hand, and of a batch to singles."""
+    """The largest differences found for one output over `pictures`: to the net fed by hand, and of a batch to singles.
+
+    Of a net that takes one picture at a time, not `batched`, the latter is 0.0.
+    """
 
     model: str
     output: str
     pictures: int
     to_original: float
     batch_to_singles: float
+    batched: bool = True
+
+    @property
+    def batches(self) -> str:
+        """What was found of batches, in words."""
+        return f"{self.batch_to_singles:.1e} between batch and singles" if self.batched else "one at a time"
 
     def __bool__(self) -> bool:
         return bool(np.max([self.to_original, self.batch_to_singles]) <= TOLERANCES[self.output])  # NaN is false
@@ -56,64 +72,99 @@ def prove(pack: Pack, weights: Mapping[str, Path], repository: Path, pictures: S
 
     `weights` are the published nets' files by their names.
 
-    Raises ParityError when a picture shows no face, or a difference is over its tolerance.
+    Raises ParityError when a picture shows no face, a net cannot be run or answers what its kind never does, or a
+    difference is over its tolerance.
     """
-    return asyncio.run(_prove(pack, weights, repository, [decode(picture.read_bytes()) for picture in pictures]))
+    images = [(picture.name, decode(picture.read_bytes())) for picture in pictures]
+    try:
+        return asyncio.run(_prove(pack, weights, repository, images))
+    except NetFault as fault:
+        raise ParityError(str(fault)) from None
 
 
-async def _prove(
-    pack: Pack, weights: Mapping[str, Path], repository: Path, images: Sequence[NDArray[np.uint8]]
-) -> list[Parity]:
+async def _prove(pack: Pack, weights: Mapping[str, Path], repository: Path, images: Sequence[Named]) -> list[Parity]:
     inferer = OnnxInferer(repository, pack.nets)
     report: list[Parity] = []
     for model, net in pack.nets.items():
-        if not inferer.serves(model):
-            continue
-        crops = await crops_of(pack, inferer, model, images)
-        reference = Reference(net, weights[net.file])
-        expected = [reference.run(crop) for crop in crops]
-        served = _runner(repository / model / "1" / "model.onnx")
-        singles = [_row(served(crop[None]), 0) for crop in crops]
-        together = served(crops)
-        for output in expected[0]:
-            report.append(
-                Parity(
-                    model,
-                    output,
-                    len(crops),
-                    _largest(_difference(*pair, output) for pair in zip(singles, expected, strict=True)),
-                    _largest(_difference(_row(together, i), single, output) for i, single in enumerate(singles)),
-                )
-            )
+        if inferer.serves(model):
+            crops = await crops_of(pack, inferer, model, images)
+            report += _compared(model, net, Reference(net, weights[net.file]), repository, crops)
     for parity in report:
         if not parity:
             raise ParityError(
                 f"{parity.model} {parity.output}: {parity.to_original:.2g} from the published net, "
-                f"{parity.batch_to_singles:.2g} between batch and singles; allowed {TOLERANCES[parity.output]:g}"
+                f"{parity.batches}; allowed {TOLERANCES[parity.output]:g}"
             )
     return report
 
 
-def _runner(path: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
-    """Runs a graph on a whole batch, which the inferer would cut into pieces that suit a CPU."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    source = session.get_inputs()[0].name
-    return lambda batch: dict(zip(names, session.run(names, {source: batch}), strict=True))
+def _compared(
+    model: str, net: Net, reference: Reference, repository: Path, crops: NDArray[np.uint8]
+) -> Iterable[Parity]:
+    """A Parity for each output of one net. Raises ParityError or NetFault where there is nothing to compare."""
+    rows = _varied(crops)
+    try:
+        raw = [reference.raw(row) for row in rows]
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise NetFault.run(model, 1, error) from None
+    try:
+        require_sound(net, raw)
+    except UnsoundError as fault:
+        raise ParityError(f"{model}: {fault}") from None
+    expected = [reference.read(answer) for answer in raw]
+    served = _runner(model, repository / model / "1" / "model.onnx")
+    singles = [served(row[None])[0] for row in rows]
+    batched = net.max_batch > 1
+    together = served(rows) if batched else singles
+    for output in expected[0]:
+        yield Parity(
+            model,
+            output,
+            len(crops),
+            _largest(_difference(*pair, output) for pair in zip(singles, expected, strict=True)),
+            _largest(_difference(*pair, output) for pair in zip(together, singles, strict=True)),
+            batched,
+        )
 
 
-async def crops_of(
-    pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
-    """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError when one shows no face."""
+def _varied(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The crops, and where few of them differ, their mirror images too: a batch of one proves nothing of batches."""
+    if len({crop.tobytes() for crop in crops}) >= ENOUGH_ROWS:
+        return crops
+    return np.concatenate([crops, crops[:, :, ::-1]])
+
+
+def _runner(model: str, path: Path) -> Callable[[NDArray[np.uint8]], list[Outputs]]:
+    """Runs a graph on a whole batch, which the inferer would cut into pieces that suit a CPU; answers row by row."""
+    opened = session(path)
+    names = [output.name for output in opened.get_outputs()]
+    source = opened.get_inputs()[0].name
+
+    def run(batch: NDArray[np.uint8]) -> list[Outputs]:
+        try:
+            outputs = dict(zip(names, opened.run(names, {source: batch}), strict=True))
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise NetFault.run(model, len(batch), error) from None
+        for name, values in outputs.items():
+            if len(values) != len(batch):
+                raise ParityError(
+                    f"{model}: answers {len(values)} rows of {name} to a batch of {len(batch)}{ONE_AT_A_TIME}"
+                )
+        return [{name: values[i].astype(np.float32) for name, values in outputs.items()} for i in range(len(batch))]
+
+    return run
+
+
+async def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Named]) -> NDArray[np.uint8]:
+    """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError, naming one that shows no face."""
     net = pack.nets[model]
     if model == DETECTOR:
-        return np.stack([letterbox(image, net.height, net.width)[0] for image in images])
+        return np.stack([letterbox(image, net.height, net.width)[0] for _, image in images])
     crops = []
-    for image in images:
+    for name, image in images:
         faces = (await Pipeline(pack, inferer).analyze(image, anti_spoofing=False, embeddings=False)).faces
         if not len(faces):
-            raise ParityError("the detector finds no face in a picture of the proof")
+            raise ParityError(f"{name}: no face; {await _best_candidate(pack, inferer, image)}")
         if isinstance(net, Recognizer):
             template = np.array(net.template, dtype=np.float32)
             crops.append(aligned_crops(image, faces.landmarks, template, net.height, net.width))
@@ -122,8 +173,14 @@ async def crops_of(
     return np.concatenate(crops)
 
 
-def _row(outputs: Outputs, index: int) -> Outputs:
-    return {name: values[index].astype(np.float32) for name, values in outputs.items()}
+async def _best_candidate(pack: Pack, inferer: OnnxInferer, image: NDArray[np.uint8]) -> str:
+    """Why an image has no face, in words."""
+    net = pack.detector
+    answer = await inferer.infer(DETECTOR, letterbox(image, net.height, net.width)[0][None])
+    best = float(answer[contract.SCORES].max())
+    if best >= net.min_score:
+        return f"its best candidate scores {best:.2g}, but none has both a box of some size and landmarks apart"
+    return f"its best candidate scores {best:.2g}, the pack's min_score is {net.min_score:g}"
 
 
 def _largest(differences: Iterable[float]) -> float:

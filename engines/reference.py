@@ -15,23 +15,33 @@ from facegate_client import contract
 Outputs = dict[str, NDArray[np.float32]]
 
 
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """A graph under ONNX Runtime, silent: what it fails at it raises, and its warnings are of no use to a user."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class Reference:
     """A published net and the way it is fed and read, as its authors describe it."""
 
     def __init__(self, net: Net, weights: Path) -> None:
         self._net = net
-        self._session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+        self._session = session(weights)
 
-    def run(self, picture: NDArray[np.uint8]) -> Outputs:
-        """What the served graph should answer for one UINT8 [H, W, 3] BGR picture, without the batch dimension."""
+    def raw(self, picture: NDArray[np.uint8]) -> Outputs:
+        """What the net answers to one UINT8 [H, W, 3] BGR picture, by its own names and in its own shapes."""
         pixels = picture[:, :, ::-1] if self._net.colour == "RGB" else picture
         normal = (pixels.astype(np.float64) - self._net.mean) / self._net.std
         fed = normal.transpose(2, 0, 1)[None].astype(np.float32)
         names = [output.name for output in self._session.get_outputs()]
-        raw = dict(zip(names, self._session.run(None, {self._session.get_inputs()[0].name: fed}), strict=True))
+        return dict(zip(names, self._session.run(None, {self._session.get_inputs()[0].name: fed}), strict=True))
+
+    def read(self, raw: Outputs) -> Outputs:
+        """What the served graph should answer where the net answers `raw`, without the batch dimension."""
         if isinstance(self._net, Detector):
             return _FAMILIES[self._net.head](raw, self._net)
-        values = raw[names[0]].reshape(-1).astype(np.float64)
+        (values,) = (each.reshape(-1).astype(np.float64) for each in raw.values())
         if isinstance(self._net, LivenessNet):
             powers = np.exp(values - values.max())
             return {contract.PROBABILITIES: (powers / powers.sum()).astype(np.float32)}

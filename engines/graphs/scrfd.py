@@ -34,8 +34,9 @@ class Heads:
 
 def scrfd_heads(net: Detector, shapes: Mapping[str, tuple[int, ...]]) -> Heads:
     """Which output is which, from the shapes [A, kind] or [1, A, kind] of a run. Raises GraphError."""
+    tables = [name for name in shapes if len(shapes[name]) >= 2]
     names: dict[int, list[str]] = {
-        kind: sorted((name for name in shapes if shapes[name][-1] == kind), key=lambda name: -shapes[name][-2])
+        kind: sorted((name for name in tables if shapes[name][-1] == kind), key=lambda name: -shapes[name][-2])
         for kind in (SCORE, DISTANCES, POINTS)
     }
     cells = [(net.height // stride) * (net.width // stride) for stride in STRIDES]

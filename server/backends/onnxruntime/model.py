@@ -19,7 +19,8 @@ class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
         file = config.get("default_model_filename") or "model.onnx"
-        self.net = OnnxSession(Path(args["model_repository"]) / args["model_version"] / file)
+        path = Path(args["model_repository"]) / args["model_version"] / file
+        self.net = OnnxSession(path, config["max_batch_size"])
         self.input = config["input"][0]["name"]
         self.outputs = [output["name"] for output in config["output"]]
 
