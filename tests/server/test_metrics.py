@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -113,10 +114,9 @@ def test_answers_are_counted_for_what_they_say(counting, samples, pictures):
 
 def test_times_are_of_the_stages(counting, samples):
     pair = [encoded(f"IMAGE_{number}", samples["image_T1.jpg"]) for number in (1, 2)]
-    before, start = scraped(counting), time.monotonic()
+    before = scraped(counting)
     for _ in range(5):
         infer("grpc", counting.grpc, "face_verify", pair, anti_spoofing=True)
-    took = time.monotonic() - start
     growth(counting, before, 5)
     now = scraped(counting)
     spent = {
@@ -125,7 +125,6 @@ def test_times_are_of_the_stages(counting, samples):
         for name in [f"stage_seconds_sum face_verify stage={stage}"]
     }
     assert spent["decode"] + spent["detect"] + max(spent["recognise"], spent["liveness"]) < spent["total"]
-    assert spent["total"] < 2 * took  # a clock may stop when the caller has its answer already
     assert all(seconds > 0 for seconds in spent.values())
     buckets = [name for name in now if name.startswith("stage_seconds_bucket face_verify") and "stage=total" in name]
     assert len(buckets) == 14
@@ -142,6 +141,10 @@ def test_the_watchers_own_requests_are_not_counted(counting):
     assert growth(counting, before, 0) == {}
 
 
+def full(now: dict[str, float]) -> bool:
+    return (now["permits_in_use face_analyze"], now["requests_waiting face_analyze"]) == (1, 3)
+
+
 def test_who_waits_and_who_is_turned_away(repository, pictures, tmp_path):
     shutil.copytree(repository, tmp_path / "repository")
     for config in (tmp_path / "repository").glob("face_*/configs/onnxruntime.pbtxt"):
@@ -151,19 +154,26 @@ def test_who_waits_and_who_is_turned_away(repository, pictures, tmp_path):
     with serving_repository(tmp_path / "log", tmp_path / "repository") as server, ThreadPoolExecutor(8) as pool:
         before = scraped(server)
         assert before["permits face_analyze"] == 1
-        seen = set()
-        asking = [pool.submit(infer, "grpc", server.grpc, "face_analyze", many, anti_spoofing=True) for _ in range(60)]
-        while not all(each.done() for each in asking):
-            now = scraped(server)
-            seen.add((now["permits_in_use face_analyze"], now["requests_waiting face_analyze"]))
+        asked: list[str | None] = []
+        stopping = threading.Event()
+
+        def ask_on() -> None:
+            while not stopping.is_set():
+                asked.append(infer("grpc", server.grpc, "face_analyze", many, anti_spoofing=True).message)
+
+        callers = [pool.submit(ask_on) for _ in range(8)]
+        deadline = time.monotonic() + 60
+        while not full(scraped(server)):
+            assert time.monotonic() < deadline, "never seen full"
             time.sleep(0.05)
-        messages = [each.result().message for each in asking]
-        away = sum(bool(message) and message.startswith("RESOURCE_EXHAUSTED") for message in messages)
-        grown = growth(server, before, 60)
+        stopping.set()
+        for caller in callers:
+            caller.result()
+        away = sum(bool(message) and message.startswith("RESOURCE_EXHAUSTED") for message in asked)
+        grown = growth(server, before, len(asked))
         assert grown["requests_total face_analyze code=RESOURCE_EXHAUSTED"] == away > 0
-        assert grown["requests_total face_analyze code=OK"] == 60 - away > 0
-        assert grown["stage_seconds_count face_analyze stage=total"] == 60
-        assert (1, 3) in seen
+        assert grown["requests_total face_analyze code=OK"] == len(asked) - away > 0
+        assert grown["stage_seconds_count face_analyze stage=total"] == len(asked)
         deadline = time.monotonic() + 5
         while scraped(server)["permits_in_use face_analyze"] or scraped(server)["requests_waiting face_analyze"]:
             assert time.monotonic() < deadline, "gauges that do not come down"
