@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from engines.assemble import assemble
-from engines.fetch import fetch
+from engines.fetch import fetch, is_here
 from engines.graphs import served_graph
 from engines.lock import locked
 from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
@@ -62,7 +63,17 @@ def fetch_pack(pack: PackFile, *, liveness: bool = True, accept_license: bool = 
             "if your use is within its licence, say so with --accept-license"
         )
     files = {**weight_files(pack, liveness=liveness), **_samples()}
+    if cache(pack) != FETCHED:
+        _share(files, cache(pack))
     return fetch(files, cache(pack), mirror=os.environ.get("FACEGATE_MIRROR"), archives=pack.archives)
+
+
+def _share(files: Mapping[str, WeightFile], own: Path) -> None:
+    """What a pack of one's own has in common with ours is not fetched twice."""
+    for name, file in files.items():
+        if file.path is None and not (own / name).exists() and is_here(name, file, FETCHED):
+            own.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(FETCHED / name, own / name)
 
 
 def weight_files(pack: PackFile, *, liveness: bool = True) -> dict[str, WeightFile]:

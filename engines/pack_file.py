@@ -122,7 +122,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise PackError(f"no pack at {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits, nested too deep
-        raise PackError(f"{path} is not TOML: {ascii(str(error))[1:200]}") from None
+        raise PackError(f"{path} is not TOML: {_printable(error)[:200]}") from None
 
 
 def load_pack(path: Path) -> PackFile:
@@ -130,7 +130,10 @@ def load_pack(path: Path) -> PackFile:
     try:
         pack = PackFile.model_validate(read_toml(path))
     except ValidationError as error:
-        faults = tuple(f"{'.'.join(map(_printable, e['loc'])) or 'pack'}: {e['msg']}" for e in error.errors())
+        faults = tuple(
+            f"{'.'.join(map(_printable, e['loc'])) or 'pack'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise PackError(f"{path}: {'; '.join(faults)}", faults) from None
     beside = {
         name: file.model_copy(update={"path": path.resolve().parent / file.path}) if file.path else file
@@ -139,5 +142,5 @@ def load_pack(path: Path) -> PackFile:
     return pack.model_copy(update={"files": beside})
 
 
-def _printable(key: object) -> str:
-    return str(key) if str(key).isprintable() else ascii(key)
+def _printable(value: object) -> str:
+    return "".join(each if each.isprintable() else "?" for each in str(value))

@@ -94,6 +94,7 @@ class Endpoint:
         asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
         self._metrics.close()
 
     async def _finish(self) -> None:

@@ -129,7 +129,7 @@ class Pack(Section):
         taken = {contract.ANALYZE, contract.VERIFY, DETECTOR, RECOGNIZER}
         for net in self.liveness_nets:
             if net.name in taken:
-                raise ValueError(f"two models have the same name, {net.name}")
+                raise ValueError(f"a liveness net is named {net.name}, and another model has the same name")
             taken.add(net.name)
         return self
 

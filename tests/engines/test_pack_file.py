@@ -112,7 +112,7 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
         pytest.param("commercial_use = true", 'commercial_use = "on"', "commercial_use: ", id="text for a bool"),
         pytest.param("[detector]", f"deep = {'[' * 5000}{']' * 5000}\n[detector]", "is not TOML: ", id="too deep"),
         pytest.param("size = 232589", f"size = {'9' * 5000}", "is not TOML: ", id="5,000 digits"),
-        pytest.param("[detector]", '"a\\u001bb" = 1\n[detector]', "x1bb", id="a key that writes to the terminal"),
+        pytest.param("[detector]", '"a\\u001bb" = 1\n[detector]', "a?b", id="a key that writes to the terminal"),
     ],
 )
 def test_a_broken_pack_is_refused_in_one_line_that_names_the_fault(

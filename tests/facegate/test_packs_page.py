@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from engines.build import ROOT, pack_named, shipped_packs
+from engines.build import ROOT, cache, fetch_pack, pack_named, shipped_packs
 from facegate.cli import app
 from facegate_client import FaceClient
 from support.serving import serving
@@ -30,11 +31,23 @@ def test_the_example_is_sound(example: Path, weights: dict[str, Path]) -> None:
     assert example.with_suffix(".png").stat().st_size > 10_000
 
 
+def test_what_the_project_has_already_is_not_fetched_again(
+    example: Path, weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine without a network, after `make demo`."""
+    monkeypatch.delenv("FACEGATE_MIRROR", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    pack = pack_named(str(example))
+    shutil.rmtree(cache(pack), ignore_errors=True)
+    assert set(fetch_pack(pack)) >= {"MobileFaceNet.onnx", "MiniFASNetV2.onnx", "image_T1.jpg"}
+
+
 def test_the_example_is_served_with_one_liveness_net(example: Path, samples: dict[str, Path], tmp_path: Path) -> None:
     live, spoof = samples["image_T1.jpg"], samples["image_F2.jpg"]
     with serving(tmp_path / "log", "--pack", str(example)) as running, FaceClient(running.grpc) as client:
         verdict = client.verify(live, live, anti_spoofing=True)
         vetoed = client.verify(live, spoof, anti_spoofing=True)
+    assert "Traceback" not in (tmp_path / "log").read_text()  # at its end, too
     assert verdict
     assert verdict.threshold == pytest.approx(0.45)
     assert (vetoed.verified, vetoed.is_real_1, vetoed.is_real_2) == (False, True, False)
