@@ -28,11 +28,15 @@ def measured() -> Iterator[dict[str, float]]:
         _seconds.reset(token)
 
 
-async def timed(stage: str, work: Awaitable[Result]) -> Result:
-    """The result of `work`, whose seconds are added to its stage, also when it fails. Elsewhere it is just awaited."""
-    seconds, start = _seconds.get(), time.perf_counter()
+def timed(stage: str, work: Awaitable[Result]) -> Awaitable[Result]:
+    """`work`, whose seconds are added to its stage, also when it fails; where nobody measures, just `work`."""
+    seconds = _seconds.get()
+    return work if seconds is None else _added(seconds, stage, work)
+
+
+async def _added(seconds: dict[str, float], stage: str, work: Awaitable[Result]) -> Result:
+    start = time.perf_counter()
     try:
         return await work
     finally:
-        if seconds is not None:
-            seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
