@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.assemble import assemble
-from engines.build import FORM, fetch_pack, parity_line, weight_files
+from engines.build import FORM, Say, fetch_pack, parity_line, weight_files
 from engines.contact_sheet import contact_sheet, describe
 from engines.graphs import GraphError, served_graph
 from engines.pack_file import PackError, PackFile
@@ -23,8 +23,6 @@ from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
 from ensemble.pipeline import Pipeline
-
-Say = Callable[[str], None]
 
 SAMPLES = {"image_T1.jpg": "a live face", "image_F1.jpg": "a spoof", "image_F2.jpg": "a spoof"}
 

@@ -10,6 +10,7 @@ from engines.download import FetchError
 
 
 def is_address(mirror: str) -> bool:
+    """Whether a mirror is an http(s) address, and no directory."""
     return mirror.lower().startswith(("http://", "https://"))
 
 

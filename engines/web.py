@@ -111,5 +111,6 @@ class Web:
 
 
 def fault(name: str, build: Build, reason: Unavailable, held: Collection[str] = ()) -> str:
+    """The line on a file, or a zip and what it `held`, that its address did not give."""
     inside = f", which holds {' and '.join(held)}," if held else ""
     return f"  {name}{sized(build)}{inside} from {shown(str(build.url))}: {reason}"

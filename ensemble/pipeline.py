@@ -135,8 +135,9 @@ class Pipeline:
 
     async def _embed(self, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
         net = self.pack.recognizer
-        points = [(image, faces.landmarks[alignable(faces.landmarks)]) for image, faces in pairs]
-        usable = np.concatenate([alignable(faces.landmarks) for _, faces in pairs])
+        alignables = [alignable(faces.landmarks) for _, faces in pairs]
+        points = [(image, faces.landmarks[mask]) for (image, faces), mask in zip(pairs, alignables, strict=True)]
+        usable = np.concatenate(alignables)
         embeddings = np.zeros((len(usable), net.dimension), dtype=np.float32)
         if not usable.any():
             return embeddings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.table import Table
 from engines.build import ROOT, cache, pack_named, shipped_packs, weight_files
 from engines.check import check
 from engines.fetch import is_here
-from engines.pack_file import PackError, PackFile
+from engines.pack_file import PackError
 from facegate.options import AcceptLicense
 from facegate.words import one_line, say
 
@@ -57,9 +57,9 @@ def check_command(
 ) -> None:
     """Say what is wrong with a pack, field by field; or prove its nets and draw what each of them is fed."""
     with one_line():
-        pack = _loaded(file)
-        drawn = sheet or ROOT / "build" / "packs" / f"{pack.name}.png"
         try:
+            pack = pack_named(str(file))
+            drawn = sheet or ROOT / "build" / "packs" / f"{pack.name}.png"
             check(pack, picture or [], drawn, accept_license=accept_license, say=say)
         except PackError as error:
             _explain(file, error)
@@ -67,15 +67,7 @@ def check_command(
         say(f"{pack.name} is sound; look at {os.path.relpath(drawn)}, then: facegate serve --pack {file}{consent}")
 
 
-def _loaded(file: Path) -> PackFile:
-    try:
-        return pack_named(str(file))
-    except PackError as error:
-        _explain(file, error)
-        raise
-
-
-def _explain(file: Path, error: PackError) -> None:
+def _explain(file: Path, error: PackError) -> NoReturn:
     """Each fault on a line of its own, then the end; an error without such a list is raised again."""
     if not error.faults:
         raise error

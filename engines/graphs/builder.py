@@ -27,6 +27,7 @@ class Builder:
         return name if name not in self._taken else self._name(stem)
 
     def constant(self, values: ArrayLike, dtype: type = np.float32) -> str:
+        """Add an initializer of `values` as `dtype`; returns its name."""
         name = self._name("constant")
         self.graph.initializer.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
         return name

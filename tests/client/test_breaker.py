@@ -10,13 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate_client.breaker import FIRST_COOL_DOWN_S, LONGEST_COOL_DOWN_S, Breaker, Turn, Way
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 @pytest.fixture

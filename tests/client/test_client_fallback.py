@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 from blocking import Blocking
-from fake_triton import DIGEST, FakeTriton, model, verify_answer
+from fake_triton import DIGEST, model, verify_answer
 
 from facegate_client import (
-    AsyncFaceClient,
     BadImage,
     DeadlineExceeded,
     FaceGateError,
@@ -35,6 +34,7 @@ from facegate_client.breaker import LONGEST_COOL_DOWN_S, Breaker
 from facegate_client.errors import from_status
 from facegate_client.fallback import AsyncFallbackTransport, FallbackTransport
 from facegate_client.transport import Answer, Call
+from support.clock import Clock
 
 CALL = Call("face_verify", (), {})
 STOPPING = from_status(None, "RESOURCE_EXHAUSTED: the server is stopping; ask again later")
@@ -100,13 +100,6 @@ class Nets:
 
     def close(self) -> None:
         self._pool.shutdown()
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -506,37 +499,3 @@ def test_a_repository_that_is_none_is_told_at_once_in_a_line(
     with pytest.raises(ValueError, match=r"the local nets of .* cannot be opened: ") as caught:
         new_client(fallback="local")
     assert "\n" not in str(caught.value)
-
-
-def test_fifty_tasks_share_a_client(triton: FakeTriton, tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"an image")
-
-    async def run() -> list[Any]:
-        async with AsyncFaceClient(triton.url, protocol=triton.protocol) as client:  # type: ignore[arg-type]
-            return await asyncio.gather(*(client.verify(tmp_path / "a.jpg", b"another") for _ in range(50)))
-
-    assert [bool(result) for result in asyncio.run(run())] == [True] * 50
-    assert len(triton.calls) == 50
-
-
-def test_a_cancelled_call_does_not_spoil_the_next(triton: FakeTriton) -> None:
-    sound = triton.answer
-
-    def hang(call: Any) -> Any:
-        triton.release.wait(10)
-        return sound(call)
-
-    async def run() -> None:
-        async with AsyncFaceClient(triton.url, protocol=triton.protocol) as client:  # type: ignore[arg-type]
-            assert await client.verify(b"one", b"two")
-            triton.answer = hang
-            call = asyncio.create_task(client.analyze(b"one"))
-            while len(triton.calls) < 2:
-                await asyncio.sleep(0.005)
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            triton.answer = sound
-            assert await client.verify(b"one", b"two")
-
-    asyncio.run(run())
