@@ -21,6 +21,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.onn
 Listed = Strict(False)
 """For a tuple, which a TOML and JSON have as a list."""
 
+NodeNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Listed]
 Channels = Annotated[tuple[float, float, float], Listed]
 Side = Annotated[int, Field(ge=16, le=4096)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -32,8 +33,18 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+class KeepFp32(Section):
+    """Names of nodes of the served graph that stay in FP32 where the rest of the net is built in `fp16` or `int8`."""
+
+    fp16: NodeNames = ()
+    int8: NodeNames = ()
+
+
 class Net(Section):
-    """What every net has: its file, its input size in pixels, and its normalisation (pixel - mean) / std."""
+    """What every net has: its file, its input size in pixels, and its normalisation (pixel - mean) / std.
+
+    `keep_fp32` matters where it is built in another precision, and not to what the net is: no digest has it.
+    """
 
     file: FileName
     height: Side
@@ -42,6 +53,7 @@ class Net(Section):
     mean: Channels
     std: Channels
     max_batch: Annotated[int, Field(ge=1, le=256)]
+    keep_fp32: KeepFp32 = KeepFp32()
 
     @model_validator(mode="after")
     def _divisible(self) -> Net:

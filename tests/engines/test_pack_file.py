@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engines.build import pack_named
 from engines.pack_file import PackError, PackFile, load_pack
-from ensemble.pack import Pack
+from ensemble.pack import KeepFp32, Pack
 
 PACKS = Path(__file__).resolve().parents[2] / "packs"
 SHIPPED = sorted(path for path in PACKS.glob("*.toml") if path.stem != "samples")
@@ -54,6 +54,8 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
     assert digests(pack.model_copy(update=talked_about)) == (both, embeddings)
     batched = pack.detector.model_copy(update={"max_batch": 1})
     assert digests(pack.model_copy(update={"detector": batched})) == (both, embeddings)
+    kept = pack.recognizer.model_copy(update={"keep_fp32": KeepFp32(int8=("/conv1/conv1.0/Conv",))})
+    assert digests(pack.model_copy(update={"recognizer": kept})) == (both, embeddings)
 
     (tmp_path / "other").write_bytes(b"weights")
     for file in pack.files:
@@ -67,6 +69,22 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
     assert digests(pack.model_copy(update={"liveness": None})) != (both, embeddings)
     stricter = pack.liveness.model_copy(update={"min_real": 0.6})
     assert digests(pack.model_copy(update={"liveness": stricter})) != (both, embeddings)
+
+
+def test_the_default_packs_digests_are_those_of_its_first_release(pack: PackFile, weights: dict[str, Path]) -> None:
+    """Embeddings that users have stored are compared by them."""
+    built = pack.built({file: weights[file] for file in pack.files})
+    assert built.digest == "e96c8759d619da0157f50d24e3574044ee74c36d178d259f8b227fd2ccd51220"
+    assert built.embedding_digest == "37c75e541bc3e3e5c440a303819e839412498171092825232de8bc6323d9454a"
+
+
+def test_layers_to_keep_in_fp32_are_named_for_each_precision(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        TEXT.replace("dimension = 128", 'dimension = 128\nkeep_fp32 = { int8 = ["a", "b"] }'), encoding="utf-8"
+    )
+    assert load_pack(path).recognizer.keep_fp32 == KeepFp32(fp16=(), int8=("a", "b"))
+    assert load_pack(path).liveness.nets[0].keep_fp32.fp16 == ()
 
 
 @pytest.mark.parametrize(
@@ -95,6 +113,8 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
         pytest.param('name = "minifasnet_v1se"', 'name = "minifasnet_v2"', "same name", id="two nets of a name"),
         pytest.param('name = "minifasnet_v1se"', 'name = "../v1se"', "liveness.nets.1.name: ", id="a name elsewhere"),
         pytest.param("[detector]", "[detector", "is not TOML: ", id="not TOML"),
+        pytest.param("keep_fp32.int8", "keep_fp32.fp8", "detector.keep_fp32.fp8: ", id="an unknown precision"),
+        pytest.param('"Conv_0", "Conv_2",', '"Conv_0", "",', "detector.keep_fp32.int8.1: ", id="a nameless layer"),
         pytest.param("commercial_use = true\n", "", "commercial_use: ", id="a missing permission"),
         pytest.param("height = 640", "height = 630", "detector: ", id="half a cell"),
         pytest.param('head = "yunet"', 'head = "retinaface"', "detector.head: ", id="an unknown family"),

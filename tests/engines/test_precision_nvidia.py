@@ -1,0 +1,75 @@
+"""NVIDIA's parser and builder take every net in every precision as a strongly typed network."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from engines.build import pack_named
+from engines.graphs import served_graph
+from engines.pack_file import PackFile
+from engines.pictures import Pictures, fed
+from engines.precision import Precision, in_precision
+from ensemble.onnx_inferer import OnnxInferer
+from support.missing import cannot_be_had
+from support.own_packs import SCRFD
+
+
+@pytest.fixture(scope="module")
+def trt(request: pytest.FixtureRequest) -> Any:
+    try:
+        import tensorrt_rtx
+    except ImportError as error:
+        cannot_be_had(request.config, f"TensorRT for RTX is not here: {error}")
+    return tensorrt_rtx
+
+
+@pytest.fixture(scope="module")
+def crops(pack: PackFile, repository: Path, samples: dict[str, Path]) -> dict[str, NDArray[np.uint8]]:
+    images = list(Pictures(tuple(samples.values())).images())
+    return asyncio.run(fed(pack, OnnxInferer(repository, pack.nets), images))
+
+
+@pytest.fixture(scope="module")
+def graphs(repository: Path, pictures: Path, pack: PackFile) -> dict[str, onnx.ModelProto]:
+    """The default pack's graphs, and "scrfd"."""
+    served = {model: onnx.load(repository / model / "1" / "model.onnx") for model in pack.nets}
+    scrfd = pictures.parent / "models" / SCRFD
+    return {**served, "scrfd": served_graph(pack_named("buffalo_sc"), "face_detector", scrfd)}
+
+
+@pytest.mark.parametrize("model", ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se", "scrfd"])
+@pytest.mark.parametrize("precision", Precision)
+def test_a_net_is_parsed_and_built(
+    trt: Any,
+    graphs: dict[str, onnx.ModelProto],
+    crops: dict[str, NDArray[np.uint8]],
+    model: str,
+    precision: Precision,
+) -> None:
+    fed_crops = crops["face_detector" if model == "scrfd" else model]
+    converted = in_precision(graphs[model], precision, (), fed_crops)
+    log = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    parsed = parser.parse(converted.SerializeToString())
+    assert parsed, [parser.get_error(index).desc() for index in range(parser.num_errors)]
+    assert [network.get_output(index).dtype for index in range(network.num_outputs)] == [
+        trt.float32 for _ in converted.graph.output
+    ]
+    source, config, profile = (
+        network.get_input(0),
+        builder.create_builder_config(),
+        builder.create_optimization_profile(),
+    )
+    picture = tuple(source.shape)[1:]
+    profile.set_shape(source.name, (1, *picture), (8, *picture), (8, *picture))
+    config.add_optimization_profile(profile)
+    assert builder.build_serialized_network(network, config) is not None
