@@ -15,8 +15,8 @@ from engines.soundness import UnsoundError, require_sound
 from ensemble.alignment import aligned_crops
 from ensemble.image import decode, letterbox
 from ensemble.liveness import context_crops
+from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import ONE_AT_A_TIME, NetFault
 from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract

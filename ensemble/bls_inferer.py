@@ -14,6 +14,9 @@ from ensemble.pack import Net
 from facegate_client import contract
 from facegate_client.contract import Code
 
+FULL = ("maximum queue size", "timeout expired")
+"""What Triton says of a request that a child's queue has no room for, or kept too long; it arrives as INTERNAL."""
+
 
 class BlsInferer:
     """An Inferer over the models of the Triton that this process serves."""
@@ -40,7 +43,7 @@ class BlsInferer:
         response = await request.async_exec()
         if response.has_error():
             message = response.error().message()
-            if "maximum queue size" in message.lower():  # a child's full queue arrives as INTERNAL
-                raise RequestError(Code.RESOURCE_EXHAUSTED, f"the queue of {net} is full; try again later")
+            if any(each in message.lower() for each in FULL):
+                raise RequestError(Code.RESOURCE_EXHAUSTED, f"{net} has too much to do; try again later")
             raise RuntimeError(f"{net}: {message}")
         return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in names}

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,7 @@ from ensemble.errors import RequestError, invalid
 from ensemble.handlers import Outputs
 from ensemble.inferer import Inferer
 from ensemble.metrics import CANARY, Metrics
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
+from ensemble.pack import Net, Pack
 from ensemble.pipeline import Pipeline
 from ensemble.request import Inputs
 from ensemble.stages import measured
@@ -53,8 +52,9 @@ TRITON_CODES = {
 class Endpoint:
     """Answers the requests of one model with `handler`.
 
-    The model's configuration gives, as parameters: `pack` (JSON), `inferer` ("onnxruntime" or "bls", which the
-    environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a core), `queue_size`, `queue_seconds`.
+    The model's configuration gives, as parameters: `pack` (JSON), `inferer` ("bls", "onnxruntime" or "tensorrt",
+    which the environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a core), `queue_size`,
+    `queue_seconds`.
     """
 
     def __init__(self, args: dict[str, str], handler: Handler) -> None:
@@ -67,10 +67,7 @@ class Endpoint:
         pack = Pack.model_validate_json(parameters["pack"])
         repository = Path(args["model_repository"]).parent
         kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
-        if kind not in ("bls", "onnxruntime"):
-            raise ValueError(f"the inferer is bls or onnxruntime, not {kind!r}")
-        inferer: Inferer = BlsInferer(pack.nets) if kind == "bls" else OnnxInferer(repository, pack.nets)
-        self._pipeline = Pipeline(pack, inferer)
+        self._pipeline = Pipeline(pack, _inferer(kind, repository, pack.nets))
         permits = 2 * cores() if parameters["permits"] == "auto" else int(parameters["permits"])
         self._loop = asyncio.new_event_loop()
         # Decoding and crops, and under BLS the wait for three nets, are threads of this pool; more only keep memory.
@@ -145,6 +142,22 @@ class Endpoint:
                 except Exception:  # a BYTES tensor whose lengths do not add up
                     raise invalid(f"{name} cannot be read") from None
         return inputs
+
+
+def _inferer(kind: str, repository: Path, nets: Mapping[str, Net]) -> Inferer:
+    """Imports what it needs and no more: under BLS this process has neither ONNX Runtime nor TensorRT in its memory."""
+    if kind == "bls":
+        return BlsInferer(nets)
+    if kind == "onnxruntime":
+        from ensemble.onnx_inferer import OnnxInferer
+        from ensemble.onnx_session import provider_asked_for
+
+        return OnnxInferer(repository, nets, provider_asked_for())
+    if kind == "tensorrt":
+        from ensemble.tensorrt_inferer import TensorRtInferer
+
+        return TensorRtInferer(repository, nets)
+    raise ValueError(f"the inferer is bls, onnxruntime or tensorrt, not {kind!r}")
 
 
 def _end_with(parent: int) -> None:

@@ -19,8 +19,9 @@ from engines.contact_sheet import contact_sheet
 from engines.graphs import SERVED_OPSET, GraphError, served_graph
 from engines.pack_file import PackFile
 from engines.parity import Parity, ParityError, prove
+from ensemble.net_fault import NetFault
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import NetFault, OnnxSession
+from ensemble.onnx_session import OnnxSession
 from ensemble.pack import Pack
 from support import own_packs
 from support.missing import cannot_be_had
