@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+RTX := $(VENV)/tensorrt-rtx
 
 ifneq ($(wildcard ../shared),)
 export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test lint lock accuracy soak recovery fuzz clean
+.PHONY: help venv tensorrt-rtx demo serve test lint lock accuracy precision gpu-proof soak recovery fuzz clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -25,6 +26,13 @@ $(READY): requirements.lock pyproject.toml client/pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable client --editable .
 	@touch $(READY)
 
+# TensorRT for RTX, about 100 MB: its parser and builder need no GPU.
+tensorrt-rtx: $(RTX)
+
+$(RTX): $(READY) requirements-rtx.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-rtx.lock
+	@touch $(RTX)
+
 demo: $(READY)
 	$(RUN) -m facegate.demo
 
@@ -36,11 +44,17 @@ lint: $(READY)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-test: lint
+test: lint $(RTX)
 	$(RUN) -m pytest
 
 accuracy: $(READY)
 	$(RUN) -m benchmarks.accuracy
+
+precision: $(RTX)
+	$(RUN) -m benchmarks.precision
+
+gpu-proof: $(READY)
+	$(RUN) -m benchmarks.gpu_proof
 
 soak: $(READY)
 	$(RUN) -m benchmarks.soak
@@ -57,11 +71,22 @@ fuzz: $(READY)
 	$(RUN) -m tests.fuzz.fuzz_decode build/fuzz/decode tests/fuzz/corpus/decode -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/decode-
 	$(RUN) -m tests.fuzz.fuzz_request build/fuzz/request tests/fuzz/corpus/request -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/request-
 
+# The locks of the container's Python, 3.12.
+UV_312 := uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+
 # The lock from pyproject.toml, for every Python and platform that is supported, with hashes. Needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --upgrade --all-extras client/pyproject.toml pyproject.toml --no-emit-package facegate-client --no-emit-package facegate \
 		--output-file requirements.lock
+	echo tensorrt-rtx-cu13 | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --upgrade - --output-file requirements-rtx.lock
+	$(UV_312) --extra build --extra serve --constraint requirements.lock --override deploy/overrides.txt pyproject.toml deploy/requirements.in \
+		--no-emit-package facegate-client --no-emit-package facegate --output-file deploy/requirements.lock
+	$(UV_312) --constraint requirements.lock deploy/pycuda-tools.in --output-file deploy/pycuda-tools.lock
+	echo pycuda | $(UV_312) --no-deps - --output-file deploy/pycuda.lock
+	for v in 11.2.1.2 10.15.1.29; do printf 'tensorrt-cu13==%s\ntensorrt-cu13-bindings==%s\n' $$v $$v | \
+		$(UV_312) --no-deps - --output-file deploy/tensorrt-$$v.lock; done
 
 clean:
 	rm -rf $(VENV) build

@@ -109,7 +109,9 @@ def _megabytes(watcher: int) -> float:
         for line in rollup.read_text(encoding="ascii").splitlines()
         if line.startswith("Anonymous:")
     )
-    regions = sum(path.stat().st_blocks * 512 for path in shared_memory.REGIONS.glob(f"facegate-*-{watcher}-*"))
+    regions = sum(
+        path.stat().st_blocks * 512 for path in shared_memory.REGIONS.glob(f"{shared_memory.START}*-{watcher}-*")
+    )
     return (kilobytes * 1024 + regions) / 1e6
 
 

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import ServeError
-
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "16777216"}
-"""glibc's allocator keeps a heap for each thread, and what passed through it: pictures of many sizes in many threads
-held four times the memory that they need. So: one heap, and every block from 1 MiB given back when it is freed."""
+from server.stub_environment import stub_environment
 
 PYTHON_BACKED = Path(__file__).parent / "backends"
 """Backends written in Python, by the names that model configurations use for NVIDIA's own."""
@@ -30,25 +27,28 @@ class EmbeddedTriton:
     python_backend: Path
     stub: Path
 
-    def make_backends(self, folder: Path) -> None:
-        """Fill `folder` with a backend directory: the Python backend with this Python's stub, and ours upon it."""
+    @property
+    def native(self) -> bool:
+        """It has the Python backend only; the others are ours."""
+        return False
+
+    @property
+    def description(self) -> str:
+        """For the person who started it."""
+        return "the Triton that pip installs, with backends in Python"
+
+    def backends(self, scratch: Path) -> Path:
+        """A backend directory made in `scratch`: the Python backend with this Python's stub, and ours upon it."""
+        folder = scratch / "backends"
         shutil.copytree(self.python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(self.stub, folder / "python")
         shutil.copytree(PYTHON_BACKED, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        return folder
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, so changed that the server and its stubs find their libraries and our code."""
-        purelib = sysconfig.get_paths()["purelib"]
-        root = Path(__file__).resolve().parents[1]
-        python_path = [str(root), str(root / "client"), purelib]
+        """That of the stubs, with the libraries of the server and of this Python."""
         libraries = [str(self.libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
-        changed = {
-            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": os.pathsep.join(python_path),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        return {**MALLOC, **os.environ, **changed}
+        return {**stub_environment(), "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
 
 
 def find_embedded() -> EmbeddedTriton:

@@ -13,12 +13,15 @@ from pathlib import Path
 import psutil
 
 REGIONS = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
-_NAME = re.compile(r"facegate-(\d{1,20})-(\d{1,9})-")
+START = "triton_python_backend_shm_region_facegate-"
+"""Triton's newer releases let no client register a region whose name starts like the first half (CVE-2025-23319)."""
+
+_NAME = re.compile(START + r"(\d{1,20})-(\d{1,9})-")
 
 
 def prefix() -> str:
     """The start of the names of all regions of this process's Triton."""
-    return f"facegate-{_namespace()}-{os.getpid()}-"
+    return f"{START}{_namespace()}-{os.getpid()}-"
 
 
 def make_private() -> None:
@@ -35,7 +38,7 @@ def remove_own() -> None:
 
 def remove_leftovers() -> None:
     """Remove the regions whose watching process is gone, if it was one of this user's and in this namespace."""
-    for path in REGIONS.glob("facegate-*"):
+    for path in REGIONS.glob(f"{START}*"):
         match = _NAME.match(path.name)
         if match and int(match[1]) == _namespace() and not psutil.pid_exists(int(match[2])):
             with contextlib.suppress(PermissionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,11 +17,15 @@ from types import FrameType
 
 from server import shared_memory
 from server.canary import Canary, CanaryError
-from server.embedded import find_embedded
 from server.errors import ServeError
+from server.installation import find_triton
+from server.nvidia import ROOT
 from server.triton import Settings, Triton
 
 START_SECONDS = 60.0
+GPU_START_SECONDS = 300.0
+"""Plans are read and warmed up and CUDA graphs captured, net by net; the first time CUDA may compile kernels too."""
+
 LOOK_SECONDS = 0.2
 CANARY_SECONDS = 2.0
 PATIENCE = 2
@@ -33,26 +38,30 @@ STARTS_IN_A_ROW = 5
 class Supervisor:
     """Serves until SIGTERM or SIGINT. One for each process, in its main thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, root: Path = ROOT) -> None:
+        """`root` is where NVIDIA's own Triton is, if it is there."""
         self._settings = settings
+        self._root = root
+        self._start_seconds = GPU_START_SECONDS if settings.on_gpu else START_SECONDS
         self._stopping = False
         self._asking = ThreadPoolExecutor(1, "canary")  # so that a slow answer keeps nothing else from being noticed
 
     def run(self) -> None:
         """Serve until told to stop. Raises ServeError when that cannot be done."""
-        embedded = find_embedded()
-        _check_nets(self._settings)
+        installation = find_triton(self._root)
+        _say(f"Triton: {installation.description}")
+        _check_nets(self._settings, native=installation.native)
         _check_ports(self._settings)
         self._canary = Canary(self._settings.own_url)
         shared_memory.remove_leftovers()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
-            embedded.make_backends(Path(scratch) / "backends")
+            backends = installation.backends(Path(scratch))
             self._settings = _with_own_copy(self._settings, Path(scratch) / "repository")
             failures = 0
             while not self._stopping:
-                triton = Triton(embedded, Path(scratch), self._settings)
+                triton = Triton(installation, backends, Path(scratch), self._settings)
                 try:
                     trouble = self._until_ready(triton)
                     if trouble is None:
@@ -78,7 +87,7 @@ class Supervisor:
 
     def _until_ready(self, triton: Triton) -> str | None:
         """None once a canary request is answered, else why there is no point in waiting longer."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         trouble = ""
         while time.monotonic() < deadline and not self._stopping:
             if not triton.running():
@@ -91,7 +100,7 @@ class Supervisor:
                 continue
             triton.adopt()
             return None
-        return f"Triton was not ready within {START_SECONDS:g} s: {trouble}"
+        return f"Triton was not ready within {self._start_seconds:g} s: {trouble}"
 
     def _watch(self, triton: Triton) -> str:
         """Returns what went wrong, or once told to stop."""
@@ -135,12 +144,24 @@ def _linked(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _check_nets(settings: Settings) -> None:
+def _check_nets(settings: Settings, *, native: bool) -> None:
     """Triton's own account of a missing file is a page long."""
-    for config in sorted(settings.repository.glob(f"*/configs/{settings.backend}.pbtxt")):
-        model = config.parents[1]
-        if not any((model / "1").glob("model.*")):
-            raise ServeError(f"{model.name} has no 1/model.onnx in {settings.repository}; build the repository anew")
+    for config in sorted(settings.repository.glob("*/config.pbtxt")):
+        model = config.parent
+        allowed = ["model.py"] if _PYTHON_MODEL.search(config.read_text(encoding="utf-8")) else _files(settings, native)
+        if not any((model / "1" / name).is_file() for name in allowed):
+            names = " or ".join(f"1/{name}" for name in allowed)
+            raise ServeError(f"{model.name} has no {names} in {settings.repository}; build the repository anew")
+
+
+_PYTHON_MODEL = re.compile(r'^backend: "python"$', re.MULTILINE)
+
+
+def _files(settings: Settings, native: bool) -> list[str]:
+    """What a net may be stored in. NVIDIA's backend knows nothing of TensorRT for RTX."""
+    if settings.backend == "onnxruntime":
+        return ["model.onnx"]
+    return ["model.plan"] if native else ["model.plan", "model.rtx"]
 
 
 def _check_ports(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,9 +18,13 @@ import psutil
 
 from ensemble.drain import BUSY, STOPPING
 from server import shared_memory
-from server.embedded import EmbeddedTriton
+from server.installation import Installation
 
-RESTRICTED = "shared-memory,model-repository,trace,logging"
+RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
+CLIENT_SHM = "allow-client-shm"
+"""NVIDIA's releases from 26.04 refuse regions of clients without it; earlier ones do not know it:
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_shared_memory.md"""
+
 DRAIN_SECONDS = 30
 EXIT_SECONDS = 5
 """Triton's own, once it is drained: it waits for HTTP connections that clients keep open, with nothing in flight."""
@@ -30,7 +35,13 @@ SHM_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is served, how and where. Ports are TCP; `host` is the address that gRPC, HTTP and metrics bind."""
+    """What is served, how and where. Ports are TCP; `host` is the address that gRPC, HTTP and metrics bind.
+
+    `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
+    `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
+    this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
+    runs them too, which NVIDIA's backend has to be told.
+    """
 
     repository: Path
     backend: str
@@ -44,6 +55,14 @@ class Settings:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     verbose: bool = False
+    provider: str = "cpu"
+    client_shm: bool = False
+    version_compatible: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether nets run on a GPU."""
+        return self.backend == "tensorrt" or self.provider == "cuda"
 
     @property
     def ports(self) -> dict[str, int]:
@@ -65,13 +84,17 @@ class Settings:
 class Triton:
     """A tritonserver and the stubs it starts."""
 
-    def __init__(self, embedded: EmbeddedTriton, scratch: Path, settings: Settings) -> None:
-        """Start it on the backends in `scratch`, where the files of ensemble/drain.py are too."""
+    def __init__(self, installation: Installation, backends: Path, scratch: Path, settings: Settings) -> None:
+        """Start it on the backend directory `backends`; the files of ensemble/drain.py are in `scratch`."""
         self._scratch = scratch
-        drain = {"FACEGATE_INFERER": settings.inferer, "FACEGATE_DRAIN": str(scratch)}
-        environment = {**embedded.environment(), **drain}
+        environment = {
+            **installation.environment(),
+            "FACEGATE_INFERER": settings.inferer,
+            "FACEGATE_PROVIDER": settings.provider,
+            "FACEGATE_DRAIN": str(scratch),
+        }
         self._process = subprocess.Popen(
-            _command(embedded, scratch / "backends", settings),
+            _command(installation, backends, settings),
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is the watcher's to handle
@@ -124,37 +147,60 @@ class Triton:
         shared_memory.remove_own()
 
 
-def _command(embedded: EmbeddedTriton, backends: Path, settings: Settings) -> list[str]:
+def _command(installation: Installation, backends: Path, settings: Settings) -> list[str]:
+    restricted = ",".join(api for api in RESTRICTED if not (settings.client_shm and api == "shared-memory"))
     flags = {
         "model-repository": settings.repository,
         "backend-directory": backends,
-        "model-config-name": settings.backend,
         "grpc-address": settings.host,
         "grpc-port": settings.grpc_port,
         "http-address": settings.http_host,
         "http-port": settings.http_port,
         "metrics-address": settings.http_host,
         "metrics-port": settings.metrics_port,
-        "grpc-restricted-protocol": f"{RESTRICTED}:admin-key={settings.admin_key}",
-        "http-restricted-api": f"{RESTRICTED}:admin-key={settings.admin_key}",
+        "grpc-restricted-protocol": f"{restricted}:admin-key={settings.admin_key}",
+        "http-restricted-api": f"{restricted}:admin-key={settings.admin_key}",
         "exit-timeout-secs": EXIT_SECONDS,
-        "allow-gpu-metrics": "false",
-        "pinned-memory-pool-byte-size": 0,
         "grpc-infer-allocation-pool-size": 1,  # requests kept for reuse, each with room for the largest it ever held
         "log-info": str(settings.verbose).lower(),
     }
+    if settings.backend == "onnxruntime":
+        flags["model-config-name"] = settings.backend
+    if not settings.on_gpu:
+        flags |= {"allow-gpu-metrics": "false", "pinned-memory-pool-byte-size": 0}
+    if settings.client_shm and _knows(installation, CLIENT_SHM):
+        flags[CLIENT_SHM] = "true"
     if settings.tls_certificate:
         flags |= {"grpc-use-ssl": "true", "grpc-server-cert": settings.tls_certificate}
         flags |= {"grpc-server-key": settings.tls_key or ""}
     if settings.tls_client_ca:
         flags |= {"grpc-use-ssl-mutual": "true", "grpc-root-cert": settings.tls_client_ca}
-    command = [str(embedded.program), "--disable-auto-complete-config"]
+    command = [str(installation.program), "--disable-auto-complete-config"]
     command += [f"--{name}={value}" for name, value in flags.items()]
-    for backend in ("python", settings.backend):
-        command.append(f"--backend-config={backend},shm-region-prefix-name={shared_memory.prefix()}")
-        command.append(f"--backend-config={backend},shm-default-byte-size={SHM_BYTES}")
-        command.append(f"--backend-config={backend},shm-growth-byte-size={SHM_BYTES}")
-    return command
+    return command + [f"--backend-config={setting}" for setting in _backend_settings(installation, settings)]
+
+
+def _backend_settings(installation: Installation, settings: Settings) -> Iterator[str]:
+    """Backends in Python each have shared memory of their own."""
+    for backend in ("python",) if installation.native else ("python", settings.backend):
+        yield f"{backend},shm-region-prefix-name={shared_memory.prefix()}"
+        yield f"{backend},shm-default-byte-size={SHM_BYTES}"
+        yield f"{backend},shm-growth-byte-size={SHM_BYTES}"
+    if installation.native and settings.version_compatible:
+        yield "tensorrt,version-compatible=true"
+
+
+def _knows(installation: Installation, flag: str) -> bool:
+    """Triton ends at once when it gets a flag that it does not know."""
+    usage = subprocess.run(
+        [str(installation.program), "--help"],
+        env=installation.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,  # 2.51 ends with status 1 after its usage
+    )
+    return f"--{flag}" in usage.stdout + usage.stderr
 
 
 def _locked(file: IO[str]) -> bool:

@@ -18,7 +18,7 @@ from support.wire import encoded, infer
 
 
 def regions() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("facegate-*")}
+    return {path.name for path in Path("/dev/shm").glob("*facegate-*")}
 
 
 def processes(server, name):

@@ -40,7 +40,7 @@ def test_only_what_a_dead_watcher_of_this_namespace_left_is_removed(regions):
 
 
 def test_own_regions_are_closed_to_others_and_removed(regions):
-    own, other = regions / f"{shared_memory.prefix()}x", regions / "facegate-1-2-x"
+    own, other = regions / f"{shared_memory.prefix()}x", regions / f"{shared_memory.START}1-2-x"
     for path in (own, other):
         path.touch(mode=0o644)
     shared_memory.make_private()

@@ -123,7 +123,7 @@ def test_the_key_opens_administration(repository, tmp_path):
 
 
 def test_the_memory_that_pictures_pass_through_is_private(server):
-    own = list(Path("/dev/shm").glob(f"facegate-*-{server.process.pid}-*"))
+    own = list(Path("/dev/shm").glob(f"*facegate-*-{server.process.pid}-*"))
     assert len(own) == 6
     assert {path.stat().st_mode & 0o777 for path in own} == {0o600}
 

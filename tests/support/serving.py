@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,21 +38,30 @@ def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Serve
     command = [sys.executable, "-m", "facegate", "serve", *options]
     for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
         command += [f"--{name}-port", str(port)]
-    return _running(log, command, ports)
+    return running(log, command, ports)
 
 
 def serving_repository(log: Path, repository: Path) -> contextlib.AbstractContextManager[Server]:
     """The same watcher over a repository that a test has made."""
     ports = free_ports(3)
     script = Path(__file__).with_name("serve_repository.py")
-    return _running(log, [sys.executable, str(script), str(repository), *map(str, ports)], ports)
+    return running(log, [sys.executable, str(script), str(repository), *map(str, ports)], ports)
 
 
 @contextlib.contextmanager
-def _running(log: Path, command: list[str], ports: list[int]) -> Iterator[Server]:
+def running(
+    log: Path, command: list[str], ports: list[int], environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     grpc, http, metrics = ports
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, text=True)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
     try:
         wait_for_line(process, log, "facegate: ready:")
         yield Server(process, f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log)

@@ -1,0 +1,34 @@
+"""What the Python processes behind the models need of their environment, whichever Triton starts them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "16777216"}
+"""glibc's allocator keeps a heap for each thread, and what passed through it: pictures of many sizes in many threads
+held four times the memory that they need. So: one heap, and every block from 1 MiB given back when it is freed."""
+
+PRIVATE = {"ORT_DISABLE_TELEMETRY": "1"}
+"""From 1.29 ONNX Runtime's packages for Linux report sessions and graphs to its maker unless told not to:
+https://github.com/microsoft/onnxruntime/pull/27379"""
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def stub_environment() -> dict[str, str]:
+    """This process's environment, so changed that stubs import our code and the packages that this process imports.
+
+    A stub is a program of its own with Python inside. It looks for python3 along PATH to find out which virtual
+    environment it belongs to; that of Triton 2.51 goes by nothing else (tried). Later ones read PYTHONPATH too, which
+    comes before the packages of the system's Python.
+    """
+    packages = [str(ROOT), str(ROOT / "client"), sysconfig.get_paths()["purelib"]]
+    changed = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join(packages),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return {**MALLOC, **PRIVATE, **os.environ, **changed}
