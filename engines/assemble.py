@@ -52,6 +52,23 @@ def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) ->
         config.max_batch_size = pack.nets[model].max_batch
         tensors = (*graph.graph.input, *graph.graph.output)
         dims = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]] for value in tensors}
+        if config.optimization.cuda.graphs:
+            _size_gpu_settings(config, dims)
     for tensor in (*config.input, *config.output):
         tensor.dims[:] = dims.get(tensor.name, list(tensor.dims))
     return config
+
+
+def _size_gpu_settings(config: Any, dims: Mapping[str, list[int]]) -> None:
+    """CUDA graphs for the powers of two up to the largest batch, and a warm-up of the smallest and of the largest."""
+    name, batches = config.input[0].name, config.max_batch_size
+    del config.optimization.cuda.graph_spec[:]
+    for power in range(batches.bit_length()):
+        spec = config.optimization.cuda.graph_spec.add(batch_size=1 << power)
+        spec.input[name].dim[:] = dims[name]
+    del config.model_warmup[:]
+    for rows in sorted({1, batches}):
+        warmup = config.model_warmup.add(name=f"batch of {rows}", batch_size=rows)
+        warmup.inputs[name].data_type = config.input[0].data_type
+        warmup.inputs[name].dims[:] = dims[name]
+        warmup.inputs[name].zero_data = True

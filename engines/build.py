@@ -7,25 +7,41 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from engines.assemble import assemble
 from engines.fetch import fetch, is_here
 from engines.graphs import served_graph
+from engines.graphs.resized import resized
 from engines.lock import locked
 from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
 from engines.parity import Parity, prove
-from ensemble.pack import Pack
+from ensemble.pack import Detector, Pack
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM = ROOT / "model_repository"
 FETCHED = ROOT / "build" / "fetched"
 REPOSITORIES = ROOT / "build" / "repository"
+RESIZED = ROOT / "build" / "resized"
 FINGERPRINT = "fingerprint"
 
 Say = Callable[[str], None]
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A pack with its proven fp32 graphs: the weights and pictures by their names, the nets' licences by model, and the
+    repository that has the graphs."""
+
+    pack: Pack
+    fetched: Mapping[str, Path]
+    licences: Mapping[str, str]
+    repository: Path
 
 
 def shipped_packs() -> list[str]:
@@ -62,7 +78,7 @@ def fetch_pack(pack: PackFile, *, liveness: bool = True, accept_license: bool = 
             f"the pack {pack.name} is not for commercial use ({pack.licence}); "
             "if your use is within its licence, say so with --accept-license"
         )
-    files = {**weight_files(pack, liveness=liveness), **_samples()}
+    files = {**weight_files(pack, liveness=liveness), **sample_pictures()}
     if cache(pack) != FETCHED:
         _share(files, cache(pack))
     return fetch(files, cache(pack), mirror=os.environ.get("FACEGATE_MIRROR"), archives=pack.archives)
@@ -87,18 +103,36 @@ def cache(pack: PackFile) -> Path:
     return FETCHED if pack.name in shipped_packs() else FETCHED / pack.name
 
 
-def _samples() -> dict[str, WeightFile]:
+def sample_pictures() -> dict[str, WeightFile]:
+    """The pictures that every pack is proved on, by name."""
     return TypeAdapter(dict[str, WeightFile]).validate_python(read_toml(ROOT / "packs" / "samples.toml"))
 
 
 def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False, say: Say = print) -> Path:
+    """The repository of `pack` for ONNX Runtime in fp32; see `build_served`."""
+    return build_served(pack, liveness=liveness, accept_license=accept_license, say=say).repository
+
+
+def build_served(
+    pack: PackFile,
+    *,
+    size: Size | None = None,
+    liveness: bool = True,
+    accept_license: bool = False,
+    say: Say = print,
+) -> Built:
     """The repository of `pack` for ONNX Runtime in fp32, made only when something it is made of has changed.
 
-    Without `liveness` it has no liveness nets, and a request for anti_spoofing is refused. Raises PackError,
-    FetchError, GraphError or ParityError, and then leaves the repository that was there before.
+    `size` is the detector's, the pack's where None. Without `liveness` it has no liveness nets, and a request for
+    anti_spoofing is refused. Raises PackError, FetchError, GraphError or ParityError, and then leaves the repository
+    that was there before.
     """
-    name = f"{pack.name}-onnxruntime-fp32" + ("" if liveness else "-without-liveness")
+    name = repository_name(pack, "onnxruntime", "fp32", size=size, liveness=liveness)
     repository = REPOSITORIES / name
+    if size == (pack.detector.height, pack.detector.width):
+        size = None
+    if size:
+        pack = _of_size(pack, size)
     fetched = fetch_pack(pack, liveness=liveness, accept_license=accept_license)
     built = pack.built({file: fetched[file] for file in weight_files(pack, liveness=liveness)})
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
@@ -107,9 +141,29 @@ def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False
         if _is_current(built, licences, repository):
             say(f"{name}: up to date")
         else:
-            _make(built, licences, repository, fetched, liveness, say)
+            graphs = dict(fetched)
+            if size:
+                graphs[built.detector.file] = resized(fetched[built.detector.file], *size, RESIZED / pack.name)
+            _make(built, licences, repository, graphs, liveness, say)
             say(f"{name}: assembled")
-    return repository
+    return Built(built, fetched, licences, repository)
+
+
+def repository_name(pack: Pack, target: str, precision: str, *, size: Size | None, liveness: bool) -> str:
+    """What the repository of a pack is called for what it is built for; `size` where it is not the pack's own."""
+    own = size is None or size == (pack.detector.height, pack.detector.width)
+    parts = [pack.name, target, precision, *([] if own or not size else [f"{size[0]}x{size[1]}"])]
+    return "-".join(parts if liveness else [*parts, "without-liveness"])
+
+
+def _of_size(pack: PackFile, size: Size) -> PackFile:
+    """The pack with a detector of another size. Raises PackError for one that a detector cannot have."""
+    try:
+        detector = Detector.model_validate({**pack.detector.model_dump(), "height": size[0], "width": size[1]})
+    except ValidationError as error:
+        reason = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
+        raise PackError(f"--detector-size {size[0]}x{size[1]}: {reason}") from None
+    return pack.model_copy(update={"detector": detector})
 
 
 def _make(
@@ -122,17 +176,22 @@ def _make(
     with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
         fresh = Path(scratch) / repository.name
         assemble(built, licences, graphs, FORM, fresh)
-        for parity in prove(built, fetched, fresh, [fetched[name] for name in _samples()]):
+        for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
-        (fresh / FINGERPRINT).write_text(_fingerprint(built, licences, fresh), encoding="utf-8")
-        if repository.exists():
-            repository.rename(Path(scratch) / "old")
-        fresh.rename(repository)
+        (fresh / FINGERPRINT).write_text(fingerprint(built, licences, fresh), encoding="utf-8")
+        put_in_place(fresh, repository, Path(scratch))
+
+
+def put_in_place(fresh: Path, repository: Path, scratch: Path) -> None:
+    """Let `fresh`, in `scratch` on the same disk, take the place of the repository that may be there."""
+    if repository.exists():
+        repository.rename(scratch / "old")
+    fresh.rename(repository)
 
 
 def _is_current(pack: Pack, licences: Mapping[str, str], repository: Path) -> bool:
     stamp = repository / FINGERPRINT
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _fingerprint(pack, licences, repository)
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(pack, licences, repository)
 
 
 def _liveness_nets(pack: Pack) -> set[str]:
@@ -147,9 +206,11 @@ def parity_line(parity: Parity) -> str:
     )
 
 
-def _fingerprint(pack: Pack, licences: Mapping[str, str], repository: Path) -> str:
-    """A digest of what a repository is made of (the pack with its digest, licences, the form, the code) and holds."""
-    digest = hashlib.sha256(pack.model_dump_json().encode() + repr(sorted(licences.items())).encode())
+def fingerprint(pack: Pack, licences: Mapping[str, str], repository: Path, asked: str = "") -> str:
+    """A digest of what a repository is made of (the pack with its digest, licences, the form, the code, and what else
+    was `asked`) and holds."""
+    known = pack.model_dump_json() + repr(sorted(licences.items())) + asked
+    digest = hashlib.sha256(known.encode())
     for path in (*_sources(), *_files(repository)):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

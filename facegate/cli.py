@@ -1,8 +1,7 @@
-"""The commands `facegate fetch`, `facegate serve` and `build_engines.py`."""
+"""The commands `facegate fetch` and `facegate serve`."""
 
 from __future__ import annotations
 
-import os
 import secrets
 from enum import Enum
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import Annotated
 
 import typer
 
-from engines.build import build, fetch_pack, pack_named
+from engines.build import Size, fetch_pack, pack_named
+from engines.precision import Precision
+from engines.target import Target
 from facegate import packs
-from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness
+from facegate.choice import Backend, Choice, Wish, choose
+from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
 from facegate.words import one_line, say
 from server.errors import ServeError
 from server.supervisor import Supervisor
@@ -22,31 +24,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(packs.app, name="packs")
 
 
-class Backend(str, Enum):
-    """What runs the nets."""
-
-    auto = "auto"
-    onnxruntime = "onnxruntime"
-
-
 class InfererKind(str, Enum):
     """Who runs the nets for the ensemble."""
 
     auto = "auto"
     onnxruntime = "onnxruntime"
+    tensorrt = "tensorrt"
     bls = "bls"
-
-
-class Target(str, Enum):
-    """What the nets are compiled for."""
-
-    onnxruntime = "onnxruntime"
-
-
-class Precision(str, Enum):
-    """The numbers that the nets calculate with."""
-
-    fp32 = "fp32"
 
 
 @app.command()
@@ -77,6 +61,22 @@ def serve(
             "which costs throughput on a CPU and shares batches between requests.",
         ),
     ] = InfererKind.auto,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            envvar="FACEGATE_PRECISION",
+            help="The numbers that the nets calculate with, as build_engines.py has built them; "
+            "fp16 under TensorRT and fp32 under ONNX Runtime where not given.",
+        ),
+    ] = None,
+    detector_size: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FACEGATE_DETECTOR_SIZE",
+            metavar="HxW",
+            help="What pictures are scaled to for the detector; the pack's own size where not given.",
+        ),
+    ] = None,
     without_liveness: WithoutLiveness = False,
     host: Annotated[
         str,
@@ -95,6 +95,14 @@ def serve(
             help="The key to Triton's shared-memory, repository, trace and logging calls; without one they are closed.",
         ),
     ] = None,
+    client_shm: Annotated[
+        bool,
+        typer.Option(
+            "--client-shm",
+            envvar="FACEGATE_CLIENT_SHM",
+            help="Clients of this machine may pass tensors in shared memory: for one whose users trust each other.",
+        ),
+    ] = False,
     tls_certificate: Annotated[
         Path | None,
         typer.Option(
@@ -126,18 +134,22 @@ def serve(
     with one_line():
         if bool(tls_certificate) != bool(tls_key) or (tls_client_ca and not tls_certificate):
             raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
-        chosen = pack_named(pack)
-        say(f"pack {chosen.name}: {chosen.description}; {chosen.licence}")
-        say(f"backend onnxruntime on the CPU: {_why(backend)}")
-        repository = build(chosen, liveness=not without_liveness, accept_license=accept_license, say=say)
+        known = pack_named(pack)
+        say(f"pack {known.name}: {known.description}; {known.licence}")
+        wish = Wish(known, pack, backend, precision, _size(detector_size), not without_liveness, accept_license)
+        choice = choose(wish, say)
+        say(f"backend {choice.target.value} on the {'GPU' if choice.provider == 'cuda' else 'CPU'}: {choice.why}")
         settings = Settings(
-            repository=repository,
-            backend=Backend.onnxruntime.value,
-            inferer=InfererKind.onnxruntime.value if inferer is InfererKind.auto else inferer.value,
+            repository=choice.repository,
+            backend="onnxruntime" if choice.target is Target.onnxruntime else "tensorrt",
+            provider=choice.provider,
+            version_compatible=choice.version_compatible,
+            inferer=_inferer(inferer, choice).value,
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
             metrics_port=metrics_port,
+            client_shm=client_shm,
             admin_key=admin_key or secrets.token_urlsafe(32),
             tls_certificate=tls_certificate,
             tls_key=tls_key,
@@ -147,28 +159,19 @@ def serve(
         Supervisor(settings).run()
 
 
-def _why(backend: Backend) -> str:
-    if backend is not Backend.auto:
-        return "asked for"
-    if Path("/proc/driver/nvidia/version").exists():
-        return "this machine has an NVIDIA GPU, BUT IT IS NOT USED: there are no TensorRT plans of this pack"
-    return "no NVIDIA driver on this machine"
+def _size(text: str | None) -> Size | None:
+    sizes = detector_sizes(text)
+    if len(sizes) > 1:
+        raise ServeError(f"--detector-size {text}: one size is served at a time")
+    return sizes[0]
 
 
-def build_command() -> None:
-    """The command line of build_engines.py."""
-    typer.run(_build)
-
-
-def _build(
-    pack: PackName = DEFAULT_PACK,
-    target: Annotated[Target, typer.Option(help="What runs the nets.")] = Target.onnxruntime,
-    precision: Annotated[Precision, typer.Option(help="The numbers that they calculate with.")] = Precision.fp32,
-    accept_license: AcceptLicense = False,
-    without_liveness: WithoutLiveness = False,
-) -> None:
-    """Fetch a pack's weights, bring its nets to their served form, prove it, and assemble build/repository/."""
-    with one_line():
-        chosen = pack_named(pack)
-        repository = build(chosen, liveness=not without_liveness, accept_license=accept_license, say=say)
-        print(os.path.relpath(repository))
+def _inferer(asked: InfererKind, choice: Choice) -> InfererKind:
+    """On a GPU the nets are asked for as Triton models: each is in its memory once, and requests share batches."""
+    if asked is InfererKind.auto:
+        return InfererKind.bls if choice.provider == "cuda" else InfererKind.onnxruntime
+    if asked is not InfererKind.bls and (asked is InfererKind.tensorrt) is not (
+        choice.target is not Target.onnxruntime
+    ):
+        raise ServeError(f"--inferer {asked.value} is not for the backend {choice.target.value}")
+    return asked

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from engines.build import Size
+from engines.errors import EngineError
 
 DEFAULT_PACK = "mobileface"
 
@@ -26,3 +31,28 @@ WithoutLiveness = Annotated[
         help="Leave the liveness nets out: a request for anti_spoofing is then refused.",
     ),
 ]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(
+        "--pictures",
+        metavar="DIR",
+        envvar="FACEGATE_PICTURES",
+        exists=True,
+        file_okay=False,
+        help="Pictures with faces, the more like your cameras' the better: int8 is calibrated on half of them, and "
+        "what was built is judged on all. Where not given: images/ of FACEGATE_MIRROR, else three sample pictures.",
+    ),
+]
+
+
+def detector_sizes(text: str | None) -> list[Size | None]:
+    """Every height and width in "HxW,HxW". Raises EngineError for another form."""
+    if text is None:
+        return [None]
+    sizes: list[Size | None] = []
+    for each in text.split(","):
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", each.strip())
+        if match is None:
+            raise EngineError(f"--detector-size {text}: wanted is height x width in pixels, such as 480x640")
+        sizes.append((int(match[1]), int(match[2])))
+    return sizes

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engines.errors import EngineError
 from engines.fetch import FetchError
 from engines.graphs import GraphError
 from engines.pack_file import PackError
@@ -19,7 +20,7 @@ def one_line() -> Iterator[None]:
     """Errors that a person can act on, without a traceback; exit status 1."""
     try:
         yield
-    except (FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
+    except (EngineError, FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
         print(f"facegate: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from engines.build import build, fetch_pack, pack_named
+from engines.compiled import build_engines
 from engines.fetch import FetchError
+from engines.order import Order
 from engines.pack_file import PackFile
+from engines.precision import Precision
+from engines.target import Target
 from support.missing import MISSING, cannot_be_had
 from support.serving import Server, serving
 
@@ -49,6 +53,15 @@ def samples(weights: dict[str, Path]) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def repository(pack: PackFile, samples: dict[str, Path]) -> Path:
     return build(pack)
+
+
+@pytest.fixture(scope="session")
+def rtx_repository(repository: Path, pack: PackFile) -> Path:
+    """Engines of TensorRT for RTX in fp16, built here and judged on the sample pictures or the labelled ones."""
+    order = Order(pack, Target.tensorrt_rtx, Precision.fp16)
+    built = build_engines(order, accept_license=False, say=print, progress=lambda *told: None)
+    assert built.repository is not None
+    return built.repository
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,270 @@
+"""From a pack's proven fp32 graphs to a repository of engines: precision, compilation, gate, assembly."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from engines.assemble import assemble
+from engines.build import (
+    FINGERPRINT,
+    FORM,
+    REPOSITORIES,
+    ROOT,
+    Built,
+    Say,
+    build_served,
+    fingerprint,
+    put_in_place,
+    repository_name,
+    sample_pictures,
+)
+from engines.errors import EngineError
+from engines.judging import Judging
+from engines.lock import locked
+from engines.order import Engines, Order, Progress, kept_in_fp32
+from engines.pictures import Pictures, fed
+from engines.precision import Precision, in_precision
+from engines.profile import profile
+from engines.runtime import Runtime, runtime
+from engines.stamp import Stamp, engine_key, read_stamp, sha256
+from engines.store import Store, write_stamp
+from engines.target import Target
+from engines.tensorrt.compile import Cancelled, compile_engine
+from engines.tensorrt.layers import layers_of
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
+
+STORE = ROOT / "build" / "engines"
+
+
+def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Progress) -> Engines:
+    """Build what is not there yet, judge it, and put the repository in its place.
+
+    Raises PackError, FetchError, GraphError, ParityError, or EngineError, and then leaves the repository that was there
+    before. What was built remains in build/engines for the next time.
+    """
+    order.options.check(order.target)
+    compiler = runtime(order.target)
+    served = build_served(order.pack, size=order.size, liveness=order.liveness, accept_license=accept_license, say=say)
+    if order.target is Target.onnxruntime and order.precision is Precision.fp32:
+        return Engines((), frozenset(), served.repository)  # it is what others are held against, and proven itself
+    samples = [served.fetched[name] for name in sample_pictures()]
+    work = _Work(
+        order,
+        served,
+        _of_batch(served.pack, order.max_batch),
+        pictures_of(order.pictures, samples),
+        compiler,
+        say,
+        progress,
+    )
+    with locked(REPOSITORIES):
+        return work.done()
+
+
+@dataclass(frozen=True, slots=True)
+class _Net:
+    """One net to be built: its proven fp32 graph, and the name of everything that the engine depends on."""
+
+    model: str
+    graph: bytes
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One order being carried out."""
+
+    order: Order
+    served: Built
+    pack: Pack
+    pictures: Pictures
+    compiler: Runtime
+    say: Say
+    progress: Progress
+
+    def done(self) -> Engines:
+        """All that the order asks for."""
+        order, store = self.order, Store(STORE)
+        nets = [self._net(model) for model in self.pack.nets if (self.served.repository / model).is_dir()]
+        _check_models(order.models, [net.model for net in nets])
+        missing = [net for net in nets if order.force or not store.find(net.model, net.key, order.target)]
+        todo = [net for net in missing if not order.models or net.model in order.models]
+        self._build(store, todo)
+        fresh = frozenset(net.model for net in todo)
+        found = {net.model: store.find(net.model, net.key, order.target) for net in nets}
+        stamps = {model: stamp for model, stamp in found.items() if stamp}
+        if len(stamps) < len(found):
+            lacking = ", ".join(model for model in found if model not in stamps)
+            self.say(f"no repository: {lacking} not built yet; build them without --model")
+            return Engines(tuple(stamps.values()), fresh, None)
+        name = repository_name(
+            order.pack, order.target.value, order.precision.value, size=order.size, liveness=order.liveness
+        )
+        return Engines(tuple(self._install(store, stamps, REPOSITORIES / name)), fresh, REPOSITORIES / name)
+
+    def _net(self, model: str) -> _Net:
+        graph = (self.served.repository / model / "1" / "model.onnx").read_bytes()
+        key = engine_key(
+            served=sha256(graph),
+            precision=self.order.precision,
+            keep_fp32=self._kept(model),
+            calibration=self._calibration(),
+            profile=profile(self.pack.nets[model]),
+            target=self.order.target,
+            version=self.compiler.version,
+            gpu=self.compiler.gpu,
+            options=self.order.options.chosen(),
+            tools=_tools(),
+        )
+        return _Net(model, graph, key)
+
+    def _kept(self, model: str) -> tuple[str, ...]:
+        return kept_in_fp32(self.pack.nets[model], self.order.precision)
+
+    def _calibration(self) -> str | None:
+        return self.pictures.calibration().digest if self.order.precision is Precision.int8 else None
+
+    def _build(self, store: Store, nets: Sequence[_Net]) -> None:
+        """Build and keep each net. An interruption waits for no more than the step that TensorRT is at."""
+        if not nets:
+            return
+        crops: Mapping[str, NDArray[np.uint8]] = {}
+        if self.order.precision is not Precision.fp32:
+            images = list(self.pictures.calibration().images())
+            crops = asyncio.run(fed(self.pack, OnnxInferer(self.served.repository, self.pack.nets), images))
+        stop = threading.Event()
+        with ThreadPoolExecutor(self.order.jobs, "build") as pool:
+            futures = [pool.submit(self._build_one, store, net, crops.get(net.model), stop) for net in nets]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:  # Ctrl-C too
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _build_one(self, store: Store, net: _Net, crops: NDArray[np.uint8] | None, stop: threading.Event) -> None:
+        if stop.is_set():
+            raise Cancelled
+        order, compiler, limits = self.order, self.compiler, profile(self.pack.nets[net.model])
+        started = time.perf_counter()
+        self.progress(net.model, f"graph in {order.precision.value}", 0, 1)
+        graph = net.graph
+        if crops is not None:
+            served = onnx.load_from_string(net.graph)
+            converted = in_precision(served, order.precision, self._kept(net.model), crops)
+            graph = converted.SerializeToString(deterministic=True)
+        engine = graph
+        if compiler.module is not None:
+
+            def told(phase: str, done: int, steps: int) -> None:
+                self.progress(net.model, phase, done, steps)
+
+            engine = compile_engine(compiler.module, net.model, graph, limits, order.options, told, stop)
+        stamp = Stamp(
+            model=net.model,
+            pack=self.pack.name,
+            source=sha256(self.served.fetched[self.pack.nets[net.model].file].read_bytes()),
+            served=sha256(net.graph),
+            graph=sha256(graph),
+            engine=sha256(engine),
+            precision=order.precision,
+            keep_fp32=self._kept(net.model),
+            calibration=self._calibration(),
+            profile=asdict(limits),
+            target=order.target,
+            version=compiler.version,
+            gpu=compiler.gpu.name if compiler.gpu else None,
+            compute_capability=compiler.gpu.compute_capability if compiler.gpu else None,
+            options=order.options.chosen(),
+            tools=_tools(),
+            seconds=round(time.perf_counter() - started, 3),
+            size=len(engine),
+            key=net.key,
+        )
+        layers = layers_of(compiler.module, net.model, engine) if order.options.layers else None
+        store.put(stamp, graph, engine, layers)
+        self.progress(net.model, "built", 1, 1)
+
+    def _install(self, store: Store, stamps: Mapping[str, Stamp], repository: Path) -> list[Stamp]:
+        """The repository of these engines in its place, judged; returns the stamps as they are there."""
+        order, file = self.order, self.order.target.file
+        judged_on = self.pictures.digest if order.verify else None
+        asked = json.dumps([judged_on, *(stamp.key for stamp in stamps.values())])
+        current = repository / FINGERPRINT
+        if not order.force and current.is_file() and current.read_text() == self._fingerprint(repository, asked):
+            self.say(f"{repository.name}: up to date")
+            return [read_stamp(repository / model / "1" / file) for model in stamps]
+        with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
+            fresh = Path(scratch) / repository.name
+            graphs = {model: onnx.load(store.files(model, stamp.key) / "model.onnx") for model, stamp in stamps.items()}
+            assemble(self.pack, self.served.licences, graphs, FORM, fresh)
+            for model, stamp in stamps.items():
+                shutil.copytree(store.files(model, stamp.key), fresh / model / "1", dirs_exist_ok=True)
+            gate: Mapping[str, Any] = {}
+            if order.verify:
+                judging = Judging(self.served, self.pack, order.target, order.precision, self.pictures, self.say)
+                gate = judging.judge(fresh)
+            final = [stamp.model_copy(update={"gate": gate.get(model)}) for model, stamp in stamps.items()]
+            for stamp in final:
+                write_stamp(stamp, fresh / stamp.model / "1" / file)
+            (fresh / FINGERPRINT).write_text(self._fingerprint(fresh, asked), encoding="utf-8")
+            put_in_place(fresh, repository, Path(scratch))
+        self.say(f"{repository.name}: assembled")
+        return final
+
+    def _fingerprint(self, repository: Path, asked: str) -> str:
+        return fingerprint(self.pack, self.served.licences, repository, asked)
+
+
+def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:
+    """Those in a user's folder; else the labelled ones of the mirror, where it has any; else the sample pictures."""
+    if folder:
+        return Pictures.under(folder)
+    labelled = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
+    return Pictures.under(labelled) if labelled.is_dir() else Pictures(tuple(samples))
+
+
+def _tools() -> dict[str, str]:
+    """What else an engine is made by: the converters, and our own code that drives them."""
+    sources = sorted([*(ROOT / "engines/precision").glob("*.py"), *(ROOT / "engines/tensorrt").glob("*.py")])
+    code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "facegate": code[:16]}
+
+
+def _of_batch(pack: Pack, faces: int | None) -> Pack:
+    """The pack with nets that take so many faces at once, and a quarter as many frames; unchanged where None."""
+    if faces is None:
+        return pack
+    changed: dict[str, Any] = {
+        "detector": pack.detector.model_copy(update={"max_batch": max(1, faces // 4)}),
+        "recognizer": pack.recognizer.model_copy(update={"max_batch": faces}),
+    }
+    if pack.liveness:
+        live = tuple(net.model_copy(update={"max_batch": faces}) for net in pack.liveness.nets)
+        changed["liveness"] = pack.liveness.model_copy(update={"nets": live})
+    return pack.model_copy(update=changed)
+
+
+def _check_models(wanted: Sequence[str], known: Sequence[str]) -> None:
+    for model in wanted:
+        if model not in known:
+            raise EngineError(f"--model {model}: no such net; there are {', '.join(known)}")

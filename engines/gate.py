@@ -1,0 +1,230 @@
+"""The precision gate: what was built answers what the fp32 graphs answer, and no verdict is another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.pictures import Image, Pictures, crops_of
+from engines.precision import Precision
+from ensemble.detection import Faces
+from ensemble.image import letterbox
+from ensemble.inferer import Inferer, infer_in_chunks
+from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pipeline import Analysis, Pipeline
+from facegate_client import contract
+
+SAME_FACE = 0.5
+"""Two boxes that overlap by more (IoU) are of one face."""
+
+TIE = 0.01
+"""Two candidates of the same face whose scores are closer: which of them is best is chance. YuNet has neighbours
+0.00006 apart and 5.5 pixels from each other, which the order of a sum can swap."""
+
+PIXELS, COSINE, P_REAL = "pixels", "1 - cosine", "P(real)"
+
+LIMITS = {
+    Precision.fp32: {PIXELS: 1.0, COSINE: 0.001, P_REAL: 0.02},
+    Precision.fp16: {PIXELS: 1.0, COSINE: 0.001, P_REAL: 0.02},
+    Precision.int8: {PIXELS: 1.0, COSINE: 0.01, P_REAL: 0.05},
+}
+"""The largest difference allowed: of boxes and landmarks in detector pixels, of an embedding as 1 - cosine, of a
+liveness net's P(real)."""
+
+NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
+class Figure(NamedTuple):
+    """The largest difference of one net to fp32 in `unit`. As a bool: whether it is within its limit."""
+
+    model: str
+    unit: str
+    worst: float
+    limit: float
+
+    def __bool__(self) -> bool:
+        return bool(self.worst <= self.limit)  # NaN is not
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.unit} differs by {self.worst:.2g}, allowed {self.limit:g}"
+
+
+class Flip(NamedTuple):
+    """A verdict that is another one than in fp32, and the nets that can be the reason."""
+
+    models: tuple[str, ...]
+    what: str
+
+    def __str__(self) -> str:
+        return f"{' and '.join(self.models)}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What was found on `pictures`: their `faces` and the `pairs` of pictures whose best faces were compared.
+
+    As a bool: whether every net may be installed.
+    """
+
+    figures: tuple[Figure, ...]
+    flips: tuple[Flip, ...]
+    pictures: int
+    faces: int
+    pairs: int
+
+    def __bool__(self) -> bool:
+        return bool(self.faces) and all(self.figures) and not self.flips
+
+    @property
+    def failed(self) -> set[str]:
+        """The nets that must not be installed."""
+        beyond = {figure.model for figure in self.figures if not figure}
+        return beyond.union(*(flip.models for flip in self.flips))
+
+    def worst(self, model: str) -> Figure:
+        """The figure of one net."""
+        return next(figure for figure in self.figures if figure.model == model)
+
+
+class Judged(NamedTuple):
+    """One picture: the analyses of it, and detector pixels per image pixel."""
+
+    name: str
+    expected: Analysis
+    found: Analysis
+    factor: float
+
+
+async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
+    """Hold the nets behind `found` against those behind `expected`, on the same pictures: each net on the same input,
+    and the whole pipeline. A net that is not served by `expected` is left out."""
+    worst: dict[str, float] = {model: 0.0 for model in pack.nets if expected.serves(model)}
+    live = [net for net in pack.liveness_nets if expected.serves(net.name)]
+    checked = bool(live) and len(live) == len(pack.liveness_nets)
+    every: list[Judged] = []
+    flips: list[Flip] = []
+    for name, image in pictures.images():
+        judged = await _judged(pack, expected, found, name, image, checked)
+        every.append(judged)
+        flips += _flips_of_faces(judged, tuple(net.name for net in live))
+        for model, difference in await _differences(pack, expected, found, image, judged, live):
+            worst[model] = float(np.max([worst[model], difference]))  # unlike max(), NaN wins
+    pairs = list(combinations([each for each in every if len(each.expected.faces) and len(each.found.faces)], 2))
+    flips += _flips_of_pairs(pack, pairs)
+    units = {DETECTOR: PIXELS, RECOGNIZER: COSINE}
+    figures = (
+        Figure(model, units.get(model, P_REAL), value, LIMITS[precision][units.get(model, P_REAL)])
+        for model, value in worst.items()
+    )
+    faces = sum(len(each.expected.faces) for each in every)
+    return Gate(tuple(figures), tuple(flips), len(every), faces, len(pairs))
+
+
+async def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, image: Image, checked: bool) -> Judged:
+    analyses = [
+        await Pipeline(pack, inferer).analyze(image, anti_spoofing=checked, embeddings=True)
+        for inferer in (expected, found)
+    ]
+    factor = letterbox(image, pack.detector.height, pack.detector.width)[1]
+    return Judged(name, analyses[0], analyses[1], factor)
+
+
+async def _differences(
+    pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged, live: Sequence[LivenessNet]
+) -> list[tuple[str, float]]:
+    """Each net's largest difference on one picture; all but the detector's on the faces that were expected."""
+    faces = judged.expected.faces
+    differences = [(DETECTOR, _largest(_pixels(judged, await _candidates(pack, expected, image))))]
+    if len(faces):
+        crops = crops_of(pack, RECOGNIZER, image, faces)
+        if len(crops):
+            a, b = await _both(expected, found, RECOGNIZER, crops, contract.EMBEDDINGS)
+            differences.append((RECOGNIZER, float(np.max(1.0 - (a * b).sum(axis=1)))))
+        for net in live:
+            a, b = await _both(
+                expected, found, net.name, crops_of(pack, net.name, image, faces), contract.PROBABILITIES
+            )
+            assert pack.liveness is not None  # noqa: S101 - it has the nets
+            real = pack.liveness.real_class
+            differences.append((net.name, float(np.abs(a[:, real] - b[:, real]).max())))
+    return differences
+
+
+async def _both(
+    expected: Inferer, found: Inferer, model: str, crops: NDArray[np.uint8], output: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    answers = [(await infer_in_chunks(inferer, model, crops, (output,)))[0] for inferer in (expected, found)]
+    return answers[0].astype(np.float64), answers[1].astype(np.float64)
+
+
+async def _candidates(pack: Pack, inferer: Inferer, image: Image) -> Faces:
+    """What the detector answers before NMS, in its own pixels."""
+    names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
+    crops = crops_of(pack, DETECTOR, image, NO_FACES)
+    boxes, scores, landmarks = await infer_in_chunks(inferer, DETECTOR, crops, names)
+    return Faces(boxes[0], scores[0], landmarks[0])
+
+
+def _pixels(judged: Judged, candidates: Faces) -> Iterable[float]:
+    """How far each face found in both is from the nearest of the expected `candidates` that is as good as the expected
+    face, in detector pixels."""
+    a, b = judged.expected.faces, judged.found.faces
+    for i, j in _same_faces(a, b):
+        equals = candidates.take(np.flatnonzero(candidates.scores >= a.scores[i] - TIE))
+        boxes = np.abs(equals.boxes - b.boxes[j] * judged.factor).max(axis=1)
+        points = np.abs(equals.landmarks - b.landmarks[j] * judged.factor).max(axis=(1, 2))
+        yield float(np.maximum(boxes, points).min())
+
+
+def _flips_of_faces(judged: Judged, live: tuple[str, ...]) -> list[Flip]:
+    a, b = judged.expected, judged.found
+    same = _same_faces(a.faces, b.faces)
+    lost, new = len(a.faces) - len(same), len(b.faces) - len(same)
+    flips = []
+    if lost or new:
+        flips.append(Flip((DETECTOR,), f"{judged.name}: of {len(a.faces)} faces {lost} not found, and {new} others"))
+    if a.liveness is not None and b.liveness is not None:
+        for i, j in same:
+            if a.liveness.is_real[i] != b.liveness.is_real[j]:
+                change = f"P(real) {a.liveness.p_real[i]:.3f} became {b.liveness.p_real[j]:.3f}"
+                flips.append(Flip(live, f"{judged.name}: face {i + 1}: {change}"))
+    return flips
+
+
+def _flips_of_pairs(pack: Pack, pairs: Sequence[tuple[Judged, Judged]]) -> list[Flip]:
+    flips = []
+    for one, other in pairs:
+        a, b = _distance(one.expected, other.expected), _distance(one.found, other.found)
+        if (a < pack.recognizer.threshold) != (b < pack.recognizer.threshold):
+            flips.append(Flip((RECOGNIZER,), f"{one.name} and {other.name}: distance {a:.4f} became {b:.4f}"))
+    return flips
+
+
+def _distance(one: Analysis, other: Analysis) -> float:
+    """The cosine distance of two pictures' best faces."""
+    assert one.embeddings is not None and other.embeddings is not None  # noqa: S101 - asked for
+    return 1.0 - float(one.embeddings[0] @ other.embeddings[0])
+
+
+def _same_faces(a: Faces, b: Faces) -> list[tuple[int, int]]:
+    """Indices of the faces that both have, each at most once, the largest overlaps first."""
+    overlaps = sorted(((_iou(p, q), i, j) for i, p in enumerate(a.boxes) for j, q in enumerate(b.boxes)), reverse=True)
+    pairs: dict[int, int] = {}
+    for overlap, i, j in overlaps:
+        if overlap > SAME_FACE and i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return sorted(pairs.items())
+
+
+def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    shared = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+
+
+def _largest(values: Iterable[float]) -> float:
+    return float(np.max([0.0, *values]))

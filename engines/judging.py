@@ -1,0 +1,103 @@
+"""The precision gate applied to a repository that is about to be installed."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from engines.build import Built, Say
+from engines.device import NoGpuError, gpus
+from engines.errors import EngineError
+from engines.gate import Gate, judge
+from engines.order import kept_in_fp32
+from engines.pictures import Pictures, fed
+from engines.precision import Precision, rehearsed, sensitivity
+from engines.target import Target
+from ensemble.inferer import Inferer
+from ensemble.net_fault import NetFault
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
+from ensemble.tensorrt_inferer import TensorRtInferer
+
+TOLD = 5
+"""Layers named where a net fails its gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Holds the nets of a repository against the proven fp32 graphs, on the same pictures."""
+
+    served: Built
+    pack: Pack
+    target: Target
+    precision: Precision
+    pictures: Pictures
+    say: Say
+
+    def judge(self, repository: Path) -> dict[str, dict[str, Any]]:
+        """What the gate found, by model, for the stamps. Raises EngineError where a net must not be installed, after it
+        has been said why and which layers cost most."""
+        gate, runner = self.measure(repository)
+        self.say(
+            f"gate: {gate.pictures} pictures, {gate.faces} faces, {gate.pairs} pairs, run by {runner}: "
+            f"{len(gate.flips)} verdicts differ from fp32"
+        )
+        if not gate:
+            self._explain(gate)
+            raise EngineError(
+                f"{' and '.join(sorted(gate.failed)) or 'no picture with a face'}: not fit for "
+                f"{self.precision.value}; nothing was installed"
+            )
+        found_on = {"pictures": gate.pictures, "faces": gate.faces, "pairs": gate.pairs, "flips": 0, "run_by": runner}
+        return {
+            figure.model: {"unit": figure.unit, "difference": figure.worst, "limit": figure.limit, **found_on}
+            for figure in gate.figures
+        }
+
+    def measure(self, repository: Path) -> tuple[Gate, str]:
+        """The gate, and what ran the nets. Raises EngineError where they cannot be run."""
+        expected = OnnxInferer(self.served.repository, self.pack.nets)
+        try:
+            with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
+                found, runner = self._runner(repository, Path(scratch))
+                return asyncio.run(judge(self.pack, self.precision, expected, found, self.pictures)), runner
+        except (NetFault, RuntimeError) as fault:
+            raise EngineError(f"what was built cannot be judged: {fault}; --no-verify leaves that out") from None
+
+    def _runner(self, repository: Path, scratch: Path) -> tuple[Inferer, str]:
+        """What runs the nets that are judged: the engines where there is a GPU, else the graphs they were built of."""
+        if self.target is not Target.onnxruntime:
+            try:
+                name = gpus()[0].name
+                return TensorRtInferer(repository, self.pack.nets), f"{self.target.label} on {name}"
+            except NoGpuError:
+                pass
+        if self.precision is not Precision.fp16:
+            return OnnxInferer(repository, self.pack.nets), "ONNX Runtime on the CPU"
+        for graph in repository.glob("*/1/model.onnx"):
+            rounded = scratch / graph.relative_to(repository)
+            rounded.parent.mkdir(parents=True)
+            onnx.save(rehearsed(onnx.load(graph)), rounded)
+        return OnnxInferer(scratch, self.pack.nets), "ONNX Runtime on the CPU, rounding to fp16 node by node"
+
+    def _explain(self, gate: Gate) -> None:
+        for fault in (*(figure for figure in gate.figures if not figure), *gate.flips):
+            self.say(str(fault))
+        if self.precision is Precision.fp32 or not gate.failed:
+            return
+        images = list(self.pictures.calibration().images())
+        crops = asyncio.run(fed(self.pack, OnnxInferer(self.served.repository, self.pack.nets), images))
+        for model in sorted(gate.failed):
+            graph = onnx.load(self.served.repository / model / "1" / "model.onnx")
+            kept = kept_in_fp32(self.pack.nets[model], self.precision)
+            costly = sensitivity(graph, self.precision, kept, crops[model])[:TOLD]
+            named = ", ".join(f"{each.node} ({each.difference:.2g})" for each in costly)
+            self.say(
+                f"{model}: the layers that cost most: {named}; keep some in fp32 by "
+                f"keep_fp32 = {{ {self.precision.value} = [...] }} in its table of the pack"
+            )

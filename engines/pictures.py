@@ -1,0 +1,90 @@
+"""Pictures that nets are calibrated and judged on, and what each net is fed for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import EngineError
+from ensemble.alignment import alignable, aligned_crops
+from ensemble.detection import Faces
+from ensemble.errors import RequestError
+from ensemble.image import decode, letterbox
+from ensemble.inferer import Inferer
+from ensemble.liveness import context_crops
+from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pipeline import Pipeline
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+HELD_OUT = 2
+"""Of as many pictures, one is calibrated on; the gate judges all."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Picture files in their order."""
+
+    files: tuple[Path, ...]
+
+    @classmethod
+    def under(cls, folder: Path) -> Pictures:
+        """All pictures in a folder and those in it. Raises EngineError where there are none."""
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not files:
+            raise EngineError(f"{folder}: no pictures there ({', '.join(SUFFIXES)})")
+        return cls(tuple(files))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the files hold."""
+        each = (hashlib.sha256(file.read_bytes()).digest() for file in self.files)
+        return hashlib.sha256(b"".join(each)).hexdigest()
+
+    def calibration(self) -> Pictures:
+        """Those to calibrate on: half of them, or all where they are few."""
+        return self if len(self.files) < 2 * HELD_OUT else Pictures(self.files[::HELD_OUT])
+
+    def images(self) -> Iterator[tuple[str, Image]]:
+        """Each picture's name and pixels, UINT8 [H, W, 3] BGR. Raises EngineError for one that cannot be decoded."""
+        for file in self.files:
+            try:
+                yield file.name, decode(file.read_bytes())
+            except RequestError as error:
+                raise EngineError(f"{file}: {error}") from None
+
+
+async def fed(pack: Pack, inferer: Inferer, images: Sequence[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:
+    """What each net that `inferer` serves is fed for these pictures and the faces in them: UINT8 [N, H, W, 3] by model.
+
+    Raises EngineError where no picture has a face.
+    """
+    pipeline = Pipeline(pack, inferer)
+    crops: dict[str, list[NDArray[np.uint8]]] = {model: [] for model in pack.nets if inferer.serves(model)}
+    for _, image in images:
+        faces = (await pipeline.analyze(image, anti_spoofing=False, embeddings=False)).faces
+        for model in crops:
+            crops[model].append(crops_of(pack, model, image, faces))
+    together = {model: np.concatenate(each) for model, each in crops.items()}
+    if not all(map(len, together.values())):
+        raise EngineError("none of the pictures shows a face; give others with --pictures")
+    return together
+
+
+def crops_of(pack: Pack, model: str, image: Image, faces: Faces) -> NDArray[np.uint8]:
+    """UINT8 [N, H, W, 3]: what one net is fed for one picture and its faces."""
+    net = pack.nets[model]
+    if model == DETECTOR:
+        return letterbox(image, net.height, net.width)[0][None]
+    if model == RECOGNIZER:
+        template = np.array(pack.recognizer.template, dtype=np.float32)
+        points = faces.landmarks[alignable(faces.landmarks)]
+        return aligned_crops(image, points, template, net.height, net.width)
+    assert isinstance(net, LivenessNet)  # noqa: S101 - there is no fourth kind
+    return context_crops(image, faces.boxes, net.crop_scale, net.height, net.width)

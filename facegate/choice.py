@@ -1,0 +1,183 @@
+"""What runs the nets on this machine, and the repository that has them for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from engines.build import REPOSITORIES, Built, Say, Size, build_served, repository_name
+from engines.device import Gpu, NoGpuError, gpus
+from engines.errors import EngineError
+from engines.pack_file import PackFile
+from engines.precision import Precision
+from engines.runtime import runtime
+from engines.stamp import Stamp, read_stamp, sha256
+from engines.target import Target
+from ensemble.pack import RECOGNIZER
+from facegate.cuda import cuda_trouble
+from facegate_client import contract
+from server.installation import find_triton
+
+
+class Backend(str, Enum):
+    """What runs the nets."""
+
+    auto = "auto"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
+    onnxruntime = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A repository, the target it was built for, what runs it ("cpu" or "cuda"), why, and whether its engines are
+    version compatible ones."""
+
+    repository: Path
+    target: Target
+    provider: str
+    why: str
+    version_compatible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user asks to be served; `named` is what the pack was called. `precision` None: fp16 of TensorRT's, fp32
+    of ONNX Runtime's."""
+
+    pack: PackFile
+    named: str
+    backend: Backend
+    precision: Precision | None
+    size: Size | None
+    liveness: bool
+    accept_license: bool
+
+    def name(self, target: Target, precision: Precision) -> str:
+        """What the repository is called."""
+        return repository_name(self.pack, target.value, precision.value, size=self.size, liveness=self.liveness)
+
+    def command(self, target: Target, precision: Precision) -> str:
+        """What builds it."""
+        size = f" --detector-size {self.size[0]}x{self.size[1]}" if self.size else ""
+        liveness = "" if self.liveness else " --without-liveness"
+        consent = "" if self.pack.commercial_use else " --accept-license"
+        return (
+            f".venv/bin/python build_engines.py --pack {self.named} --target {target.value} "
+            f"--precision {precision.value}{size}{liveness}{consent}"
+        )
+
+
+def choose(wish: Wish, say: Say) -> Choice:
+    """What to serve here. Never the CPU in place of a GPU without a word.
+
+    Raises EngineError where what was asked for is not built, or does not fit this machine or the pack, and what
+    building the fp32 graphs raises.
+    """
+    served = build_served(
+        wish.pack, size=wish.size, liveness=wish.liveness, accept_license=wish.accept_license, say=say
+    )
+    if wish.backend in (Backend.tensorrt, Backend.tensorrt_rtx):
+        target = Target(wish.backend.value)
+        precision = wish.precision or Precision.fp16
+        return _engines(wish, served, target, precision, _gpus_for(target), "asked for", say)
+    try:
+        there = gpus()
+    except NoGpuError as error:
+        return _onnx(wish, served, "cpu", "asked for" if wish.backend is Backend.onnxruntime else str(error), say)
+    if wish.backend is Backend.auto:
+        for target, precision in _built(wish):
+            try:
+                return _engines(wish, served, target, precision, there, f"this machine has {there[0]}", say)
+            except EngineError as error:
+                say(f"NOT USED: {error}")
+    if find_triton().native:
+        trouble: str | None = "NVIDIA's Triton is given ONNX Runtime for the CPU, and TensorRT for the GPU"
+    else:
+        trouble = cuda_trouble(served.repository / RECOGNIZER / "1" / "model.onnx")
+    advice = wish.command(Target.tensorrt, wish.precision or Precision.fp16)
+    if trouble is None:
+        return _onnx(wish, served, "cuda", f"this machine has {there[0]}; for TensorRT's engines: {advice}", say)
+    return _onnx(wish, served, "cpu", f"this machine has {there[0]}, BUT IT IS NOT USED: {trouble}; run: {advice}", say)
+
+
+def _gpus_for(target: Target) -> list[Gpu]:
+    try:
+        return gpus()
+    except NoGpuError as error:
+        raise EngineError(f"--backend {target.value} needs a GPU: {error}") from None
+
+
+def _built(wish: Wish) -> Iterator[tuple[Target, Precision]]:
+    """The engines that are there, the likeliest to be wanted first."""
+    for target in (Target.tensorrt, Target.tensorrt_rtx):
+        for precision in [wish.precision] if wish.precision else [Precision.fp16, Precision.int8, Precision.fp32]:
+            if (REPOSITORIES / wish.name(target, precision)).is_dir():
+                yield target, precision
+
+
+def _onnx(wish: Wish, served: Built, provider: str, why: str, say: Say) -> Choice:
+    if wish.precision in (None, Precision.fp32):
+        return Choice(served.repository, Target.onnxruntime, provider, why)
+    assert wish.precision is not None  # noqa: S101 - it is not None above
+    repository, _ = installed(wish, served, Target.onnxruntime, wish.precision, say)
+    return Choice(repository, Target.onnxruntime, provider, why)
+
+
+def _engines(
+    wish: Wish, served: Built, target: Target, precision: Precision, there: list[Gpu], why: str, say: Say
+) -> Choice:
+    repository, stamps = installed(wish, served, target, precision, say)
+    native = find_triton().native
+    if native and target is Target.tensorrt_rtx:
+        raise EngineError(
+            "NVIDIA's own Triton takes TensorRT's engines, not TensorRT for RTX's: use --backend tensorrt"
+        )
+    if not native and importlib.util.find_spec("pycuda") is None:
+        raise EngineError(f"{target.label}'s engines are run with PyCUDA here, which is not installed: docs/pycuda.md")
+    version = None if native and importlib.util.find_spec("tensorrt") is None else runtime(target).version
+    for stamp in stamps:
+        if misfit := stamp.misfit(version, there):
+            command = wish.command(target, precision)
+            raise EngineError(f"{repository.name}: the engine of {stamp.model} {misfit}; run: {command}")
+    compatible = any(stamp.options.get("version_compatible") for stamp in stamps)
+    return Choice(repository, target, "cuda", why, compatible)
+
+
+def installed(wish: Wish, served: Built, target: Target, precision: Precision, say: Say) -> tuple[Path, list[Stamp]]:
+    """The repository that has been built of this pack as it is now, and its stamps. Raises EngineError where there is
+    none, naming the command that builds it."""
+    repository = REPOSITORIES / wish.name(target, precision)
+    run = f"run: {wish.command(target, precision)}"
+    if not repository.is_dir():
+        raise EngineError(f"{repository.name} has not been built; {run}")
+    stamps = []
+    for model in served.pack.nets:
+        if not (served.repository / model).is_dir():
+            continue
+        try:
+            stamp = read_stamp(repository / model / "1" / target.file)
+        except EngineError as error:
+            raise EngineError(f"{repository.name}: {error}; {run}") from None
+        if stamp.served != sha256((served.repository / model / "1" / "model.onnx").read_bytes()):
+            raise EngineError(f"{repository.name}: the engine of {model} was built of another graph; {run}")
+        if stamp.gate is None:
+            say(f"{repository.name}: the engine of {model} was NEVER VERIFIED against fp32 (--no-verify)")
+        stamps.append(stamp)
+    if _digest(repository) != served.pack.digest:
+        raise EngineError(f"{repository.name}: the pack {served.pack.name} has changed since; {run}")
+    return repository, stamps
+
+
+def _digest(repository: Path) -> object:
+    """What names the pack that a repository was assembled with."""
+    text = (repository / contract.ANALYZE / "config.pbtxt").read_text(encoding="utf-8")
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return json.loads(config.parameters["pack"].string_value)["digest"]

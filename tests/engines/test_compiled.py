@@ -1,0 +1,293 @@
+"""build_engines.py from a pack to a repository of engines, by TensorRT for RTX, whose builder needs no GPU."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+import engines.build
+import engines.compiled
+import engines.gate
+from engines.build import REPOSITORIES, ROOT
+from engines.compiled import build_engines
+from engines.errors import EngineError
+from engines.gate import LIMITS
+from engines.order import Engines, Order
+from engines.pack_file import PackFile
+from engines.precision import Precision
+from engines.profile import profile
+from engines.stamp import read_stamp, sha256
+from engines.target import Target
+from support import own_packs
+
+NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+COMMAND = [sys.executable, "build_engines.py", "--pack", "mobileface", "--target", "tensorrt-rtx"]
+Build = Callable[..., Engines]
+
+
+def command(*options: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, check=False, **more)
+
+
+def files(folder: Path) -> dict[str, int]:
+    """When each file below was written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda each: each.value)
+def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
+    pack: PackFile, repository: Path, pictures: Path, precision: Precision
+) -> None:
+    """NVIDIA's parser and builder take every net in every precision; verdicts over all pairs, faces and liveness
+    pictures are those of fp32."""
+    made = command("--precision", precision.value, "--pictures", str(pictures))
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() == f"build/repository/mobileface-tensorrt-rtx-{precision.value}"
+    built = ROOT / made.stdout.strip()
+    for net in NETS:
+        folder = built / net / "1"
+        assert not (folder / "model.plan").exists(), "Triton would take it for TensorRT's"
+        stamp = read_stamp(folder / "model.rtx")
+        assert stamp.source == pack.files[pack.nets[net].file].sha256
+        assert stamp.served == sha256((repository / net / "1" / "model.onnx").read_bytes())
+        assert stamp.graph == sha256((folder / "model.onnx").read_bytes())
+        assert stamp.size == (folder / "model.rtx").stat().st_size
+        assert (stamp.pack, stamp.precision, stamp.target) == ("mobileface", precision, Target.tensorrt_rtx)
+        assert stamp.profile == {"min": 1, "opt": profile(pack.nets[net]).opt, "max": pack.nets[net].max_batch}
+        assert stamp.gate is not None
+        assert stamp.gate["difference"] <= stamp.gate["limit"] == LIMITS[precision][stamp.gate["unit"]]
+        assert (stamp.gate["pictures"], stamp.gate["flips"]) == (49, 0)
+        assert stamp.gate["faces"] > 100
+        assert stamp.gate["pairs"] > 1000
+        assert net in made.stderr
+        assert f"TensorRT for RTX {stamp.version}" in made.stderr
+
+    before = files(built)
+    again = command("--precision", precision.value, "--pictures", str(pictures))
+    assert again.returncode == 0
+    assert "up to date" in again.stderr
+    assert again.stderr.count(" before ") == 4
+    assert files(built) == before, "a second run writes nothing"
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pack: PackFile, weights: object) -> Build:
+    """Builds in a folder of the test's own; `said` has what it said."""
+    monkeypatch.delenv("FACEGATE_MIRROR", raising=False)  # three sample pictures are enough here
+    for module in (engines.build, engines.compiled):
+        monkeypatch.setattr(module, "REPOSITORIES", tmp_path / "repository")
+    monkeypatch.setattr(engines.build, "RESIZED", tmp_path / "resized")
+    monkeypatch.setattr(engines.compiled, "STORE", tmp_path / "engines")
+
+    def built(progress: Any = lambda *told: None, say: Any = lambda text: None, **changes: Any) -> Engines:
+        order = replace(Order(pack, Target.tensorrt_rtx, Precision.fp16), **changes)
+        return build_engines(order, accept_license=False, say=say, progress=progress)
+
+    return built
+
+
+def changed(pack: PackFile, **tables: Mapping[str, Any]) -> PackFile:
+    """The pack with these fields of these tables."""
+    values = own_packs.values_of(pack.name)
+    for table, fields in tables.items():
+        values[table] |= fields
+    return PackFile.model_validate(values)
+
+
+def test_only_what_has_changed_is_built_again(build: Build, pack: PackFile) -> None:
+    assert build().fresh == set(NETS)
+    assert build().fresh == set()
+
+    stricter = build(pack=changed(pack, liveness={"min_real": 0.6}, recognizer={"threshold": 0.5}))
+    assert stricter.fresh == set(), "a threshold is in no engine"
+    assert stricter.repository is not None
+    assert "0.6" in (stricter.repository / "face_verify" / "config.pbtxt").read_text(), "but it is in the repository"
+
+    kept = onnx.load(stricter.repository / "face_recognizer" / "1" / "model.onnx").graph.node
+    convolution = next(node.name for node in kept if node.op_type == "Conv")
+    other = build(pack=changed(pack, recognizer={"keep_fp32": {"fp16": [convolution]}}))
+    assert other.fresh == {"face_recognizer"}
+
+    smaller = build(size=(320, 320))
+    assert smaller.fresh == {"face_detector"}
+    assert smaller.repository is not None
+    assert smaller.repository.name == "mobileface-tensorrt-rtx-fp16-320x320"
+    assert build(precision=Precision.fp32).fresh == set(NETS)
+    assert build(force=True).fresh == set(NETS)
+
+
+def test_a_larger_batch_is_the_engines_and_tritons(build: Build) -> None:
+    made = build(max_batch=64, models=())
+    assert made.repository is not None
+    for stamp in made.stamps:
+        most = 16 if stamp.model == "face_detector" else 64
+        assert stamp.profile["max"] == most
+        assert f"max_batch_size: {most}\n" in (made.repository / stamp.model / "config.pbtxt").read_text()
+
+
+def test_nets_can_be_built_one_by_one(build: Build) -> None:
+    said: list[str] = []
+    first = build(models=("face_detector",), say=said.append)
+    assert first.fresh == {"face_detector"}
+    assert first.repository is None
+    assert any("face_recognizer, minifasnet_v2, minifasnet_v1se not built yet" in line for line in said)
+    rest = build(jobs=2)
+    assert rest.fresh == set(NETS) - {"face_detector"}
+    assert rest.repository is not None
+    with pytest.raises(EngineError, match="--model nose: no such net; there are face_detector, "):
+        build(models=("nose",))
+
+
+def test_nets_that_are_left_out_are_not_built(build: Build) -> None:
+    made = build(liveness=False)
+    assert [stamp.model for stamp in made.stamps] == NETS[:2]
+    assert made.repository is not None
+    assert made.repository.name == "mobileface-tensorrt-rtx-fp16-without-liveness"
+
+
+def test_a_net_that_fails_its_gate_is_not_installed_and_its_layers_are_named(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = build().repository
+    assert before is not None
+    installed = files(before)
+    strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
+    monkeypatch.setattr(engines.gate, "LIMITS", strict)
+    said: list[str] = []
+    with pytest.raises(EngineError, match=r"^face_recognizer: not fit for fp16; nothing was installed$"):
+        build(force=True, say=said.append)
+    assert files(before) == installed
+    assert any(line.startswith("face_recognizer: 1 - cosine differs by ") for line in said)
+    (layers,) = [line for line in said if "the layers that cost most" in line]
+    graph = onnx.load(before / "face_recognizer" / "1" / "model.onnx").graph
+    assert any(node.name in layers for node in graph.node)
+    unverified = build(verify=False)
+    assert [stamp.gate for stamp in unverified.stamps] == [None] * 4, (
+        "unless the user says so, and then it is on record"
+    )
+
+
+def test_int8_is_calibrated_and_the_stamp_says_on_what(build: Build, pictures: Path, tmp_path: Path) -> None:
+    some = tmp_path / "pictures"
+    some.mkdir()
+    for name in ("image_F1.jpg", "image_F2.jpg", "image_T1.jpg", "true_001.jpg"):
+        (some / name).symlink_to(pictures / "liveness" / name)
+    first = build(precision=Precision.int8, pictures=some, verify=False).stamps
+    assert all(stamp.calibration for stamp in first)
+    (some / "image_F2.jpg").unlink()
+    (some / "image_F2.jpg").symlink_to(pictures / "liveness" / "true_002.jpg")
+    held_out = build(precision=Precision.int8, pictures=some, verify=False)
+    assert not held_out.fresh, "it was not calibrated on"
+    (some / "image_F1.jpg").unlink()
+    (some / "image_F1.jpg").symlink_to(pictures / "liveness" / "true_003.png")
+    assert build(precision=Precision.int8, pictures=some, verify=False).fresh == set(NETS)
+
+
+def test_an_interruption_leaves_the_old_engines_in_their_place(build: Build) -> None:
+    repository = build().repository
+    assert repository is not None
+    before, told = files(repository), []
+
+    def interrupt(model: str, phase: str, done: int, steps: int) -> None:
+        if not told:
+            os.kill(os.getpid(), signal.SIGINT)
+        told.append(model)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(progress=interrupt, force=True)
+    assert set(told) == {"face_detector"}, "the others were not begun"
+    assert files(repository) == before
+    assert not list(repository.parent.glob(".new-*"))
+    assert build().fresh <= {"face_detector"}
+
+
+def test_ctrl_c_is_one_line(rtx_repository: Path) -> None:
+    before = files(rtx_repository)
+    process = subprocess.Popen(
+        [*COMMAND, "--precision", "fp16", "--force"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert "mobileface-onnxruntime-fp32: up to date" in first
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert rest.strip().splitlines()[-1] == "facegate: interrupted"
+    assert "Traceback" not in rest
+    assert files(rtx_repository) == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_engines(rtx_repository: Path) -> None:
+    before = files(rtx_repository)
+    small = 1 << 20
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (small, small))
+
+    failed = command("--precision", "fp16", "--force", preexec_fn=limit)
+    assert failed.returncode == 1
+    assert failed.stderr.strip().splitlines()[-1].startswith("facegate: [Errno 27] File too large")
+    assert "Traceback" not in failed.stderr
+    assert files(rtx_repository) == before
+    assert not list(REPOSITORIES.glob(".new-*"))
+    assert command("--precision", "fp16").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--detector-size", "333x500"], "--detector-size 333x500: height and width must be multiples of 32"),
+        (["--detector-size", "640"], "--detector-size 640: wanted is height x width"),
+        (["--detector-size", "8192x8192"], "--detector-size 8192x8192: Input should be less than or equal to 4096"),
+        (["--pack", "nothing"], "no pack 'nothing'; there are buffalo_l, "),
+        (["--model", "nose"], "--model nose: no such net"),
+        (["--layers", "--force"], "no report by layer, since the engine cannot be loaded here"),
+        (["--hardware-compatible"], "--hardware-compatible is not for TensorRT for RTX"),
+        (["--target", "tensorrt"], "the Python package tensorrt "),
+        (["--pack", "buffalo_l"], "is not for commercial use"),
+        (["--pictures", "engines"], "engines: no pictures there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_built_is_one_clear_line(repository: Path, options: list[str], reason: str) -> None:
+    failed = command(*options)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    *_, last = failed.stderr.strip().splitlines()
+    assert last.startswith("facegate: ")
+    assert reason in last
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("spoil", ["missing", "corrupt", "another hash"])
+def test_weights_that_cannot_be_used_are_named_in_one_line(
+    weights: dict[str, Path], tmp_path: Path, spoil: str
+) -> None:
+    values = own_packs.values_of("mobileface") | {"name": "spoiled"}
+    path = tmp_path / "MobileFaceNet.onnx"
+    path.write_bytes(weights[path.name].read_bytes()[:-1000])
+    values["files"][path.name] = own_packs.local(path)
+    if spoil == "missing":
+        path.unlink()
+    elif spoil == "another hash":
+        path.write_bytes(weights[path.name].read_bytes())
+    failed = command("--pack", str(own_packs.write(values, tmp_path / "spoiled.toml")))
+    assert failed.returncode == 1
+    *_, last = failed.stderr.strip().splitlines()
+    assert "MobileFaceNet.onnx" in last
+    assert {"missing": "there is no file", "corrupt": "not a usable ONNX graph", "another hash": "SHA-256"}[
+        spoil
+    ] in last

@@ -1,0 +1,230 @@
+"""The precision gate on real nets and pictures: it passes what answers alike, and catches whatever does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines.errors import EngineError
+from engines.gate import LIMITS, PIXELS, Gate, judge
+from engines.pack_file import PackFile
+from engines.pictures import Pictures, fed
+from engines.precision import Precision
+from ensemble.inferer import Arrays
+from ensemble.onnx_inferer import OnnxInferer
+from facegate_client import contract
+
+Change = Callable[[Arrays], Arrays]
+
+
+class Changed:
+    """An inferer one of whose nets answers something else."""
+
+    def __init__(self, inner: OnnxInferer, model: str, change: Change) -> None:
+        self._inner, self._model, self._change = inner, model, change
+
+    def serves(self, net: str) -> bool:
+        return self._inner.serves(net)
+
+    def full_batch(self, net: str) -> int:
+        return self._inner.full_batch(net)
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        answer = await self._inner.infer(net, batch)
+        return self._change(answer) if net == self._model else answer
+
+
+@pytest.fixture(scope="module")
+def inferer(repository: Path, pack: PackFile) -> OnnxInferer:
+    return OnnxInferer(repository, pack.nets)
+
+
+@pytest.fixture(scope="module")
+def some(samples: dict[str, Path]) -> Pictures:
+    return Pictures(tuple(samples.values()))
+
+
+@pytest.fixture
+def judged(pack: PackFile, inferer: OnnxInferer, some: Pictures) -> Callable[..., Gate]:
+    def against(model: str, change: Change, precision: Precision = Precision.fp16) -> Gate:
+        return asyncio.run(judge(pack, precision, inferer, Changed(inferer, model, change), some))
+
+    return against
+
+
+def replaced(name: str, values: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Change:
+    return lambda answer: {**answer, name: values(answer[name].astype(np.float32))}
+
+
+def test_nets_that_answer_alike_pass(judged: Callable[..., Gate]) -> None:
+    gate = judged("face_detector", lambda answer: answer)
+    assert gate
+    assert (gate.pictures, gate.pairs) == (3, 3)
+    assert gate.faces == 3
+    assert [figure.worst for figure in gate.figures] == pytest.approx([0.0] * 4, abs=1e-6)
+    assert not gate.failed
+
+
+def test_boxes_that_move_are_measured_in_the_detectors_pixels(judged: Callable[..., Gate]) -> None:
+    near = judged("face_detector", replaced(contract.BOXES, lambda boxes: boxes + 0.5))
+    assert near
+    assert near.worst("face_detector").worst == pytest.approx(0.5, abs=0.01)
+    far = judged("face_detector", replaced(contract.BOXES, lambda boxes: boxes + 1.5))
+    assert not far
+    assert far.failed == {"face_detector"}
+    assert str(far.worst("face_detector")) == "face_detector: pixels differs by 1.5, allowed 1"
+
+
+def test_landmarks_that_move_are_seen_though_boxes_stay(judged: Callable[..., Gate]) -> None:
+    gate = judged("face_detector", replaced(contract.LANDMARKS, lambda points: points + 1.5))
+    assert "face_detector" in gate.failed
+
+
+@pytest.mark.parametrize(("apart", "passes"), [(0.001, True), (0.1, False)])
+def test_the_other_of_two_candidates_may_win_where_they_are_as_good_and_only_there(
+    pack: PackFile, inferer: OnnxInferer, some: Pictures, apart: float, passes: bool
+) -> None:
+    """Two candidates of one face, five pixels apart; the other one is best in what is judged."""
+
+    def two(first: float, second: float) -> Change:
+        def answer(raw: Arrays) -> Arrays:
+            boxes, scores, points = (raw[name].astype(np.float32) for name in ("BOXES", "SCORES", "LANDMARKS"))
+            face, marks = boxes[:, 0].copy(), points[:, 0].copy()
+            order = [0, 1] if first > second else [1, 0]
+            scores[:] = 0.0
+            for place, which in enumerate(order):
+                boxes[:, place], points[:, place] = face + 5 * which, marks + 5 * which
+                scores[:, place] = (first, second)[which]
+            return {"BOXES": boxes, "SCORES": scores, "LANDMARKS": points}
+
+        return answer
+
+    expected = Changed(inferer, "face_detector", two(0.9, 0.9 - apart))
+    found = Changed(inferer, "face_detector", two(0.9 - apart, 0.9))
+    figure = asyncio.run(judge(pack, Precision.fp16, expected, found, some)).worst("face_detector")
+    assert bool(figure) is passes
+    assert figure.worst == pytest.approx(0 if passes else 5, abs=0.01)
+
+
+def test_a_face_that_is_lost_or_new_is_a_flip_of_the_detectors(judged: Callable[..., Gate]) -> None:
+    gate = judged("face_detector", replaced(contract.SCORES, lambda scores: scores * 0.5))
+    assert not gate
+    assert gate.failed == {"face_detector"}
+    assert len(gate.flips) == 3
+    assert "of 1 faces 1 not found, and 0 others" in str(gate.flips[0])
+
+
+def test_embeddings_may_turn_by_what_the_precision_allows(judged: Callable[..., Gate]) -> None:
+    def turned(cosine: float) -> Change:
+        def turn(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            across = np.roll(rows, 1, axis=1)
+            across -= (across * rows).sum(axis=1, keepdims=True) * rows
+            across /= np.linalg.norm(across, axis=1, keepdims=True)
+            return (cosine * rows + np.sqrt(1 - cosine**2) * across).astype(np.float32)
+
+        return replaced(contract.EMBEDDINGS, turn)
+
+    assert judged("face_recognizer", turned(0.9995))
+    assert "face_recognizer" in judged("face_recognizer", turned(0.995)).failed
+    assert judged("face_recognizer", turned(0.995), Precision.int8).worst("face_recognizer")
+
+
+def test_a_liveness_net_that_leans_is_named_though_no_verdict_flips(judged: Callable[..., Gate]) -> None:
+    def lean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return 0.96 * rows + 0.04 / 3
+
+    gate = judged("minifasnet_v2", replaced(contract.PROBABILITIES, lean))
+    assert not gate.flips
+    assert gate.failed == {"minifasnet_v2"}
+
+
+def test_a_verdict_that_flips_is_said_with_the_picture_and_both_nets(judged: Callable[..., Gate]) -> None:
+    gate = judged("minifasnet_v2", replaced(contract.PROBABILITIES, lambda rows: np.roll(rows, 1, axis=1)))
+    (flip,) = (flip for flip in gate.flips if "image_T1.jpg" in flip.what)
+    assert flip.models == ("minifasnet_v2", "minifasnet_v1se")
+    assert "face 1: P(real) 1.000 became 0.5" in flip.what
+
+
+def test_a_verification_that_flips_is_said_with_both_pictures(
+    pack: PackFile, inferer: OnnxInferer, some: Pictures
+) -> None:
+    """image_F1 and image_F2 are spoofs of different people, whose distance the pack's threshold cannot be under."""
+    distances = []
+    gate = asyncio.run(judge(pack, Precision.fp16, inferer, inferer, some))
+    assert not gate.flips
+
+    def same(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        distances.append(len(rows))
+        return np.broadcast_to(np.eye(1, rows.shape[1], dtype=np.float32), rows.shape).copy()
+
+    flipped = asyncio.run(
+        judge(pack, Precision.fp16, inferer, Changed(inferer, "face_recognizer", replaced("EMBEDDINGS", same)), some)
+    )
+    said = [flip.what for flip in flipped.flips]
+    assert said
+    assert all(" and " in each and "became 0.0000" in each for each in said)
+    assert {flip.models for flip in flipped.flips} == {("face_recognizer",)}
+
+
+def test_what_is_not_a_number_does_not_pass(judged: Callable[..., Gate]) -> None:
+    def spoiled(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.full_like(rows, np.nan)
+
+    assert not judged("face_detector", replaced(contract.BOXES, spoiled))
+    with pytest.raises(RuntimeError, match="not finite"):
+        judged("face_recognizer", replaced(contract.EMBEDDINGS, spoiled))
+    with pytest.raises(RuntimeError, match="not probabilities"):
+        judged("minifasnet_v2", replaced(contract.PROBABILITIES, spoiled))
+
+
+def test_pictures_without_a_face_prove_nothing(pack: PackFile, inferer: OnnxInferer, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
+    pictures = Pictures.under(tmp_path)
+    assert not asyncio.run(judge(pack, Precision.fp16, inferer, inferer, pictures))
+    with pytest.raises(EngineError, match="none of the pictures shows a face"):
+        asyncio.run(fed(pack, inferer, list(pictures.images())))
+
+
+def test_nets_that_are_left_out_are_not_judged(pack: PackFile, inferer: OnnxInferer, some: Pictures) -> None:
+    class WithoutLiveness(Changed):
+        def serves(self, net: str) -> bool:
+            return not net.startswith("minifasnet")
+
+    reduced = WithoutLiveness(inferer, "", lambda answer: answer)
+    gate = asyncio.run(judge(pack, Precision.fp16, reduced, reduced, some))
+    assert gate
+    assert [figure.model for figure in gate.figures] == ["face_detector", "face_recognizer"]
+
+
+def test_int8_may_not_differ_by_less_than_fp16_may() -> None:
+    assert all(LIMITS[Precision.int8][unit] >= limit for unit, limit in LIMITS[Precision.fp16].items())
+    assert LIMITS[Precision.int8][PIXELS] == 1.0
+
+
+def test_a_folder_of_pictures_is_read_in_a_fixed_order_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for name in ("b.png", "a/c.jpg", "a/B.PNG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), picture)
+    (tmp_path / "labels.csv").write_text("no picture")
+    pictures = Pictures.under(tmp_path)
+    assert [str(file.relative_to(tmp_path)) for file in pictures.files] == ["a/B.PNG", "a/c.jpg", "b.png"]
+    before = pictures.digest
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert pictures.digest != before
+    with pytest.raises(EngineError, match=r"b\.png: INVALID_ARGUMENT"):
+        list(pictures.images())
+    with pytest.raises(EngineError, match="no pictures there"):
+        Pictures.under(tmp_path / "a" / "none")
+
+
+def test_half_of_many_pictures_are_held_out_of_calibration() -> None:
+    files = tuple(Path(f"{number}.jpg") for number in range(10))
+    assert Pictures(files).calibration().files == files[::2]
+    assert Pictures(files[:3]).calibration().files == files[:3]

@@ -1,0 +1,15 @@
+"""Stands for NVIDIA's TensorRT backend, which needs a GPU: runs the graph that an engine was built of, on the CPU.
+
+A Triton backend's model.py; the test that uses it copies it into a backend directory.
+"""
+
+from ensemble.net_model import NetModel
+from ensemble.onnx_session import OnnxSession
+
+
+class TritonPythonModel(NetModel):
+    """One instance of one net."""
+
+    def open(self, folder, file, max_batch, device):
+        assert (folder / (file or "model.plan")).is_file(), "an engine is what the backend would load"
+        return OnnxSession(folder / "model.onnx", max_batch)
