@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -39,7 +38,7 @@ from engines.errors import EngineError
 from engines.judging import Judging
 from engines.lock import locked
 from engines.order import Engines, Order, Progress, kept_in_fp32
-from engines.pictures import Pictures, fed
+from engines.pictures import Pictures, fed, pictures_of
 from engines.precision import Precision, in_precision
 from engines.profile import profile
 from engines.runtime import Runtime, runtime
@@ -69,7 +68,7 @@ def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Pro
     work = _Work(
         order,
         served,
-        _of_batch(served.pack, order.max_batch),
+        of_batch(served.pack, order.max_batch),
         pictures_of(order.pictures, samples),
         compiler,
         say,
@@ -235,14 +234,6 @@ class _Work:
         return fingerprint(self.pack, self.served.licences, repository, asked)
 
 
-def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:
-    """Those in a user's folder; else the labelled ones of the mirror, where it has any; else the sample pictures."""
-    if folder:
-        return Pictures.under(folder)
-    labelled = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
-    return Pictures.under(labelled) if labelled.is_dir() else Pictures(tuple(samples))
-
-
 def _tools() -> dict[str, str]:
     """What else an engine is made by: the converters, and our own code that drives them."""
     sources = sorted([*(ROOT / "engines/precision").glob("*.py"), *(ROOT / "engines/tensorrt").glob("*.py")])
@@ -250,7 +241,7 @@ def _tools() -> dict[str, str]:
     return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "facegate": code[:16]}
 
 
-def _of_batch(pack: Pack, faces: int | None) -> Pack:
+def of_batch(pack: Pack, faces: int | None) -> Pack:
     """The pack with nets that take so many faces at once, and a quarter as many frames; unchanged where None."""
     if faces is None:
         return pack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ class Pictures:
                 yield file.name, decode(file.read_bytes())
             except RequestError as error:
                 raise EngineError(f"{file}: {error}") from None
+
+
+def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:
+    """Those in a user's folder; else the labelled ones of the mirror, where it has any; else the sample pictures."""
+    if folder:
+        return Pictures.under(folder)
+    labelled = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
+    return Pictures.under(labelled) if labelled.is_dir() else Pictures(tuple(samples))
 
 
 async def fed(pack: Pack, inferer: Inferer, images: Sequence[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:

@@ -14,7 +14,7 @@ from engines.build import ROOT
 from facegate_client import FaceClient
 from server.errors import ServeError
 
-READY_SECONDS = 120.0
+READY_SECONDS = 330.0  # a first start with engines may take five minutes
 
 
 @contextmanager

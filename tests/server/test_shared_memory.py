@@ -25,12 +25,12 @@ def gone_process():
 
 def test_only_what_a_dead_watcher_of_this_namespace_left_is_removed(regions):
     here = os.stat("/proc/self/ns/pid").st_ino
-    leftover = regions / f"facegate-{here}-{gone_process()}-region"
+    leftover = regions / f"{shared_memory.START}{here}-{gone_process()}-region"
     others = [
-        regions / f"facegate-{here}-{os.getppid()}-region",  # its watcher lives
-        regions / f"facegate-{here + 1}-{gone_process()}-region",  # another container's
-        regions / f"facegate-{here}-1000000000000-region",  # no process number
-        regions / "facegate-nonsense",
+        regions / f"{shared_memory.START}{here}-{os.getppid()}-region",  # its watcher lives
+        regions / f"{shared_memory.START}{here + 1}-{gone_process()}-region",  # another container's
+        regions / f"{shared_memory.START}{here}-1000000000000-region",  # no process number
+        regions / f"{shared_memory.START}nonsense",
         regions / "somebody-elses",
     ]
     for path in (leftover, *others):

@@ -1,0 +1,64 @@
+"""Each runner held against the CPU in fp32, on the same pictures: every net, the whole pipeline, every verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.gpu_runners import Runner
+from engines.gate import Gate, judge
+from engines.pictures import Pictures
+from ensemble.inferer import Arrays, Inferer
+from ensemble.pack import Pack
+
+TOLD = 10
+"""Verdicts that differ and are named, of each runner."""
+
+
+class Remembering:
+    """An inferer that runs the same batch once: all runners are held against the same answers."""
+
+    def __init__(self, inferer: Inferer) -> None:
+        self._inferer = inferer
+        self._answers: dict[tuple[str, int, bytes], Arrays] = {}
+
+    def serves(self, net: str) -> bool:
+        return self._inferer.serves(net)
+
+    def full_batch(self, net: str) -> int:
+        return self._inferer.full_batch(net)
+
+    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        key = (net, len(batch), hashlib.sha256(batch.tobytes()).digest())
+        if key not in self._answers:
+            self._answers[key] = await self._inferer.infer(net, batch)
+        return self._answers[key]
+
+
+def parity(pack: Pack, expected: Inferer, runner: Runner, pictures: Pictures) -> dict[str, Any]:
+    """What engines.gate finds of a runner, JSON-ready."""
+    return _told(asyncio.run(judge(pack, runner.precision, expected, runner.inferer, pictures)))
+
+
+def _told(gate: Gate) -> dict[str, Any]:
+    return {
+        "within_limits": bool(gate),
+        "pictures": gate.pictures,
+        "faces": gate.faces,
+        "pairs": gate.pairs,
+        "verdicts_that_differ": len(gate.flips),
+        "flips": [str(flip) for flip in gate.flips[:TOLD]],
+        "nets": {
+            figure.model: {
+                "unit": figure.unit,
+                "largest_difference": float(f"{figure.worst:.3g}") if np.isfinite(figure.worst) else None,
+                "limit": figure.limit,
+                "within_limit": bool(figure),
+            }
+            for figure in gate.figures
+        },
+    }
