@@ -1,4 +1,4 @@
-"""Serves the repository and on the ports of its command line, as `facegate serve` does one of its own making."""
+"""Serves the repository, with the inferer and on the ports of its command line, as `facegate serve` does its own."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from server.supervisor import Supervisor
 from server.triton import Settings
 
-repository, grpc, http, metrics = sys.argv[1:]
+repository, inferer, grpc, http, metrics = sys.argv[1:]
 Supervisor(
     Settings(
         repository=Path(repository),
         backend="onnxruntime",
-        inferer="onnxruntime",
+        inferer=inferer,
         host="127.0.0.1",
         grpc_port=int(grpc),
         http_port=int(http),

@@ -41,11 +41,13 @@ def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Serve
     return running(log, command, ports)
 
 
-def serving_repository(log: Path, repository: Path) -> contextlib.AbstractContextManager[Server]:
+def serving_repository(
+    log: Path, repository: Path, inferer: str = "onnxruntime"
+) -> contextlib.AbstractContextManager[Server]:
     """The same watcher over a repository that a test has made."""
     ports = free_ports(3)
     script = Path(__file__).with_name("serve_repository.py")
-    return running(log, [sys.executable, str(script), str(repository), *map(str, ports)], ports)
+    return running(log, [sys.executable, str(script), str(repository), inferer, *map(str, ports)], ports)
 
 
 @contextlib.contextmanager
