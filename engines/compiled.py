@@ -65,10 +65,11 @@ def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Pro
     if order.target is Target.onnxruntime and order.precision is Precision.fp32:
         return Engines((), frozenset(), served.repository)  # it is what others are held against, and proven itself
     samples = [served.fetched[name] for name in sample_pictures()]
+    pack = of_batch(served.pack, order.max_batch).model_copy(update={"precision": order.precision.value})
     work = _Work(
         order,
         served,
-        of_batch(served.pack, order.max_batch),
+        pack,
         pictures_of(order.pictures, samples),
         compiler,
         say,

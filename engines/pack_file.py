@@ -101,6 +101,7 @@ class PackFile(Pack):
                 **known,
                 "digest": _digest([fed, judged]),
                 "embedding_digest": _digest({**fed[RECOGNIZER], "threshold": None}),
+                "precision": "fp32",
             }
         )
 

@@ -122,8 +122,9 @@ class Liveness(Section):
 class Pack(Section):
     """Everything that the ensemble knows about a set of nets. Without `liveness`, anti_spoofing is refused.
 
-    `digest` names these nets fed and judged in this way: where it is equal, answers are. `embedding_digest` names the
-    recognizer alone: where it is equal, embeddings can be compared. Both are there once the pack is built.
+    `digest` names these nets fed and judged in this way: where it is equal, and the `precision` that the nets were
+    built in is, answers are. `embedding_digest` names the recognizer alone: where it is equal, embeddings can be
+    compared. All three are there once the pack is built.
     """
 
     name: Name
@@ -132,6 +133,7 @@ class Pack(Section):
     commercial_use: bool
     digest: str = ""
     embedding_digest: str = ""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     detector: Detector
     recognizer: Recognizer
     liveness: Liveness | None = None
@@ -165,5 +167,6 @@ class Pack(Section):
                 "commercial_use": self.commercial_use,
                 "digest": self.digest,
                 "embedding_digest": self.embedding_digest,
+                "precision": self.precision,
             }
         )

@@ -17,7 +17,14 @@ from facegate_client.results import Box, Face, Faces, Model, Verification
 from facegate_client.transport import Answer, Outputs
 
 _ANY = -1
-_MODEL_FIELDS = {"pack": str, "licence": str, "commercial_use": bool, "digest": str, "embedding_digest": str}
+_MODEL_FIELDS = {
+    "pack": str,
+    "licence": str,
+    "commercial_use": bool,
+    "digest": str,
+    "embedding_digest": str,
+    "precision": str,
+}
 
 
 def read_verification(answer: Answer, *, anti_spoofing: bool) -> Verification:

@@ -60,7 +60,15 @@ class Local:
         for net in (DETECTOR, RECOGNIZER):
             if not inferer.serves(net):
                 raise FileNotFoundError(f"there is no {repository / net}")
-        self.model = Model(pack.name, pack.licence, pack.commercial_use, pack.digest, pack.embedding_digest, local=True)
+        self.model = Model(
+            pack.name,
+            pack.licence,
+            pack.commercial_use,
+            pack.digest,
+            pack.embedding_digest,
+            pack.precision,
+            local=True,
+        )
         self._pipeline = Pipeline(pack, inferer)
         self._permits = asyncio.Semaphore(2 * cores())  # as many as the server has: a picture takes memory
         self._loop = asyncio.new_event_loop()

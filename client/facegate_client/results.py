@@ -25,8 +25,9 @@ _ROUNDING = 1e-3  # how far float32 arithmetic may carry a probability out of 0-
 class Model:
     """The nets behind an answer: their pack, its licence, and whether that licence allows commercial use.
 
-    Where `digest` is the same, answers are. Embeddings may be compared where `embedding_digest` is the same, and
-    nowhere else. `local`: this process computed the answer itself, since no server gave one.
+    Where `digest` and `precision` (fp32, fp16 or int8) are the same, answers are; where `digest` alone is, no verdict
+    differed when the nets were built. Embeddings may be compared where `embedding_digest` is the same, and nowhere
+    else. `local`: this process computed the answer itself, since no server gave one.
     """
 
     pack: str
@@ -34,6 +35,7 @@ class Model:
     commercial_use: bool
     digest: str
     embedding_digest: str
+    precision: str
     local: bool = False
 
     def as_dict(self) -> dict[str, Any]:

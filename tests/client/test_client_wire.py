@@ -122,7 +122,9 @@ def test_a_known_face_without_an_embedding_says_why_and_its_liveness_is_told(
 
 def test_an_answer_names_its_nets(triton: FakeTriton, client: FaceClient) -> None:
     assert (
-        client.verify(JPEG, JPEG).model == client.analyze(JPEG).model == Model("mobileface", "MIT", True, DIGEST, "e")
+        client.verify(JPEG, JPEG).model
+        == client.analyze(JPEG).model
+        == Model("mobileface", "MIT", True, DIGEST, "e", "fp32")
     )
 
 

@@ -54,6 +54,7 @@ def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == f"build/repository/mobileface-tensorrt-rtx-{precision.value}"
     built = ROOT / made.stdout.strip()
+    assert f'\\"precision\\":\\"{precision.value}\\"' in (built / "face_verify" / "config.pbtxt").read_text()
     for net in NETS:
         folder = built / net / "1"
         assert not (folder / "model.plan").exists(), "Triton would take it for TensorRT's"

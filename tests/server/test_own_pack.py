@@ -147,7 +147,12 @@ def test_every_answer_names_the_licence(own_server, samples, transport):
         (said,) = infer(transport, own_server.address(transport), model, tensors).outputs["MODEL"]
         metadata = json.loads(said)
         assert [len(metadata.pop(name)) for name in ("digest", "embedding_digest")] == [64, 64]
-        assert metadata == {"pack": "own", "licence": "a test's own licence", "commercial_use": False}
+        assert metadata == {
+            "pack": "own",
+            "licence": "a test's own licence",
+            "commercial_use": False,
+            "precision": "fp32",
+        }
 
 
 def test_a_smaller_scrfd_is_one_line_in_the_toml(toml, pictures, tmp_path):
