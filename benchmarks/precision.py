@@ -49,11 +49,9 @@ def measured(precision: Precision, pictures: Pictures) -> dict[str, Any]:
     judging = Judging(served, served.pack, order.target, precision, pictures, say)
     used = pictures.calibration().files
     held_out = Pictures(tuple(file for file in pictures.files if file not in used))
-    (everything, runner), (unseen, _) = (
-        replace(judging, pictures=each).measure(made.repository) for each in (pictures, held_out)
-    )
+    everything, unseen = (replace(judging, pictures=each).measure(made.repository) for each in (pictures, held_out))
     return {
-        "run_by": runner,
+        "run_by": judging.runner,
         "built_by": f"{made.stamps[0].target.label} {made.stamps[0].version}",
         "tools": made.stamps[0].tools,
         "engines": {

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ FETCHED = ROOT / "build" / "fetched"
 REPOSITORIES = ROOT / "build" / "repository"
 RESIZED = ROOT / "build" / "resized"
 FINGERPRINT = "fingerprint"
+SCRATCH = ".new-"
 
 Say = Callable[[str], None]
 Size = tuple[int, int]
@@ -119,9 +121,11 @@ def build_served(
     size: Size | None = None,
     liveness: bool = True,
     accept_license: bool = False,
+    force: bool = False,
     say: Say = print,
 ) -> Built:
-    """The repository of `pack` for ONNX Runtime in fp32, made only when something it is made of has changed.
+    """The repository of `pack` for ONNX Runtime in fp32, made only when something it is made of has changed, or by
+    `force`.
 
     `size` is the detector's, the pack's where None. Without `liveness` it has no liveness nets, and a request for
     anti_spoofing is refused. Raises PackError, FetchError, GraphError or ParityError, and then leaves the repository
@@ -135,10 +139,14 @@ def build_served(
         pack = _of_size(pack, size)
     fetched = fetch_pack(pack, liveness=liveness, accept_license=accept_license)
     built = pack.built({file: fetched[file] for file in weight_files(pack, liveness=liveness)})
+    licences = {model: pack.files[net.file].licence for model, net in pack.nets.items()}
+    done = Built(built, fetched, licences, repository)
+    if not force and _is_current(built, licences, repository):  # without a wait for others that build for minutes
+        say(f"{name}: up to date")
+        return done
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
-        licences = {model: pack.files[net.file].licence for model, net in pack.nets.items()}
-        if _is_current(built, licences, repository):
+        if not force and _is_current(built, licences, repository):
             say(f"{name}: up to date")
         else:
             graphs = dict(fetched)
@@ -146,7 +154,7 @@ def build_served(
                 graphs[built.detector.file] = resized(fetched[built.detector.file], *size, RESIZED / pack.name)
             _make(built, licences, repository, graphs, liveness, say)
             say(f"{name}: assembled")
-    return Built(built, fetched, licences, repository)
+    return done
 
 
 def repository_name(pack: Pack, target: str, precision: str, *, size: Size | None, liveness: bool) -> str:
@@ -173,20 +181,36 @@ def _make(
     skipped = set() if liveness else _liveness_nets(built)
     nets = {model: net for model, net in built.nets.items() if model not in skipped}
     graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
-    with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
-        fresh = Path(scratch) / repository.name
+    with scratch_beside(repository) as scratch:
+        fresh = scratch / repository.name
         assemble(built, licences, graphs, FORM, fresh)
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
         (fresh / FINGERPRINT).write_text(fingerprint(built, licences, fresh), encoding="utf-8")
-        put_in_place(fresh, repository, Path(scratch))
+        put_in_place(fresh, repository, scratch)
+
+
+@contextmanager
+def scratch_beside(repository: Path) -> Iterator[Path]:
+    """A folder on the repository's disk for as long as it is needed; call under the lock. What a build that was killed
+    has left there is removed."""
+    for left in repository.parent.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=repository.parent, prefix=SCRATCH) as scratch:
+        yield Path(scratch)
 
 
 def put_in_place(fresh: Path, repository: Path, scratch: Path) -> None:
-    """Let `fresh`, in `scratch` on the same disk, take the place of the repository that may be there."""
-    if repository.exists():
-        repository.rename(scratch / "old")
-    fresh.rename(repository)
+    """Let `fresh` take the place of the repository that may be there; both are on `scratch`'s disk."""
+    old = scratch / "old"
+    try:
+        if repository.exists():
+            repository.rename(old)
+        fresh.rename(repository)
+    except BaseException:  # Ctrl-C between the two, too
+        if old.exists() and not repository.exists():
+            old.rename(repository)
+        raise
 
 
 def _is_current(pack: Pack, licences: Mapping[str, str], repository: Path) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,35 +20,38 @@ from numpy.typing import NDArray
 
 from engines.assemble import assemble
 from engines.build import (
-    FINGERPRINT,
     FORM,
     REPOSITORIES,
     ROOT,
     Built,
     Say,
     build_served,
-    fingerprint,
     put_in_place,
     repository_name,
     sample_pictures,
+    scratch_beside,
 )
+from engines.device import NoGpuError, gpus
 from engines.errors import EngineError
 from engines.judging import Judging
 from engines.lock import locked
 from engines.order import Engines, Order, Progress, kept_in_fp32
-from engines.pictures import Pictures, fed, pictures_of
+from engines.pictures import Pictures, pictures_of
 from engines.precision import Precision, in_precision
 from engines.profile import profile
 from engines.runtime import Runtime, runtime
-from engines.stamp import Stamp, engine_key, read_stamp, sha256
-from engines.store import Store, write_stamp
+from engines.seal import is_whole, seal
+from engines.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
+from engines.store import Store
 from engines.target import Target
 from engines.tensorrt.compile import Cancelled, compile_engine
 from engines.tensorrt.layers import layers_of
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
+from ensemble.pack import Net, Pack
 
 STORE = ROOT / "build" / "engines"
+NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
+CROPPING = ("image", "detection", "alignment", "liveness")
+"""The modules of ensemble/ that make a net's crops of a picture."""
 
 
 def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Progress) -> Engines:
@@ -61,22 +62,31 @@ def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Pro
     """
     order.options.check(order.target)
     compiler = runtime(order.target)
-    served = build_served(order.pack, size=order.size, liveness=order.liveness, accept_license=accept_license, say=say)
     if order.target is Target.onnxruntime and order.precision is Precision.fp32:
-        return Engines((), frozenset(), served.repository)  # it is what others are held against, and proven itself
-    samples = [served.fetched[name] for name in sample_pictures()]
+        return _served(order, accept_license=accept_license, say=say)
+    served = build_served(order.pack, size=order.size, liveness=order.liveness, accept_license=accept_license, say=say)
+    pictures = pictures_of(order.pictures, [served.fetched[name] for name in sample_pictures()])
     pack = of_batch(served.pack, order.max_batch).model_copy(update={"precision": order.precision.value})
-    work = _Work(
-        order,
-        served,
-        pack,
-        pictures_of(order.pictures, samples),
-        compiler,
-        say,
-        progress,
-    )
+    judging = Judging(served, pack, order.target, order.precision, pictures, say)
+    work = _Work(order, served, pack, pictures, judging, compiler, say, progress)
     with locked(REPOSITORIES):
         return work.done()
+
+
+def _served(order: Order, *, accept_license: bool, say: Say) -> Engines:
+    """The fp32 graphs themselves, which others are held against: they are proven, and have no stamps."""
+    for option, given in (("--max-batch", order.max_batch), ("--model", order.models)):
+        if given:
+            raise EngineError(f"{option} is not for {order.target.label} in fp32, which is made whole; leave it out")
+    served = build_served(
+        order.pack,
+        size=order.size,
+        liveness=order.liveness,
+        accept_license=accept_license,
+        force=order.force,
+        say=say,
+    )
+    return Engines((), frozenset(), served.repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class _Work:
     served: Built
     pack: Pack
     pictures: Pictures
+    judging: Judging
     compiler: Runtime
     say: Say
     progress: Progress
@@ -126,7 +137,7 @@ class _Work:
             served=sha256(graph),
             precision=self.order.precision,
             keep_fp32=self._kept(model),
-            calibration=self._calibration(),
+            calibration=self._calibration(model),
             profile=profile(self.pack.nets[model]),
             target=self.order.target,
             version=self.compiler.version,
@@ -139,20 +150,30 @@ class _Work:
     def _kept(self, model: str) -> tuple[str, ...]:
         return kept_in_fp32(self.pack.nets[model], self.order.precision)
 
-    def _calibration(self) -> str | None:
-        return self.pictures.calibration().digest if self.order.precision is Precision.int8 else None
+    def _calibration(self, model: str) -> str | None:
+        """SHA-256 of what a net in int8 is calibrated on: the pictures, and all that makes its crops of them."""
+        if self.order.precision is not Precision.int8:
+            return None
+        fed_by = [
+            net.model_dump(mode="json", exclude={"file", "max_batch", "keep_fp32"})
+            for net in (self.pack.detector, self.pack.nets[model])
+        ]
+        code = [(ROOT / "ensemble" / f"{name}.py").read_bytes() for name in CROPPING]
+        known = self.pictures.calibration().digest + json.dumps(fed_by)
+        return sha256(known.encode() + b"".join(code))
 
     def _build(self, store: Store, nets: Sequence[_Net]) -> None:
         """Build and keep each net. An interruption waits for no more than the step that TensorRT is at."""
         if not nets:
             return
+        if self.order.options.layers:
+            _require_gpu()
         crops: Mapping[str, NDArray[np.uint8]] = {}
-        if self.order.precision is not Precision.fp32:
-            images = list(self.pictures.calibration().images())
-            crops = asyncio.run(fed(self.pack, OnnxInferer(self.served.repository, self.pack.nets), images))
+        if self.order.precision is Precision.int8:
+            crops = self.judging.crops()
         stop = threading.Event()
         with ThreadPoolExecutor(self.order.jobs, "build") as pool:
-            futures = [pool.submit(self._build_one, store, net, crops.get(net.model), stop) for net in nets]
+            futures = [pool.submit(self._build_one, store, net, crops.get(net.model, NO_CROPS), stop) for net in nets]
             try:
                 for future in futures:
                     future.result()
@@ -161,17 +182,13 @@ class _Work:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _build_one(self, store: Store, net: _Net, crops: NDArray[np.uint8] | None, stop: threading.Event) -> None:
+    def _build_one(self, store: Store, net: _Net, crops: NDArray[np.uint8], stop: threading.Event) -> None:
         if stop.is_set():
             raise Cancelled
         order, compiler, limits = self.order, self.compiler, profile(self.pack.nets[net.model])
         started = time.perf_counter()
         self.progress(net.model, f"graph in {order.precision.value}", 0, 1)
-        graph = net.graph
-        if crops is not None:
-            served = onnx.load_from_string(net.graph)
-            converted = in_precision(served, order.precision, self._kept(net.model), crops)
-            graph = converted.SerializeToString(deterministic=True)
+        graph = self._converted(net, crops)
         engine = graph
         if compiler.module is not None:
 
@@ -188,7 +205,7 @@ class _Work:
             engine=sha256(engine),
             precision=order.precision,
             keep_fp32=self._kept(net.model),
-            calibration=self._calibration(),
+            calibration=self._calibration(net.model),
             profile=asdict(limits),
             target=order.target,
             version=compiler.version,
@@ -204,35 +221,37 @@ class _Work:
         store.put(stamp, graph, engine, layers)
         self.progress(net.model, "built", 1, 1)
 
+    def _converted(self, net: _Net, crops: NDArray[np.uint8]) -> bytes:
+        """The graph in the order's precision."""
+        if self.order.precision is Precision.fp32:
+            return net.graph
+        served = onnx.load_from_string(net.graph)
+        converted = in_precision(served, self.order.precision, self._kept(net.model), crops)
+        return bytes(converted.SerializeToString(deterministic=True))
+
     def _install(self, store: Store, stamps: Mapping[str, Stamp], repository: Path) -> list[Stamp]:
         """The repository of these engines in its place, judged; returns the stamps as they are there."""
         order, file = self.order, self.order.target.file
-        judged_on = self.pictures.digest if order.verify else None
-        asked = json.dumps([judged_on, *(stamp.key for stamp in stamps.values())])
-        current = repository / FINGERPRINT
-        if not order.force and current.is_file() and current.read_text() == self._fingerprint(repository, asked):
+        judged = [self.pictures.digest, self.judging.runner] if order.verify else None
+        pack = sha256(self.pack.model_dump_json().encode())
+        asked = json.dumps([pack, judged, *(stamp.key for stamp in stamps.values())])
+        if not order.force and is_whole(repository, self.served.licences, asked):
             self.say(f"{repository.name}: up to date")
             return [read_stamp(repository / model / "1" / file) for model in stamps]
-        with tempfile.TemporaryDirectory(dir=REPOSITORIES, prefix=".new-") as scratch:
-            fresh = Path(scratch) / repository.name
+        with scratch_beside(repository) as scratch:
+            fresh = scratch / repository.name
             graphs = {model: onnx.load(store.files(model, stamp.key) / "model.onnx") for model, stamp in stamps.items()}
             assemble(self.pack, self.served.licences, graphs, FORM, fresh)
             for model, stamp in stamps.items():
                 shutil.copytree(store.files(model, stamp.key), fresh / model / "1", dirs_exist_ok=True)
-            gate: Mapping[str, Any] = {}
-            if order.verify:
-                judging = Judging(self.served, self.pack, order.target, order.precision, self.pictures, self.say)
-                gate = judging.judge(fresh)
+            gate = self.judging.judge(fresh) if order.verify else {}
             final = [stamp.model_copy(update={"gate": gate.get(model)}) for model, stamp in stamps.items()]
             for stamp in final:
                 write_stamp(stamp, fresh / stamp.model / "1" / file)
-            (fresh / FINGERPRINT).write_text(self._fingerprint(fresh, asked), encoding="utf-8")
-            put_in_place(fresh, repository, Path(scratch))
+            seal(fresh, self.served.licences, asked)
+            put_in_place(fresh, repository, scratch)
         self.say(f"{repository.name}: assembled")
         return final
-
-    def _fingerprint(self, repository: Path, asked: str) -> str:
-        return fingerprint(self.pack, self.served.licences, repository, asked)
 
 
 def _tools() -> dict[str, str]:
@@ -247,13 +266,25 @@ def of_batch(pack: Pack, faces: int | None) -> Pack:
     if faces is None:
         return pack
     changed: dict[str, Any] = {
-        "detector": pack.detector.model_copy(update={"max_batch": max(1, faces // 4)}),
-        "recognizer": pack.recognizer.model_copy(update={"max_batch": faces}),
+        "detector": _of_rows(pack.detector, max(1, faces // 4)),
+        "recognizer": _of_rows(pack.recognizer, faces),
     }
     if pack.liveness:
-        live = tuple(net.model_copy(update={"max_batch": faces}) for net in pack.liveness.nets)
+        live = tuple(_of_rows(net, faces) for net in pack.liveness.nets)
         changed["liveness"] = pack.liveness.model_copy(update={"nets": live})
     return pack.model_copy(update=changed)
+
+
+def _of_rows(net: Net, rows: int) -> Net:
+    """The net with another largest batch; one that takes a picture at a time stays so."""
+    return net if net.max_batch == 1 else net.model_copy(update={"max_batch": rows})
+
+
+def _require_gpu() -> None:
+    try:
+        gpus()
+    except NoGpuError as error:
+        raise EngineError(f"--layers: no report by layer, since engines cannot be loaded here: {error}") from None
 
 
 def _check_models(wanted: Sequence[str], known: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from engines.precision import Precision
 from ensemble.detection import Faces
 from ensemble.image import letterbox
 from ensemble.inferer import Inferer, infer_in_chunks
+from ensemble.liveness import fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.pipeline import Analysis, Pipeline
 from facegate_client import contract
@@ -22,7 +23,7 @@ from facegate_client import contract
 SAME_FACE = 0.5
 """Two boxes that overlap by more (IoU) are of one face."""
 
-TIE = 0.01
+TIE = 0.001
 """Two candidates of the same face whose scores are closer: which of them is best is chance. YuNet has neighbours
 0.00006 apart and 5.5 pixels from each other, which the order of a sum can swap."""
 
@@ -67,6 +68,7 @@ class Flip(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What was found on `pictures`: their `faces` and the `pairs` of pictures whose best faces were compared.
+    `unjudged` are verdicts that none of them has, and whose flips would not have been seen.
 
     As a bool: whether every net may be installed.
     """
@@ -76,6 +78,7 @@ class Gate:
     pictures: int
     faces: int
     pairs: int
+    unjudged: tuple[str, ...]
 
     def __bool__(self) -> bool:
         return bool(self.faces) and all(self.figures) and not self.flips
@@ -99,6 +102,11 @@ class Judged(NamedTuple):
     found: Analysis
     factor: float
 
+    @property
+    def same_best(self) -> bool:
+        """Whether the best face is the same one in both."""
+        return (0, 0) in _same_faces(self.expected.faces, self.found.faces)
+
 
 async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
     """Hold the nets behind `found` against those behind `expected`, on the same pictures: each net on the same input,
@@ -111,9 +119,11 @@ async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Infe
     for name, image in pictures.images():
         judged = await _judged(pack, expected, found, name, image, checked)
         every.append(judged)
-        flips += _flips_of_faces(judged, tuple(net.name for net in live))
-        for model, difference in await _differences(pack, expected, found, image, judged, live):
-            worst[model] = float(np.max([worst[model], difference]))  # unlike max(), NaN wins
+        worst[DETECTOR] = _worse(worst[DETECTOR], *_pixels(judged, await _candidates(pack, expected, image)))
+        worst[RECOGNIZER] = _worse(worst[RECOGNIZER], await _turn(pack, expected, found, image, judged))
+        leant = await _lean(pack, expected, found, image, judged, live)
+        worst |= {net.name: _worse(worst[net.name], leant.differences[net.name]) for net in live}
+        flips += _flips_of_faces(judged, live, leant.flipped)
     pairs = list(combinations([each for each in every if len(each.expected.faces) and len(each.found.faces)], 2))
     flips += _flips_of_pairs(pack, pairs)
     units = {DETECTOR: PIXELS, RECOGNIZER: COSINE}
@@ -122,7 +132,8 @@ async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Infe
         for model, value in worst.items()
     )
     faces = sum(len(each.expected.faces) for each in every)
-    return Gate(tuple(figures), tuple(flips), len(every), faces, len(pairs))
+    unjudged = tuple(_unjudged(pack, every, pairs, checked))
+    return Gate(tuple(figures), tuple(flips), len(every), faces, len(pairs), unjudged)
 
 
 async def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, image: Image, checked: bool) -> Judged:
@@ -134,32 +145,43 @@ async def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, imag
     return Judged(name, analyses[0], analyses[1], factor)
 
 
-async def _differences(
+async def _turn(pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged) -> float:
+    """The largest 1 - cosine of an expected face's two embeddings."""
+    crops = crops_of(pack, RECOGNIZER, image, judged.expected.faces)
+    if not len(crops):
+        return 0.0
+    a, b = await _both(expected, found, RECOGNIZER, crops, contract.EMBEDDINGS)
+    return float(np.max(1.0 - (a * b).sum(axis=1)))
+
+
+class Leant(NamedTuple):
+    """The largest difference of P(real) by net, and the faces whose verdict flips, on the expected faces' crops."""
+
+    differences: dict[str, float]
+    flipped: frozenset[int]
+
+
+async def _lean(
     pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged, live: Sequence[LivenessNet]
-) -> list[tuple[str, float]]:
-    """Each net's largest difference on one picture; all but the detector's on the faces that were expected."""
+) -> Leant:
     faces = judged.expected.faces
-    differences = [(DETECTOR, _largest(_pixels(judged, await _candidates(pack, expected, image))))]
-    if len(faces):
-        crops = crops_of(pack, RECOGNIZER, image, faces)
-        if len(crops):
-            a, b = await _both(expected, found, RECOGNIZER, crops, contract.EMBEDDINGS)
-            differences.append((RECOGNIZER, float(np.max(1.0 - (a * b).sum(axis=1)))))
-        for net in live:
-            a, b = await _both(
-                expected, found, net.name, crops_of(pack, net.name, image, faces), contract.PROBABILITIES
-            )
-            assert pack.liveness is not None  # noqa: S101 - it has the nets
-            real = pack.liveness.real_class
-            differences.append((net.name, float(np.abs(a[:, real] - b[:, real]).max())))
-    return differences
+    if pack.liveness is None or not live or not len(faces):
+        return Leant({net.name: 0.0 for net in live}, frozenset())
+    real, answers = pack.liveness.real_class, {}
+    for net in live:
+        crops = crops_of(pack, net.name, image, faces)
+        answers[net.name] = await _both(expected, found, net.name, crops, contract.PROBABILITIES)
+    differences = {name: float(np.abs(a[:, real] - b[:, real]).max()) for name, (a, b) in answers.items()}
+    before, after = (fuse([pair[side] for pair in answers.values()], pack.liveness).is_real for side in (0, 1))
+    return Leant(differences, frozenset(np.flatnonzero(before != after).tolist()))
 
 
 async def _both(
     expected: Inferer, found: Inferer, model: str, crops: NDArray[np.uint8], output: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    answers = [(await infer_in_chunks(inferer, model, crops, (output,)))[0] for inferer in (expected, found)]
-    return answers[0].astype(np.float64), answers[1].astype(np.float64)
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    (a,) = await infer_in_chunks(expected, model, crops, (output,))
+    (b,) = await infer_in_chunks(found, model, crops, (output,))
+    return a, b
 
 
 async def _candidates(pack: Pack, inferer: Inferer, image: Image) -> Faces:
@@ -181,18 +203,21 @@ def _pixels(judged: Judged, candidates: Faces) -> Iterable[float]:
         yield float(np.maximum(boxes, points).min())
 
 
-def _flips_of_faces(judged: Judged, live: tuple[str, ...]) -> list[Flip]:
+def _flips_of_faces(judged: Judged, live: Sequence[LivenessNet], leant: frozenset[int]) -> list[Flip]:
+    """Faces lost or new, and verdicts on liveness: the liveness nets' where they flip on the same crops (`leant`), else
+    the detector's, which has moved the crop."""
     a, b = judged.expected, judged.found
     same = _same_faces(a.faces, b.faces)
     lost, new = len(a.faces) - len(same), len(b.faces) - len(same)
-    flips = []
+    nets = tuple(net.name for net in live)
+    flips = [Flip(nets, f"{judged.name}: face {i + 1}: another verdict on the same crops") for i in sorted(leant)]
     if lost or new:
         flips.append(Flip((DETECTOR,), f"{judged.name}: of {len(a.faces)} faces {lost} not found, and {new} others"))
     if a.liveness is not None and b.liveness is not None:
         for i, j in same:
             if a.liveness.is_real[i] != b.liveness.is_real[j]:
                 change = f"P(real) {a.liveness.p_real[i]:.3f} became {b.liveness.p_real[j]:.3f}"
-                flips.append(Flip(live, f"{judged.name}: face {i + 1}: {change}"))
+                flips.append(Flip(nets if i in leant else (DETECTOR,), f"{judged.name}: face {i + 1}: {change}"))
     return flips
 
 
@@ -201,8 +226,26 @@ def _flips_of_pairs(pack: Pack, pairs: Sequence[tuple[Judged, Judged]]) -> list[
     for one, other in pairs:
         a, b = _distance(one.expected, other.expected), _distance(one.found, other.found)
         if (a < pack.recognizer.threshold) != (b < pack.recognizer.threshold):
-            flips.append(Flip((RECOGNIZER,), f"{one.name} and {other.name}: distance {a:.4f} became {b:.4f}"))
+            cause = RECOGNIZER if one.same_best and other.same_best else DETECTOR
+            flips.append(Flip((cause,), f"{one.name} and {other.name}: distance {a:.4f} became {b:.4f}"))
     return flips
+
+
+def _unjudged(
+    pack: Pack, every: Sequence[Judged], pairs: Sequence[tuple[Judged, Judged]], checked: bool
+) -> Iterable[str]:
+    """Verdicts that the pictures have none of."""
+    distances = [_distance(one.expected, other.expected) for one, other in pairs]
+    if not any(distance < pack.recognizer.threshold for distance in distances):
+        yield "two pictures of one person"
+    if not any(distance >= pack.recognizer.threshold for distance in distances):
+        yield "pictures of two people"
+    if checked:
+        real = [verdict for each in every if each.expected.liveness for verdict in each.expected.liveness.is_real]
+        if not any(real):
+            yield "a live face"
+        if all(real):
+            yield "a fake face"
 
 
 def _distance(one: Analysis, other: Analysis) -> float:
@@ -226,5 +269,5 @@ def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
 
 
-def _largest(values: Iterable[float]) -> float:
-    return float(np.max([0.0, *values]))
+def _worse(*values: float) -> float:
+    return float(np.max(values))  # unlike max(), NaN wins

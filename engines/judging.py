@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from engines.build import Built, Say
 from engines.device import NoGpuError, gpus
@@ -18,8 +20,8 @@ from engines.order import kept_in_fp32
 from engines.pictures import Pictures, fed
 from engines.precision import Precision, rehearsed, sensitivity
 from engines.target import Target
+from ensemble.errors import RequestError
 from ensemble.inferer import Inferer
-from ensemble.net_fault import NetFault
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
 from ensemble.tensorrt_inferer import TensorRtInferer
@@ -42,56 +44,75 @@ class Judging:
     def judge(self, repository: Path) -> dict[str, dict[str, Any]]:
         """What the gate found, by model, for the stamps. Raises EngineError where a net must not be installed, after it
         has been said why and which layers cost most."""
-        gate, runner = self.measure(repository)
+        gate = self.measure(repository)
         self.say(
-            f"gate: {gate.pictures} pictures, {gate.faces} faces, {gate.pairs} pairs, run by {runner}: "
+            f"gate: {gate.pictures} pictures, {gate.faces} faces, {gate.pairs} pairs, run by {self.runner}: "
             f"{len(gate.flips)} verdicts differ from fp32"
         )
+        for what in gate.unjudged:
+            self.say(f"gate: NOT JUDGED: {what}; give pictures that have it with --pictures")
         if not gate:
             self._explain(gate)
             raise EngineError(
                 f"{' and '.join(sorted(gate.failed)) or 'no picture with a face'}: not fit for "
                 f"{self.precision.value}; nothing was installed"
             )
-        found_on = {"pictures": gate.pictures, "faces": gate.faces, "pairs": gate.pairs, "flips": 0, "run_by": runner}
+        found_on = {"pictures": gate.pictures, "faces": gate.faces, "pairs": gate.pairs, "flips": 0}
+        run = {"run_by": self.runner, "of_engine": self._engines_run}
         return {
-            figure.model: {"unit": figure.unit, "difference": figure.worst, "limit": figure.limit, **found_on}
+            figure.model: {"unit": figure.unit, "difference": figure.worst, "limit": figure.limit, **found_on, **run}
             for figure in gate.figures
         }
 
-    def measure(self, repository: Path) -> tuple[Gate, str]:
-        """The gate, and what ran the nets. Raises EngineError where they cannot be run."""
-        expected = OnnxInferer(self.served.repository, self.pack.nets)
+    def measure(self, repository: Path) -> Gate:
+        """The gate alone. Raises EngineError where the nets cannot be run."""
         try:
             with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
-                found, runner = self._runner(repository, Path(scratch))
-                return asyncio.run(judge(self.pack, self.precision, expected, found, self.pictures)), runner
-        except (NetFault, RuntimeError) as fault:
+                expected = OnnxInferer(self.served.repository, self.pack.nets)
+                found = self._found(repository, Path(scratch))
+                return asyncio.run(judge(self.pack, self.precision, expected, found, self.pictures))
+        except EngineError:
+            raise
+        except (RequestError, RuntimeError) as fault:  # a NetFault, or answers that no net may give
             raise EngineError(f"what was built cannot be judged: {fault}; --no-verify leaves that out") from None
 
-    def _runner(self, repository: Path, scratch: Path) -> tuple[Inferer, str]:
+    def crops(self) -> dict[str, NDArray[np.uint8]]:
+        """What each net is fed for the calibration pictures."""
+        inferer = OnnxInferer(self.served.repository, self.served.pack.nets)
+        return asyncio.run(fed(self.served.pack, inferer, self.pictures.calibration().images()))
+
+    @property
+    def runner(self) -> str:
         """What runs the nets that are judged: the engines where there is a GPU, else the graphs they were built of."""
-        if self.target is not Target.onnxruntime:
-            try:
-                name = gpus()[0].name
-                return TensorRtInferer(repository, self.pack.nets), f"{self.target.label} on {name}"
-            except NoGpuError:
-                pass
+        if self._engines_run:
+            return f"{self.target.label} on {gpus()[0].name}"
+        rounding = ", rounding to fp16 node by node" if self.precision is Precision.fp16 else ""
+        return f"ONNX Runtime on the CPU{rounding}"
+
+    @property
+    def _engines_run(self) -> bool:
+        try:
+            return self.target is not Target.onnxruntime and bool(gpus())
+        except NoGpuError:
+            return False
+
+    def _found(self, repository: Path, scratch: Path) -> Inferer:
+        if self._engines_run:
+            return TensorRtInferer(repository, self.pack.nets)
         if self.precision is not Precision.fp16:
-            return OnnxInferer(repository, self.pack.nets), "ONNX Runtime on the CPU"
+            return OnnxInferer(repository, self.pack.nets)
         for graph in repository.glob("*/1/model.onnx"):
             rounded = scratch / graph.relative_to(repository)
             rounded.parent.mkdir(parents=True)
             onnx.save(rehearsed(onnx.load(graph)), rounded)
-        return OnnxInferer(scratch, self.pack.nets), "ONNX Runtime on the CPU, rounding to fp16 node by node"
+        return OnnxInferer(scratch, self.pack.nets)
 
     def _explain(self, gate: Gate) -> None:
         for fault in (*(figure for figure in gate.figures if not figure), *gate.flips):
             self.say(str(fault))
         if self.precision is Precision.fp32 or not gate.failed:
             return
-        images = list(self.pictures.calibration().images())
-        crops = asyncio.run(fed(self.pack, OnnxInferer(self.served.repository, self.pack.nets), images))
+        crops = self.crops()
         for model in sorted(gate.failed):
             graph = onnx.load(self.served.repository / model / "1" / "model.onnx")
             kept = kept_in_fp32(self.pack.nets[model], self.precision)

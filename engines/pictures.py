@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 HELD_OUT = 2
 """Of as many pictures, one is calibrated on; the gate judges all."""
 
+MOST = 64
+"""Pictures that are calibrated on, at most: more move no scale by much."""
+
 Image = NDArray[np.uint8]
 
 
@@ -36,11 +40,12 @@ class Pictures:
 
     @classmethod
     def under(cls, folder: Path) -> Pictures:
-        """All pictures in a folder and those in it. Raises EngineError where there are none."""
+        """All pictures in a folder and those in it, copies once. Raises EngineError where there are none."""
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not files:
             raise EngineError(f"{folder}: no pictures there ({', '.join(SUFFIXES)})")
-        return cls(tuple(files))
+        different = {hashlib.sha256(file.read_bytes()).digest(): file for file in reversed(files)}
+        return cls(tuple(sorted(different.values())))
 
     @property
     def digest(self) -> str:
@@ -49,8 +54,11 @@ class Pictures:
         return hashlib.sha256(b"".join(each)).hexdigest()
 
     def calibration(self) -> Pictures:
-        """Those to calibrate on: half of them, or all where they are few."""
-        return self if len(self.files) < 2 * HELD_OUT else Pictures(self.files[::HELD_OUT])
+        """Those to calibrate on: half of them, spread evenly where they are many, or all where they are few."""
+        if len(self.files) < 2 * HELD_OUT:
+            return self
+        half = self.files[::HELD_OUT]
+        return Pictures(half[:: math.ceil(len(half) / MOST)])
 
     def images(self) -> Iterator[tuple[str, Image]]:
         """Each picture's name and pixels, UINT8 [H, W, 3] BGR. Raises EngineError for one that cannot be decoded."""
@@ -65,11 +73,12 @@ def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:
     """Those in a user's folder; else the labelled ones of the mirror, where it has any; else the sample pictures."""
     if folder:
         return Pictures.under(folder)
-    labelled = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
-    return Pictures.under(labelled) if labelled.is_dir() else Pictures(tuple(samples))
+    mirror = os.environ.get("FACEGATE_MIRROR")
+    labelled = Path(mirror) / "images" if mirror else None
+    return Pictures.under(labelled) if labelled and labelled.is_dir() else Pictures(tuple(samples))
 
 
-async def fed(pack: Pack, inferer: Inferer, images: Sequence[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:
+async def fed(pack: Pack, inferer: Inferer, images: Iterable[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:
     """What each net that `inferer` serves is fed for these pictures and the faces in them: UINT8 [N, H, W, 3] by model.
 
     Raises EngineError where no picture has a face.

@@ -17,6 +17,9 @@ from engines.profile import Profile
 from engines.target import Target
 from ensemble.pack import Listed, Section
 
+TURING, AMPERE = "7.5", "8.0"
+"""The least compute capability that TensorRT for RTX runs on, and that TensorRT's hardware compatible engines do."""
+
 
 class Stamp(Section):
     """One engine. SHA-256s are lower-case hexadecimal, sizes bytes, times seconds.
@@ -50,14 +53,22 @@ class Stamp(Section):
 
     def misfit(self, version: str | None, gpus: Sequence[Gpu]) -> str | None:
         """Why the engine cannot be run by TensorRT `version` (None: not known) on a machine with `gpus`, or None."""
-        if version is not None and version != self.version and not self.options.get("version_compatible"):
-            return f"was built by {self.target.label} {self.version}, and {version} is here"
-        if self.gpu is None or self.options.get("hardware_compatible"):
-            return None
+        if version is not None and version != self.version:
+            later = _numbers(version) > _numbers(self.version)
+            if not (later and self.options.get("version_compatible")):
+                return f"was built by {self.target.label} {self.version}, and {version} is here"
         for gpu in gpus:
-            if (gpu.name, gpu.compute_capability) != (self.gpu, self.compute_capability):
+            if self.gpu is None or self.options.get("hardware_compatible"):
+                least = TURING if self.gpu is None else AMPERE
+                if _numbers(gpu.compute_capability) < _numbers(least):
+                    return f"runs on GPUs from compute capability {least} on, and {gpu} is here"
+            elif (gpu.name, gpu.compute_capability) != (self.gpu, self.compute_capability):
                 return f"was built for {Gpu(self.gpu, self.compute_capability or '?')}, and {gpu} is here"
         return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def engine_key(
@@ -106,6 +117,11 @@ def read_stamp(engine: Path) -> Stamp:
     if sha256(data) != stamp.engine:
         raise EngineError(f"{model}: {engine.name} is not the file that was stamped when it was built")
     return stamp
+
+
+def write_stamp(stamp: Stamp, engine: Path) -> None:
+    """Write the stamp of an engine beside it."""
+    stamp_file(engine).write_text(stamp.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def sha256(data: bytes) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from engines.errors import EngineError
-from engines.stamp import Stamp, read_stamp, stamp_file
+from engines.stamp import Stamp, read_stamp, sha256, write_stamp
 from engines.target import Target
 
 
@@ -23,7 +23,7 @@ class Store:
             stamp = read_stamp(engine)
         except EngineError:
             return None
-        return stamp if stamp.key == key and (engine.with_name("model.onnx")).is_file() else None
+        return stamp if stamp.key == key and stamp.graph == _digest(engine.with_name("model.onnx")) else None
 
     def files(self, model: str, key: str) -> Path:
         """The directory of an engine's files."""
@@ -46,6 +46,5 @@ class Store:
             fresh.parent.rename(place)
 
 
-def write_stamp(stamp: Stamp, engine: Path) -> None:
-    """Write the stamp of an engine beside it."""
-    stamp_file(engine).write_text(stamp.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def _digest(file: Path) -> str | None:
+    return sha256(file.read_bytes()) if file.is_file() else None

@@ -50,6 +50,7 @@ def _build(
     detector_size: Annotated[
         str | None,
         typer.Option(
+            envvar="FACEGATE_DETECTOR_SIZE",
             metavar="HxW[,HxW...]",
             help="What pictures are scaled to for the detector, in multiples of 32; a repository for each. "
             "Smaller is quicker and misses small faces. The pack's own where not given.",
@@ -92,21 +93,27 @@ def _build(
     """
     with one_line():
         known = pack_named(pack)
-        chosen = Options(workspace, timing_cache, version_compatible, hardware_compatible, layers)
+        chosen = Options(
+            workspace=workspace,
+            timing_cache=timing_cache,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            layers=layers,
+        )
         for size in detector_sizes(detector_size):
             ordered = Order(
-                known,
-                target,
-                precision,
-                pictures,
-                size,
-                max_batch,
-                not without_liveness,
-                chosen,
-                tuple(model or ()),
-                jobs,
-                verify,
-                force,
+                pack=known,
+                target=target,
+                precision=precision,
+                pictures=pictures,
+                size=size,
+                max_batch=max_batch,
+                liveness=not without_liveness,
+                options=chosen,
+                models=tuple(model or ()),
+                jobs=jobs,
+                verify=verify,
+                force=force,
             )
             with _shown() as progress:
                 made = build_engines(ordered, accept_license=accept_license, say=say, progress=progress)
@@ -156,4 +163,5 @@ def _table(made: Engines) -> Table:
 def _difference(stamp: Stamp) -> str:
     if stamp.gate is None:
         return "not verified"
-    return f"{stamp.gate['unit']} {stamp.gate['difference']:.2g} (allowed {stamp.gate['limit']:g})"
+    what = "" if stamp.gate["of_engine"] or stamp.target is Target.onnxruntime else ", of the graph"
+    return f"{stamp.gate['unit']} {stamp.gate['difference']:.2g} (allowed {stamp.gate['limit']:g}){what}"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 from engines.build import REPOSITORIES, Built, Say, Size, build_served, repository_name
 from engines.device import Gpu, NoGpuError, gpus
@@ -18,11 +14,11 @@ from engines.errors import EngineError
 from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.runtime import runtime
+from engines.seal import is_whole, packed
 from engines.stamp import Stamp, read_stamp, sha256
 from engines.target import Target
 from ensemble.pack import RECOGNIZER
 from facegate.cuda import cuda_trouble
-from facegate_client import contract
 from server.installation import find_triton
 
 
@@ -116,9 +112,9 @@ def _gpus_for(target: Target) -> list[Gpu]:
 
 
 def _built(wish: Wish) -> Iterator[tuple[Target, Precision]]:
-    """The engines that are there, the likeliest to be wanted first."""
+    """The engines that are there, the likeliest to be wanted first; int8 only where it is asked for."""
     for target in (Target.tensorrt, Target.tensorrt_rtx):
-        for precision in [wish.precision] if wish.precision else [Precision.fp16, Precision.int8, Precision.fp32]:
+        for precision in [wish.precision] if wish.precision else [Precision.fp16, Precision.fp32]:
             if (REPOSITORIES / wish.name(target, precision)).is_dir():
                 yield target, precision
 
@@ -143,6 +139,8 @@ def _engines(
     if not native and importlib.util.find_spec("pycuda") is None:
         raise EngineError(f"{target.label}'s engines are run with PyCUDA here, which is not installed: docs/pycuda.md")
     version = None if native and importlib.util.find_spec("tensorrt") is None else runtime(target).version
+    if version is None:
+        say("TensorRT's Python package is not here: whether its version is the engines' shows when they are loaded")
     for stamp in stamps:
         if misfit := stamp.misfit(version, there):
             command = wish.command(target, precision)
@@ -168,16 +166,26 @@ def installed(wish: Wish, served: Built, target: Target, precision: Precision, s
             raise EngineError(f"{repository.name}: {error}; {run}") from None
         if stamp.served != sha256((served.repository / model / "1" / "model.onnx").read_bytes()):
             raise EngineError(f"{repository.name}: the engine of {model} was built of another graph; {run}")
-        if stamp.gate is None:
-            say(f"{repository.name}: the engine of {model} was NEVER VERIFIED against fp32 (--no-verify)")
+        if (stamp.model, stamp.target, stamp.precision) != (model, target, precision):
+            raise EngineError(f"{repository.name}: the engine of {model} is another net's, or for another use; {run}")
+        _warn(repository, stamp, say)
         stamps.append(stamp)
-    if _digest(repository) != served.pack.digest:
+    try:
+        digest = packed(repository).digest
+    except EngineError as error:
+        raise EngineError(f"{error}; {run}") from None
+    if digest != served.pack.digest:
         raise EngineError(f"{repository.name}: the pack {served.pack.name} has changed since; {run}")
+    if not is_whole(repository, served.licences):
+        raise EngineError(f"{repository.name} is not what was installed, or by another version of this project; {run}")
     return repository, stamps
 
 
-def _digest(repository: Path) -> object:
-    """What names the pack that a repository was assembled with."""
-    text = (repository / contract.ANALYZE / "config.pbtxt").read_text(encoding="utf-8")
-    config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    return json.loads(config.parameters["pack"].string_value)["digest"]
+def _warn(repository: Path, stamp: Stamp, say: Say) -> None:
+    if stamp.gate is None:
+        say(f"{repository.name}: the engine of {stamp.model} was NEVER VERIFIED against fp32 (--no-verify)")
+    elif stamp.target is not Target.onnxruntime and not stamp.gate["of_engine"]:
+        say(
+            f"{repository.name}: the engine of {stamp.model} was NEVER RUN when it was verified, only the graph "
+            "that it was built of; build_engines.py on this machine verifies the engine"
+        )

@@ -138,7 +138,8 @@ def serve(
         say(f"pack {known.name}: {known.description}; {known.licence}")
         wish = Wish(known, pack, backend, precision, _size(detector_size), not without_liveness, accept_license)
         choice = choose(wish, say)
-        say(f"backend {choice.target.value} on the {'GPU' if choice.provider == 'cuda' else 'CPU'}: {choice.why}")
+        device = "GPU" if choice.provider == "cuda" else "CPU"
+        say(f"backend {choice.target.value} on the {device}, {choice.repository.name}: {choice.why}")
         settings = Settings(
             repository=choice.repository,
             backend="onnxruntime" if choice.target is Target.onnxruntime else "tensorrt",

@@ -11,8 +11,22 @@ from engines.fetch import FetchError
 from engines.graphs import GraphError
 from engines.pack_file import PackError
 from engines.parity import ParityError
+from ensemble.net_fault import NetFault
 from facegate_client import FaceGateError
 from server.errors import ServeError
+
+FAULTS = (
+    EngineError,
+    FaceGateError,
+    FetchError,
+    GraphError,
+    NetFault,
+    OSError,
+    PackError,
+    ParityError,
+    ServeError,
+)
+"""What a person can act on."""
 
 
 @contextmanager
@@ -20,7 +34,7 @@ def one_line() -> Iterator[None]:
     """Errors that a person can act on, without a traceback; exit status 1."""
     try:
         yield
-    except (EngineError, FaceGateError, FetchError, GraphError, ParityError, PackError, ServeError, OSError) as error:
+    except FAULTS as error:
         print(f"facegate: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from engines.tensorrt.log import collecting_log
 from engines.tensorrt.options import Options
 
 MIB = 1 << 20
-Progress = Callable[[str, int, int], None]
+Watch = Callable[[str, int, int], None]
 """Told, while an engine is built, of a phase of TensorRT's, the steps of it that are done, and of how many."""
 
 
@@ -24,7 +24,7 @@ class Cancelled(Exception):
 
 
 def compile_engine(
-    trt: Any, model: str, graph: bytes, profile: Profile, options: Options, progress: Progress, stop: threading.Event
+    trt: Any, model: str, graph: bytes, profile: Profile, options: Options, watch: Watch, stop: threading.Event
 ) -> bytes:
     """The serialized engine of an ONNX graph, whose numbers' types are the network's: a strongly typed network, since
     TensorRT 11 knows no other.
@@ -40,7 +40,7 @@ def compile_engine(
     _set_profile(builder, config, network, profile)
     set_options(trt, config, options)
     cache = _read_cache(config, model, options, log)
-    config.progress_monitor = _monitor(trt, progress, stop)
+    config.progress_monitor = _monitor(trt, watch, stop)
     plan = builder.build_serialized_network(network, config)
     if stop.is_set():
         raise Cancelled
@@ -103,7 +103,7 @@ def _write(path: Path, data: bytes) -> None:
     os.replace(file.name, path)
 
 
-def _monitor(trt: Any, progress: Progress, stop: threading.Event) -> Any:
+def _monitor(trt: Any, watch: Watch, stop: threading.Event) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -111,10 +111,10 @@ def _monitor(trt: Any, progress: Progress, stop: threading.Event) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            progress(phase_name, 0, num_steps)
+            watch(phase_name, 0, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, step + 1, self.steps.get(phase_name, step + 1))
+            watch(phase_name, step + 1, self.steps.get(phase_name, step + 1))
             return not stop.is_set()
 
         def phase_finish(self, phase_name: str) -> None:

@@ -18,8 +18,10 @@ import pytest
 import engines.build
 import engines.compiled
 import engines.gate
+import engines.judging
 from engines.build import REPOSITORIES, ROOT
 from engines.compiled import build_engines
+from engines.device import Gpu
 from engines.errors import EngineError
 from engines.gate import LIMITS
 from engines.order import Engines, Order
@@ -28,6 +30,7 @@ from engines.precision import Precision
 from engines.profile import profile
 from engines.stamp import read_stamp, sha256
 from engines.target import Target
+from ensemble.onnx_inferer import OnnxInferer
 from support import own_packs
 
 NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
@@ -212,6 +215,43 @@ def test_an_interruption_leaves_the_old_engines_in_their_place(build: Build) -> 
     assert build().fresh <= {"face_detector"}
 
 
+def test_what_failed_between_two_renames_is_undone(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "old").touch()
+    with pytest.raises(FileNotFoundError), engines.build.scratch_beside(repository) as scratch:
+        engines.build.put_in_place(scratch / "never made", repository, scratch)
+    assert (repository / "old").exists()
+
+
+def test_what_a_build_that_was_killed_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".new-left" / "half").mkdir(parents=True)
+    with engines.build.scratch_beside(tmp_path / "repository") as scratch:
+        assert [path.name for path in tmp_path.iterdir()] == [scratch.name]
+
+
+def test_engines_that_were_judged_without_a_gpu_are_judged_again_with_one(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build()
+    assert {stamp.gate["of_engine"] for stamp in first.stamps if stamp.gate} == {False}
+    asked = []
+
+    def pretended(*arguments: object) -> OnnxInferer:
+        asked.append(arguments)
+        return OnnxInferer(*arguments)
+
+    monkeypatch.setattr(engines.judging, "gpus", lambda: [Gpu("NVIDIA L4", "8.9")])
+    monkeypatch.setattr(engines.judging, "TensorRtInferer", pretended)
+    second = build()
+    assert not second.fresh
+    assert asked
+    for stamp in second.stamps:
+        assert stamp.gate is not None
+        assert stamp.gate["run_by"] == "TensorRT for RTX on NVIDIA L4"
+        assert stamp.gate["of_engine"]
+
+
 def test_ctrl_c_is_one_line(rtx_repository: Path) -> None:
     before = files(rtx_repository)
     process = subprocess.Popen(
@@ -256,7 +296,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_engines(rtx_repository: Path
         (["--detector-size", "8192x8192"], "--detector-size 8192x8192: Input should be less than or equal to 4096"),
         (["--pack", "nothing"], "no pack 'nothing'; there are buffalo_l, "),
         (["--model", "nose"], "--model nose: no such net"),
-        (["--layers", "--force"], "no report by layer, since the engine cannot be loaded here"),
+        (["--layers", "--force"], "no report by layer, since engines cannot be loaded here: no NVIDIA driver"),
+        (["--target", "onnxruntime", "--max-batch", "64"], "--max-batch is not for ONNX Runtime in fp32"),
+        (["--target", "onnxruntime", "--model", "face_detector"], "--model is not for ONNX Runtime in fp32"),
         (["--hardware-compatible"], "--hardware-compatible is not for TensorRT for RTX"),
         (["--target", "tensorrt"], "the Python package tensorrt "),
         (["--pack", "buffalo_l"], "is not for commercial use"),

@@ -11,11 +11,11 @@ from engines.device import Gpu
 from engines.errors import EngineError
 from engines.precision import Precision
 from engines.profile import Profile
-from engines.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file
-from engines.store import Store, write_stamp
+from engines.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
+from engines.store import Store
 from engines.target import Target
 
-L4, ORIN = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7")
+L4, ORIN, T4 = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7"), Gpu("Tesla T4", "7.5")
 
 
 def stamp(**changes: Any) -> Stamp:
@@ -24,7 +24,7 @@ def stamp(**changes: Any) -> Stamp:
         "pack": "mobileface",
         "source": "a",
         "served": "b",
-        "graph": "c",
+        "graph": sha256(b"graph"),
         "engine": sha256(b"engine"),
         "precision": Precision.fp16,
         "keep_fp32": (),
@@ -58,9 +58,20 @@ def test_an_engine_of_another_version_or_gpu_is_refused_with_both_named() -> Non
 def test_an_engine_built_to_be_compatible_may_move() -> None:
     later = stamp(options={"version_compatible": True})
     assert later.misfit("10.16.0", [L4]) is None
+    assert later.misfit("11.0", [L4]) is None
     assert later.misfit("10.16.0", [ORIN]) is not None
     assert stamp(options={"hardware_compatible": True}).misfit("10.15.1", [ORIN]) is None
-    assert stamp(gpu=None, compute_capability=None, target=Target.tensorrt_rtx).misfit("10.15.1", [ORIN]) is None
+    assert stamp(gpu=None, compute_capability=None, target=Target.tensorrt_rtx).misfit("10.15.1", [ORIN, T4]) is None
+
+
+def test_an_engine_built_to_be_compatible_may_not_move_anywhere() -> None:
+    later = stamp(options={"version_compatible": True})
+    assert later.misfit("10.3.0", [L4]) == "was built by TensorRT 10.15.1, and 10.3.0 is here"
+    assert later.misfit("9.16.0", [L4]) is not None
+    ampere = stamp(options={"hardware_compatible": True}).misfit("10.15.1", [L4, T4])
+    assert ampere == "runs on GPUs from compute capability 8.0 on, and Tesla T4 (compute capability 7.5) is here"
+    rtx = stamp(gpu=None, compute_capability=None, target=Target.tensorrt_rtx)
+    assert rtx.misfit("10.15.1", [Gpu("Tesla P40", "6.1")]) is not None
 
 
 def key(**changes: Any) -> str:
@@ -121,7 +132,7 @@ def test_what_is_kept_is_found_again_with_its_stamp(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "engines").iterdir()] == ["net-" + "d" * 16], "nothing is left lying"
 
 
-@pytest.mark.parametrize("spoil", ["engine", "stamp", "no stamp", "no graph"])
+@pytest.mark.parametrize("spoil", ["engine", "stamp", "no stamp", "graph", "no graph"])
 def test_an_engine_that_is_not_whole_is_not_found(tmp_path: Path, spoil: str) -> None:
     store = Store(tmp_path)
     store.put(stamp(), b"graph", b"engine", None)
@@ -132,6 +143,8 @@ def test_an_engine_that_is_not_whole_is_not_found(tmp_path: Path, spoil: str) ->
         stamp_file(engine).write_text("{}")
     elif spoil == "no stamp":
         stamp_file(engine).unlink()
+    elif spoil == "graph":
+        engine.with_name("model.onnx").write_bytes(b"grapH")
     else:
         engine.with_name("model.onnx").unlink()
     assert store.find("net", "d" * 64, Target.tensorrt) is None

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from engines.build import pack_named
 from engines.device import Gpu, NoGpuError
 from engines.errors import EngineError
 from engines.pack_file import PackFile
 from engines.precision import Precision
-from engines.stamp import Stamp, read_stamp
-from engines.store import write_stamp
+from engines.seal import seal
+from engines.stamp import Stamp, read_stamp, write_stamp
 from engines.target import Target
 from facegate import choice
 from facegate.choice import Backend, Choice, Wish, choose
@@ -68,9 +69,16 @@ def pick(pack: PackFile, said: list[str]) -> Callable[..., Choice]:
 
 
 def restamp(repository: Path, **changes: Any) -> None:
+    """Another stamp beside an engine, as if it had been installed so."""
     engine = repository / NET / "1" / "model.rtx"
     stamp = read_stamp(engine)
     write_stamp(Stamp.model_validate({**stamp.model_dump(), **changes}), engine)
+    reseal(repository)
+
+
+def reseal(repository: Path) -> None:
+    pack = pack_named("mobileface")
+    seal(repository, {model: pack.files[net.file].licence for model, net in pack.nets.items()}, "a test")
 
 
 def test_without_a_gpu_the_cpu_serves_and_the_reason_is_given(
@@ -120,6 +128,8 @@ def test_engines_that_were_never_built_are_named_with_the_command_that_builds_th
         ({"gpu": ORIN.name, "compute_capability": "8.7"}, "was built for Orin (compute capability 8.7), and NVIDIA L4"),
         ({"served": "0" * 64}, "was built of another graph"),
         ({"engine": "0" * 64}, "is not the file that was stamped"),
+        ({"precision": "int8"}, "is another net's, or for another use"),
+        ({"model": "face_detector"}, "is another net's, or for another use"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value[:30],
 )
@@ -149,6 +159,45 @@ def test_engines_of_a_pack_that_was_changed_since_are_refused(
         config.write_text(re.sub(r'(digest\\":\\")..', r"\1zz", text))
     with pytest.raises(EngineError, match=f"the pack {pack.name} has changed since; run: "):
         pick(Backend.tensorrt_rtx)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("face_verify/config.pbtxt", '\\"min_real\\":0.5', '\\"min_real\\":0.0'),
+        ("face_verify/1/model.py", "class", "raise SystemExit\nclass"),
+        ("minifasnet_v2/config.pbtxt", "max_batch_size: 32", "max_batch_size: 33"),
+        ("minifasnet_v2/1/model.onnx", None, ""),
+        ("fingerprint", None, ""),
+        ("face_analyze/config.pbtxt", None, "no configuration"),
+        ("face_analyze/config.pbtxt", None, 'name: "without a pack"'),
+    ],
+)
+def test_a_repository_that_was_changed_since_it_was_installed_is_refused(
+    machine: Callable[..., Path], pick: Callable[..., Choice], said: list[str], file: str, old: str | None, new: str
+) -> None:
+    changed = machine(L4) / file
+    if old is not None:
+        assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new) if old else new)
+    with pytest.raises(EngineError, match=r"(is not what was installed|no configuration that can be read).*; run: "):
+        pick(Backend.tensorrt_rtx)
+    assert pick().target is Target.onnxruntime
+    assert any(line.startswith("NOT USED: ") for line in said)
+
+
+def test_int8_is_served_only_where_it_is_asked_for(machine: Callable[..., Path], pick: Callable[..., Choice]) -> None:
+    repository = machine(L4)
+    repository.rename(repository.with_name("mobileface-tensorrt-rtx-int8"))
+    assert pick().target is Target.onnxruntime
+
+
+def test_engines_that_were_never_run_are_served_with_a_warning(
+    machine: Callable[..., Path], pick: Callable[..., Choice], said: list[str]
+) -> None:
+    machine(L4)
+    assert pick(Backend.tensorrt_rtx).target is Target.tensorrt_rtx
+    assert sum("was NEVER RUN when it was verified" in line for line in said) == 4
 
 
 def test_engines_that_nobody_verified_are_served_with_a_warning(

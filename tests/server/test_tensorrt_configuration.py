@@ -81,9 +81,9 @@ def served(
         "from pathlib import Path; from server.supervisor import Supervisor; from server.triton import Settings;"
         f"Supervisor(Settings(Path({str(plans)!r}), **{given!r}), Path({str(root)!r})).run()"
     )
-    libraries = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
+    environment = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders)), "GRAPHS": str(plans)}
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with running(log, [sys.executable, "-c", program], ports, libraries) as server:
+    with running(log, [sys.executable, "-c", program], ports, environment) as server:
         yield server
 
 
@@ -130,6 +130,7 @@ def test_cuda_graphs_and_warm_up_are_of_batches_that_the_engine_takes(
     assert config.platform == "tensorrt_plan"
     graphs = config.optimization.cuda
     assert graphs.graphs
+    assert not graphs.output_copy_stream, "with graphs it answers with another request's data"
     assert [spec.batch_size for spec in graphs.graph_spec] == [1 << n for n in range(8) if 1 << n <= most]
     assert all(list(spec.input[config.input[0].name].dim) == picture for spec in graphs.graph_spec)
     assert [warmup.batch_size for warmup in config.model_warmup] == [1, most]
@@ -139,8 +140,10 @@ def test_cuda_graphs_and_warm_up_are_of_batches_that_the_engine_takes(
 def test_the_ensemble_asks_triton_for_the_nets_and_wants_its_inputs_on_the_cpu(client: Any, served: Server) -> None:
     for ensemble in ("face_analyze", "face_verify"):
         config = client.get_model_config(ensemble).config
-        if config.parameters["inferer"].string_value == "bls":
-            assert config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "yes"
+        asked = {name: config.parameters[name].string_value for name in ("inferer", "FORCE_CPU_ONLY_INPUT_TENSORS")}
+        tensorrt = client.get_model_config("face_detector").config.platform == "tensorrt_plan"
+        assert asked["inferer"] == ("bls" if tensorrt else "onnxruntime")
+        assert asked["FORCE_CPU_ONLY_INPUT_TENSORS"] == ("yes" if tensorrt else "")
 
 
 def test_a_verdict_is_the_one_of_a_plain_process(
