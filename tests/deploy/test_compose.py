@@ -6,16 +6,23 @@ import os
 import re
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
 
-from engines.build import ROOT
+from engines.build import ROOT, repository_name
 from facegate_client.contract import MAX_IMAGE_BYTES
 from server.triton import DRAIN_SECONDS, EXIT_SECONDS, SHM_BYTES
 
 PROCESSES = 6
 WAITING = 64 + 64
 """Requests that the TensorRT configuration works on and keeps waiting, each with two pictures at most."""
+
+BUILDERS = {"triton": "build", "triton-local": "build", "triton-jetson": "build-jetson"}
+"""Who builds what each service serves; the one that is not here needs no engines."""
+
+NAMED_BY = {"pack": "FACEGATE_PACK", "size": "FACEGATE_DETECTOR_SIZE", "liveness": "FACEGATE_WITHOUT_LIVENESS"}
+"""What a repository is called by, besides its target and its precision, and the variables that say it."""
 
 
 def seconds(duration: str) -> int:
@@ -44,13 +51,39 @@ def test_the_file_is_what_the_compose_specification_says(tool):
 
 def test_up_builds_the_engines_and_serves_them_once_they_are_there(services):
     assert {name for name, service in services.items() if "profiles" not in service} == {"build", "triton"}
-    for name, builder in (("triton", "build"), ("triton-local", "build"), ("triton-jetson", "build-jetson")):
+    for name, builder in BUILDERS.items():
         assert services[name]["depends_on"] == {builder: {"condition": "service_completed_successfully"}}
-        assert services[name]["build"] == services[builder]["build"]
         assert services[name].get("deploy") == services[builder].get("deploy")
-        precision = services[builder]["command"][services[builder]["command"].index("--precision") + 1]
-        assert services[name]["environment"]["FACEGATE_PRECISION"] == precision
         assert services[builder]["restart"] == "no"
+
+
+def test_what_is_built_is_what_is_served(composed):
+    assert set(signature(repository_name).parameters) == {"target", "precision", *NAMED_BY}
+    services = composed(FACEGATE_PRECISION="int8")["services"]
+    for name, builder in BUILDERS.items():
+        serves, builds = services[name]["environment"], services[builder]["environment"]
+        command = services[builder]["command"]
+        assert command[command.index("--target") + 1] == serves["FACEGATE_BACKEND"]
+        assert command[command.index("--precision") + 1] == serves["FACEGATE_PRECISION"]
+        for variable in (*NAMED_BY.values(), "FACEGATE_ACCEPT_LICENSE", "FACEGATE_MIRROR"):
+            assert builds[variable] == serves[variable], f"{variable} of {builder} and {name}"
+
+
+def test_one_image_builds_and_serves_and_is_built_once(services):
+    for name, service in services.items():
+        assert service["image"] == ("facegate-jetson" if "jetson" in name else "facegate")
+        together = [service, *(services[other] for other in service.get("depends_on", {}))]
+        assert {each["image"] for each in together} == {service["image"]}
+        assert sum("build" in each for each in together) == 1, f"who builds the image of {name}?"
+        assert service["pull_policy"] == "never", "a registry's image of that name is not ours"
+    built = [service["build"] for service in services.values() if "build" in service]
+    assert all(each == built[0] or "args" in each for each in built)
+
+
+def test_a_stopped_build_ends_as_by_ctrl_c(services):
+    for builder in set(BUILDERS.values()):
+        assert services[builder]["stop_signal"] == "SIGINT"
+        assert seconds(services[builder]["stop_grace_period"]) >= 60
 
 
 def test_one_precision_and_one_gpu_are_chosen_for_both(composed):
@@ -67,8 +100,17 @@ def test_nobody_outside_the_machine_is_served_unless_told_so(composed, serving):
             f"127.0.0.1:{port}" for port in (8000, 8001, 8002)
         ]
         assert "network_mode" not in service
-    opened = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_GRPC_PORT="9001")["services"]["triton"]["ports"]
-    assert opened == ["0.0.0.0:8000:8000", "0.0.0.0:9001:8001", "0.0.0.0:8002:8002"]
+    opened = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_GRPC_PORT="9001")["services"]
+    for name in set(serving) - {"triton-local"}:
+        assert opened[name]["ports"] == ["0.0.0.0:8000:8000", "0.0.0.0:9001:8001", "0.0.0.0:8002:8002"]
+
+
+def test_memory_is_never_shared_with_other_machines(composed):
+    services = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_GRPC_PORT="9001")["services"]
+    sharing = [service for service in services.values() if "FACEGATE_CLIENT_SHM" in service["environment"]]
+    assert [service["ports"] for service in sharing] == [
+        ["127.0.0.1:8000:8000", "127.0.0.1:9001:8001", "127.0.0.1:8002:8002"]
+    ]
 
 
 def test_every_container_is_confined(services):
@@ -78,6 +120,13 @@ def test_every_container_is_confined(services):
         assert service["read_only"] is True
         assert service["init"] is True
         assert not {"privileged", "cap_add", "pid", "user"} & set(service)
+
+
+def test_a_jetsons_gpu_is_open_to_the_group_that_owns_it(services):
+    for name, service in services.items():
+        on_jetson = "jetson" in name
+        assert service.get("group_add") == (["video"] if on_jetson else None)
+        assert service.get("runtime") == ("nvidia" if on_jetson else None)
 
 
 def test_only_clients_that_ask_for_it_share_memory_with_the_host(services):
