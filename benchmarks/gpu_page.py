@@ -26,6 +26,11 @@ PIPELINE = """From an encoded picture to the answer, with liveness and embedding
 So many calls are under way at any time; all took turns. Milliseconds are a call's, median (5th to 95th percentile);
 "6x" is six times the CPU's throughput."""
 
+SERVED = """Each net was asked as a model of this server, by itself, over plain gRPC: different inputs one after
+another, then batches of {batches} from {callers} callers at a time. Every row of every answer was held against what the
+CPU answers in fp32 to exactly that input (in brackets what is allowed). Answers are counted in rows; what was not
+answered, in requests."""
+
 SERVER = "The same two requests over gRPC. The callers run on the same machine and take their part of its cores."
 
 
@@ -54,6 +59,8 @@ def _head(result: Figures, runners: Mapping[str, str], file: str) -> str:
         if chosen
         else "**Nothing was proven to run all nets right on this GPU.** The reasons are below."
     )
+    if result.get("server", {}).get("served", {}).get("right") is False:
+        verdict += "\n\n**The server's nets gave wrong answers: do not serve with it.** They are named below."
     return (
         f"# FaceGate on {gpus[0]['name']}\n\n"
         f"Written by `make gpu-proof` from [benchmarks/results/{file}](../benchmarks/results/{file}): begun "
@@ -105,7 +112,8 @@ def _parity(parity: Figures, runners: Mapping[str, str]) -> str:
         rows.append((runners[name], "yes" if each["within_limits"] else "**no**", verdicts, *figures))
         flips += [f"- {runners[name]}: {flip}" for flip in each["flips"]]
     some = next(iter(found.values()))
-    told = "\n\nVerdicts that differ:\n\n" + "\n".join(flips) if flips else ""
+    told = f"\n\n**Not judged**, since no picture has it: {', '.join(some['unjudged'])}." if some["unjudged"] else ""
+    told += "\n\nVerdicts that differ:\n\n" + "\n".join(flips) if flips else ""
     return (
         "## Held against the CPU\n\n"
         f"{some['pictures']} pictures, {some['faces']} faces, {some['pairs']} pairs of pictures. {HELD}\n\n"
@@ -161,6 +169,7 @@ def _server(server: Figures) -> str:
     parts = ["## The whole pipeline through the server", *(f"> {line}" for line in server.get("runs_on", []))]
     if server.get("on_gpu") is False:
         parts.append("**This server ran the nets on the CPU**, for the reason that it gives above.")
+    parts += _served(server.get("served", {}))
     acts = [(each["what"], "verified" if each["verified"] else "not verified") for each in server.get("verdicts", [])]
     if acts:
         parts.append(_table(("the demo's acts", "verdict"), acts))
@@ -177,6 +186,45 @@ def _server(server: Figures) -> str:
         ]
         parts += ["\n".join(failed)] if failed else []
     return "\n\n".join(parts)
+
+
+def _served(served: Figures) -> Iterable[str]:
+    nets: Mapping[str, Figures] = served.get("nets", {})
+    if not served:
+        return
+    whose = "NVIDIA's own" if served["native"] else "this project's, in Python"
+    yield (
+        f"The nets were run, in {served['precision']}, by the backend `{served['backend']}`, {whose}, of Triton "
+        f"{served['triton']}." + ("" if served["native"] else " **NVIDIA's own backend was not run here.**")
+    )
+    if nets:
+        some = next(iter(nets.values()))
+        yield SERVED.format(batches=", ".join(map(str, some["batches"])), callers=some["callers"])
+        head = ("net", "inputs", "requests", "answers", "largest difference", "another input's", "beyond the limit")
+        rows = [
+            (
+                net,
+                each["inputs"],
+                each["requests"],
+                each["answers"],
+                _difference({**each, "within_limit": not each["beyond_limit"]}),
+                *(f"**{each[key]}**" if each[key] else 0 for key in ("anothers", "beyond_limit", "not_answered")),
+            )
+            for net, each in nets.items()
+        ]
+        yield _table((*head, "not answered"), rows)
+    wrong = [f"- **{net}**: {what}" for net, each in nets.items() for what in each["told"]]
+    if wrong:
+        yield "**Wrong answers**, the first of each net:\n\n" + "\n".join(wrong)
+    alike = [
+        f"{each['neighbours_not_told_apart']} of {net}"
+        for net, each in nets.items()
+        if each["neighbours_not_told_apart"]
+    ]
+    if alike:
+        yield f"Inputs whose answer is too near the next one's to tell them apart: {', '.join(alike)}."
+    if "right" not in served:
+        yield "**Not all nets were asked**; why is at the end of the page."
 
 
 def _troubles(steps: Mapping[str, Figures]) -> str:

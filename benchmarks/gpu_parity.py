@@ -52,6 +52,7 @@ def _told(gate: Gate) -> dict[str, Any]:
         "pairs": gate.pairs,
         "verdicts_that_differ": len(gate.flips),
         "flips": [str(flip) for flip in gate.flips[:TOLD]],
+        "unjudged": list(gate.unjudged),
         "nets": {
             figure.model: {
                 "unit": figure.unit,

@@ -2,7 +2,8 @@
 
 Everything that may run the nets is tried: TensorRT and TensorRT for RTX in every precision, ONNX Runtime with CUDA.
 What runs is held against ONNX Runtime on the CPU in fp32, on the same pictures, and timed in turns with it: the nets,
-the whole pipeline in this process, the whole pipeline through a server. What does not run is recorded with its reason,
+the whole pipeline in this process, the whole pipeline through a server; and the server's nets are asked one by one,
+whether an answer is another request's. What does not run is recorded with its reason,
 be it a package that is not here. Writes benchmarks/results/gpu-<name>.json, whole after every step, and from it
 docs/gpu-<name>.md, which `--page RESULT.json` writes again.
 
@@ -24,8 +25,10 @@ from benchmarks.gpu_machine import ROOT, machine
 from benchmarks.gpu_page import page
 from benchmarks.gpu_result import CLEAN_UP_SECONDS, Proof, file_name, say
 from engines.device import Gpu, NoGpuError, gpus
+from engines.errors import EngineError
 
 if TYPE_CHECKING:  # a package that is not here stops the step that needs it, and nothing else
+    from benchmarks.gpu_asked import Asked
     from benchmarks.gpu_runners import Candidate, Runner
     from engines.build import Built
     from engines.pictures import Pictures
@@ -35,12 +38,15 @@ PACK = "mobileface"
 SAMPLES = ("image_T1.jpg", "image_F2.jpg")
 """A live face and a spoof: the demo's."""
 
-BUILDING, OPENING, JUDGING, NETS, PIPELINE, SERVER = 0.5, 0.25, 0.35, 0.45, 0.5, 0.85
+BUILDING, OPENING, JUDGING, NETS, PIPELINE, ASKING, SERVER = 0.5, 0.25, 0.35, 0.45, 0.5, 0.25, 0.85
 """Of the time that is left when it begins, what a step may take; all building together, and all judging."""
+
+EXPECTED = "what the server's nets are asked, on the CPU"
+"""A step, which the server's needs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what can run; the exit status is 0 where a GPU ran all nets as the CPU does."""
+    """Run what can run; the exit status is 0 where a GPU ran all nets as the CPU does, and the server too."""
     asked = _asked(arguments)
     if asked.page:
         say(f"written: {write_page(asked.page)}")
@@ -63,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"written: {proof.path}, {write_page(proof.path)}")
     chosen = proof.result["first_choice"]
     say(f"the first choice that works here: {chosen or 'none; the page says why'}")
-    return 0 if chosen else 1
+    wrong = proof.result.get("server", {}).get("served", {}).get("right") is False
+    if wrong:
+        say("THE SERVER'S NETS GAVE WRONG ANSWERS; the page names them")
+    return 0 if chosen and not wrong else 1
 
 
 def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -117,12 +126,19 @@ def run(proof: Proof, there: Sequence[Gpu], folder: Path | None) -> None:
     result["first_choice"] = first_choice(result)
     proof.save()
     timed(proof, nets, opened)
+    asked: dict[str, Asked] = {}
+    with proof.step(EXPECTED, proof.left() * ASKING):
+        from benchmarks.gpu_asked import asked_of
+
+        asked |= asyncio.run(asked_of(nets.pack, opened[0].inferer, pictures))
     for runner in opened:
         runner.close()
     with proof.step("the server", proof.left() * SERVER) as seconds:
         from benchmarks.gpu_server import measure
 
-        measure(nets.fetched, seconds, result.setdefault("server", {}))
+        if not asked:
+            raise EngineError(f"there is nothing to hold its nets against: {proof.trouble(EXPECTED)}")
+        measure(nets.fetched, asked, seconds, result.setdefault("server", {}))
 
 
 def gpu_runners(proof: Proof, tried: Sequence[Candidate]) -> list[Runner]:

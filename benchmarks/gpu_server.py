@@ -1,4 +1,4 @@
-"""The same two requests through a real server, and the demo's verdicts."""
+"""A real server: its nets one by one, the same two requests through it, and the demo's verdicts."""
 
 from __future__ import annotations
 
@@ -12,25 +12,34 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu_asked import Asked
 from benchmarks.gpu_pipeline import CALLERS, PLANNED, measured
 from benchmarks.gpu_result import Overtime
+from benchmarks.gpu_served import held
+from engines.precision import Precision
 from facegate.demo import ACTS, LIVE, SPOOF
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient, FaceClient
 from server.errors import ServeError
+from server.installation import find_triton
 
 OPTIONS = ("--backend", "auto")
 EXPECTED = (True, False, False, True)
 """What the demo's acts have to show: verified, vetoed, vetoed, verified."""
 
+NETS = 0.4
+"""Of the time that is left when the server is ready, what its nets may be asked in."""
+
 LINES = 6
 """Of what a server that did not start said, so many last lines are recorded."""
 
 
-def measure(samples: Mapping[str, Path], seconds: float, found: dict[str, Any]) -> None:
-    """Add to `found` what runs the nets of a server started here, its verdicts, and its figures by request and callers.
+def measure(samples: Mapping[str, Path], asked: Mapping[str, Asked], seconds: float, found: dict[str, Any]) -> None:
+    """Add to `found` what runs the nets of a server started here, its verdicts, what its nets answer to what they are
+    `asked`, and its figures by request and callers.
 
-    Raises ServeError, with the server's last lines, where it does not start, and where a verdict is not the demo's.
+    Raises ServeError, with the server's last lines, where it does not start, and where a net's answer is wrong or a
+    verdict is not the demo's.
     """
     until = time.monotonic() + seconds * PLANNED
     with tempfile.TemporaryDirectory(prefix="facegate-") as scratch, ExitStack() as opened:
@@ -44,10 +53,16 @@ def measure(samples: Mapping[str, Path], seconds: float, found: dict[str, Any]) 
         assert process.poll() is None
         found["runs_on"] = [line for line in _lines(log) if line.startswith(("Triton: ", "backend ", "NOT USED"))]
         found["on_gpu"] = any(line.startswith("backend ") and "on the GPU" in line for line in found["runs_on"])
-        found["verdicts"] = _verdicts(address, samples)
+        found["verdicts"], precision = _verdicts(address, samples)
+        share = (until - time.monotonic()) * NETS
+        held(address, asked, precision, find_triton().native, share, found.setdefault("served", {}))
         asyncio.run(_requests(address, samples, until, found))
+    wrong = {net: each for net, each in found["served"]["nets"].items() if each["wrong"]}
+    troubles = [f"{net} answered {each['wrong']} times wrong: {each['told'][0]}" for net, each in wrong.items()]
     if any(act["verified"] is not expected for act, expected in zip(found["verdicts"], EXPECTED, strict=True)):
-        raise ServeError("the server's verdicts are not the demo's: verified, vetoed, vetoed, verified")
+        troubles.append("the server's verdicts are not the demo's: verified, vetoed, vetoed, verified")
+    if troubles:
+        raise ServeError("; ".join(troubles))
 
 
 @contextmanager
@@ -62,13 +77,16 @@ def _server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             process.kill()
 
 
-def _verdicts(address: str, samples: Mapping[str, Path]) -> list[dict[str, Any]]:
-    verdicts = []
+def _verdicts(address: str, samples: Mapping[str, Path]) -> tuple[list[dict[str, Any]], Precision]:
+    """The demo's verdicts, and the precision that the server says its nets have."""
+    verdicts, precisions = [], set()
     with FaceClient(address, timeout_s=60) as client:
         for what, one, other, liveness in ACTS:
             verdict = client.verify(samples[one], samples[other], anti_spoofing=liveness)
             verdicts.append({"what": what, "verified": verdict.verified, "distance": round(verdict.distance, 4)})
-    return verdicts
+            precisions.add(verdict.model.precision)
+    (precision,) = precisions
+    return verdicts, Precision(precision)
 
 
 async def _requests(address: str, samples: Mapping[str, Path], until: float, found: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +43,16 @@ class CudaContext:
             self._context.pop()
 
 
-@functools.cache
+_contexts: dict[int, CudaContext] = {}
+_one_at_a_time = threading.Lock()
+
+
 def primary_context(device: int) -> CudaContext:
-    """The process's one CudaContext of a GPU. Raises CudaError."""
-    return CudaContext(device)
+    """The process's one CudaContext of a GPU, whichever threads ask for it first. Raises CudaError."""
+    with _one_at_a_time:
+        if device not in _contexts:
+            _contexts[device] = CudaContext(device)
+        return _contexts[device]
 
 
 def _pycuda() -> Any:

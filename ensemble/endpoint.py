@@ -7,11 +7,8 @@ requests at a time: Triton itself gives a model of max_batch_size 0 one request 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import secrets
-import sys
 import threading
 import time
 import traceback
@@ -29,6 +26,7 @@ from ensemble.counts import OK
 from ensemble.drain import Drain
 from ensemble.errors import RequestError, invalid
 from ensemble.handlers import Outputs
+from ensemble.incident import incident, log
 from ensemble.inferer import Inferer
 from ensemble.metrics import CANARY, Metrics
 from ensemble.pack import Net, Pack
@@ -127,10 +125,7 @@ class Endpoint:
         except RequestError as error:
             return _refusal(error), error.code.value, {}
         except BaseException:  # whatever happened, the caller is answered
-            incident = secrets.token_hex(4)
-            _log(f"{self._name}: incident {incident}\n{traceback.format_exc()}")
-            reason = f"a fault in {self._name}; the server's log has incident {incident}"
-            return _refusal(RequestError(Code.INTERNAL, reason)), Code.INTERNAL.value, {}
+            return _refusal(RequestError(Code.INTERNAL, incident(self._name))), Code.INTERNAL.value, {}
 
     def _read(self, request: Any) -> Inputs:
         inputs = {}
@@ -172,13 +167,8 @@ def _send(model: str, sender: Any, response: Any) -> None:
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
     except BaseException:
         # A sender that failed cannot be used again, and its caller would wait for ever: the watcher starts anew.
-        _log(f"{model}: an answer cannot be sent\n{traceback.format_exc()}")
+        log(f"{model}: an answer cannot be sent\n{traceback.format_exc()}")
         os._exit(1)
-
-
-def _log(text: str) -> None:
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
 
 
 def _refusal(error: RequestError) -> Any:

@@ -112,8 +112,11 @@ def _quietly() -> Iterator[None]:
 
 def _why_not() -> str:
     """What the system says of the provider's library: ONNX Runtime tells only its log why it did not load it."""
+    folder = Path(onnxruntime.__file__).parent / "capi"
     try:
-        ctypes.CDLL(str(Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"))
+        # First what the provider takes its symbols from, or their absence is all that is ever said.
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
         return reason(error)
     return "it gives no reason"

@@ -110,6 +110,12 @@ class Engine:
         least, _, most = engine.get_tensor_profile_shape(inputs[0].name, 0)
         if least[0] != 1 or most[0] < max_batch:
             raise self._fault(f"takes batches of {least[0]} to {most[0]}, and the pack wants 1 to {max_batch}")
+        for output in outputs:
+            rows = engine.get_tensor_shape(output.name)[0]
+            if rows != -1 and (rows, most[0]) != (1, 1):
+                raise self._fault(
+                    f"answers {rows} rows of {output.name} to every batch, and of a net one for each image"
+                )
         return inputs[0], tuple(outputs)
 
     def _fault(self, what: str) -> NetFault:

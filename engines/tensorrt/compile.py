@@ -11,8 +11,8 @@ from typing import Any
 
 from engines.errors import EngineError
 from engines.profile import Profile
-from engines.tensorrt.log import collecting_log
 from engines.tensorrt.options import Options
+from ensemble.tensorrt_log import log_of
 
 MIB = 1 << 20
 Watch = Callable[[str, int, int], None]
@@ -32,7 +32,8 @@ def compile_engine(
     `trt` is the module of TensorRT or of TensorRT for RTX. Raises EngineError, which names the model and gives
     TensorRT's first error, and Cancelled once `stop` is set.
     """
-    log = collecting_log(trt)
+    log = log_of(trt)
+    log.forget()
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(trt, model, network, graph, log)
@@ -45,7 +46,7 @@ def compile_engine(
     if stop.is_set():
         raise Cancelled
     if plan is None:
-        raise EngineError(f"{model}: TensorRT cannot build it: {log.first}")
+        raise EngineError(f"{model}: TensorRT cannot build it: {log.first_error()}")
     if cache is not None:
         _write(cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
@@ -56,7 +57,7 @@ def _parse(trt: Any, model: str, network: Any, graph: bytes, log: Any) -> None:
     if parser.parse(graph):
         return
     faults = [parser.get_error(index) for index in range(parser.num_errors)]
-    reason = " ".join(faults[0].desc().split())[:300] if faults else log.first
+    reason = " ".join(faults[0].desc().split())[:300] if faults else log.first_error()
     node = faults[0].node_name() if faults else ""
     raise EngineError(f"{model}: TensorRT's parser refuses {f'the node {node}' if node else 'the graph'}: {reason}")
 
@@ -92,15 +93,16 @@ def _read_cache(config: Any, model: str, options: Options, log: Any) -> Path | N
     cache = config.create_timing_cache(known)
     if not config.set_timing_cache(cache, False):
         config.set_timing_cache(config.create_timing_cache(b""), False)
-        log.errors.clear()
+        log.forget()
     return path
 
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as scratch:  # gone whatever fails
+        fresh = Path(scratch) / path.name
+        fresh.write_bytes(data)
+        os.replace(fresh, path)
 
 
 def _monitor(trt: Any, watch: Watch, stop: threading.Event) -> Any:

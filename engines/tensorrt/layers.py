@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engines.errors import EngineError
-from engines.tensorrt.log import collecting_log
+from ensemble.tensorrt_log import log_of
 
 
 def layers_of(trt: Any, model: str, plan: bytes) -> str:
@@ -13,8 +13,9 @@ def layers_of(trt: Any, model: str, plan: bytes) -> str:
 
     Needs a GPU, on which the engine is loaded; raises EngineError where there is none.
     """
-    log = collecting_log(trt)
+    log = log_of(trt)
+    log.forget()
     engine = trt.Runtime(log).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f"{model}: no report by layer, since the engine cannot be loaded here: {log.first}")
+        raise EngineError(f"{model}: no report by layer, since the engine cannot be loaded here: {log.first_error()}")
     return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import gpu_build, gpu_nets, gpu_pipeline, gpu_proof, gpu_runners, gpu_server
+from benchmarks import gpu_build, gpu_nets, gpu_pipeline, gpu_proof, gpu_runners, gpu_served, gpu_server
 from benchmarks.gpu_page import page
 from benchmarks.gpu_result import Proof, file_name
 from benchmarks.gpu_timing import summary, with_ratios
@@ -60,6 +60,10 @@ def proven(repository, samples, tmp_path_factory):
         for name, value in (("LEAST", 3), ("MOST", 3), ("WAKE_SECONDS", 0), ("TURN_SECONDS", 0)):
             patched.setattr(gpu_nets, name, value)
         patched.setattr(gpu_pipeline, "LONGEST", 0.01)
+        patched.setattr(gpu_pipeline, "ROUNDS", 2)
+        patched.setattr(gpu_served, "MOST_ROUNDS", 1)
+        patched.setattr(gpu_served, "CALLERS", 1)
+        patched.setattr(gpu_served, "BATCHES", (1, 2))
         assert gpu_proof.main(["--pictures", str(pictures), "--minutes", "10"]) == 0
     return out / "gpu-nvidia-pretended-1.json"
 
@@ -81,7 +85,13 @@ def test_what_does_not_run_is_recorded_with_its_reason_and_the_rest_runs(result)
         "works": (True, None),
     }
     assert result["first_choice"] == "works"
-    assert list(result["steps"])[-4:] == ["parity of works", "the nets, timed", "the pipeline, timed", "the server"]
+    assert list(result["steps"])[-5:] == [
+        "parity of works",
+        "the nets, timed",
+        "the pipeline, timed",
+        "what the server's nets are asked, on the CPU",
+        "the server",
+    ]
 
 
 def test_the_machine_is_described(result):
@@ -125,7 +135,7 @@ def test_the_pipeline_is_timed_alone_and_under_load(result):
         assert list(by_callers) == ["1", "4", "16"]
         for callers, by_runner in by_callers.items():
             cpu, own = by_runner["onnxruntime-cpu-fp32"], by_runner["works"]
-            assert own["runs"] >= int(callers) * gpu_pipeline.ROUNDS
+            assert own["runs"] >= int(callers) * 2
             assert own["p5_ms"] <= own["median_ms"] <= own["p95_ms"]
             assert own["times_cpu"] == pytest.approx(own["requests_per_s"] / cpu["requests_per_s"], rel=1e-3)
 
@@ -136,6 +146,66 @@ def test_the_server_answers_as_the_demo_does_and_says_what_it_runs_on(result):
     assert [list(by_callers) for by_callers in server["requests"].values()] == [["1", "4", "16"]] * 2
     assert all(each["requests_per_s"] > 0 for each in server["requests"]["verify"].values())
     assert any(line.startswith("backend onnxruntime on the ") for line in server["runs_on"])
+
+
+def test_every_net_of_the_server_is_held_against_the_cpu(result):
+    served = result["server"]["served"]
+    assert (served["right"], served["backend"], served["native"]) == (True, "onnxruntime", False)
+    assert served["precision"] == "fp32"
+    assert list(served["nets"]) == ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+    assert all(net["inputs"] == 24 and net["wrong"] == 0 for net in served["nets"].values())
+
+
+def test_wrong_answers_of_the_server_are_in_bold_on_the_page(result):
+    served = result["server"]["served"]
+    net = served["nets"]["face_recognizer"]
+    wrong = {
+        **net,
+        "anothers": 3,
+        "wrong": 3,
+        "told": ["8 callers, batch of 4, row 2: the answer to input 7, not to 3"],
+    }
+    served = {**served, "right": False, "nets": {**served["nets"], "face_recognizer": wrong}}
+    text = page({**result, "server": {**result["server"], "served": served}}, "result.json")
+    assert "**The server's nets gave wrong answers: do not serve with it.**" in text
+    assert "| **3** | 0 | 0 |" in text
+    assert "- **face_recognizer**: 8 callers, batch of 4, row 2: the answer to input 7, not to 3" in text
+    assert "gave wrong answers" not in page(result, "result.json")
+
+
+def test_nets_that_were_not_asked_are_not_called_right(result):
+    served = dict(result["server"]["served"])
+    del served["right"]
+    text = page({**result, "server": {**result["server"], "served": served}}, "result.json")
+    assert "**Not all nets were asked**" in text
+
+
+def test_a_gpu_whose_server_answers_wrong_is_not_proven(monkeypatch, tmp_path, capsys):
+    def run(proof, there, folder):
+        proof.result |= {"first_choice": "works", "runners": {"works": {"title": "Works", "opened": True, "nets": {}}}}
+        proof.result["server"] = {"served": SERVED_WRONG}
+        proof.save()
+
+    monkeypatch.setattr(gpu_proof, "gpus", lambda: [GPU])
+    monkeypatch.setattr(gpu_proof, "run", run)
+    monkeypatch.setattr(gpu_proof, "RESULTS", tmp_path)
+    monkeypatch.setattr(gpu_proof, "PAGES", tmp_path)
+    assert gpu_proof.main([]) == 1
+    assert "THE SERVER'S NETS GAVE WRONG ANSWERS" in capsys.readouterr().err
+
+
+SERVED_WRONG = {"backend": "tensorrt_plan", "native": True, "triton": "2.60.0", "precision": "fp16", "right": False}
+
+
+def test_the_page_says_whose_backend_served(result):
+    def told(**changes):
+        served = {**result["server"]["served"], **changes}
+        return page({**result, "server": {**result["server"], "served": served}}, "result.json")
+
+    assert "by the backend `tensorrt`, NVIDIA's own, of Triton 2.60.0." in told(
+        backend="tensorrt", native=True, triton="2.60.0"
+    )
+    assert "this project's, in Python" in told() and "**NVIDIA's own backend was not run here.**" in told()
 
 
 def test_a_result_is_small_enough_to_be_kept(proven):
@@ -286,7 +356,7 @@ def _without(package):
 def test_a_server_that_does_not_start_gives_its_last_words(repository, samples, monkeypatch):
     monkeypatch.setattr(gpu_server, "OPTIONS", ("--detector-size", "wide"))
     with pytest.raises(ServeError, match=r"did not start.*; it said: .*--detector-size wide: wanted is height"):
-        gpu_server.measure(samples, 60, {})
+        gpu_server.measure(samples, {}, 60, {})
 
 
 def test_engines_are_ordered_for_the_batches_that_are_measured(pack):

@@ -17,7 +17,9 @@ from engines.tensorrt.compile import Cancelled, compile_engine, set_options
 from engines.tensorrt.flavour import tensorrt
 from engines.tensorrt.layers import layers_of
 from engines.tensorrt.options import Options
+from ensemble.net_fault import NetFault
 from ensemble.pack import Pack
+from ensemble.tensorrt_engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,49 @@ def test_a_build_stops_when_it_is_told_to(trt: Any, repository: Path) -> None:
     with pytest.raises(Cancelled):
         compile_engine(trt, "face_detector", served, Profile(1, 1, 1), Options(), interrupt, stop)
     assert len(steps) < 50, "it went on to the end"
+
+
+def timed(trt: Any, folder: Path) -> bytes:
+    return compile_engine(
+        trt, "net", graph(), Profile(1, 1, 4), Options(timing_cache=folder), ignored, threading.Event()
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX")  # whose timing cache has nothing in it
+def test_a_timing_cache_is_kept_for_the_next_build_and_nothing_beside_it(trt: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        timed(trt, tmp_path / "timings")
+        (cache,) = (tmp_path / "timings").iterdir()
+        assert cache.name == "net.cache"
+        assert cache.stat().st_size
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX")  # whose timing cache has nothing in it
+def test_a_timing_cache_of_something_else_is_replaced(trt: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.cache").write_bytes(b"of something else")
+    timed(trt, tmp_path)
+    assert (tmp_path / "net.cache").read_bytes() != b"of something else"
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX")  # whose timing cache has nothing in it
+def test_a_timing_cache_that_cannot_be_written_leaves_nothing_behind(trt: Any, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "net.cache"
+    in_the_way.mkdir()
+    with pytest.raises(OSError, match=r"net\.cache"):
+        timed(trt, tmp_path)
+    assert list(tmp_path.iterdir()) == [in_the_way]
+
+
+def test_what_fails_after_a_build_in_the_same_process_says_its_own_reason(trt: Any, tmp_path: Path) -> None:
+    """The precision gate loads engines where they were built, and TensorRT hears of one logger in a process."""
+    compile_engine(trt, "net", graph(), Profile(1, 1, 4), Options(), ignored, threading.Event())
+    with pytest.raises(EngineError, match="parser refuses"):
+        compile_engine(trt, "net", b"\xff" * 100, Profile(1, 1, 1), Options(), ignored, threading.Event())
+    path = tmp_path / "net" / "1" / "model.rtx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 10_000)
+    with pytest.raises(NetFault, match=r"^net: 1/model\.rtx cannot be loaded by .*incompatible serialization version"):
+        Engine(path, 4)
 
 
 def test_without_a_gpu_there_is_no_report_by_layer_and_it_says_why(trt: Any) -> None:

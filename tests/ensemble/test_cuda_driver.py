@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,6 +76,21 @@ def test_a_context_that_fails_inside_is_not_left_current(gpu):
     with pytest.raises(ZeroDivisionError), primary_context(0).current():
         fail()
     assert len(seen) == 1 and gpu.contexts() == []
+
+
+def test_threads_that_ask_for_a_gpu_at_the_same_time_retain_its_context_once(gpu, monkeypatch):
+    both_inside, retained = threading.Barrier(2), []
+
+    def init():
+        retained.append(threading.get_ident())
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_inside.wait(0.5)  # as long as the other could take to come in too
+
+    monkeypatch.setattr(sys.modules["pycuda.driver"], "init", init)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(primary_context, [0, 0])
+    assert first is second
+    assert len(retained) == 1
 
 
 def test_what_goes_wrong_while_a_graph_is_recorded_is_raised_and_the_stream_runs_again(gpu):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from pathlib import Path
+
 import onnxruntime
 import pytest
 
@@ -27,6 +30,26 @@ def test_a_provider_that_onnx_runtime_drops_is_a_fault_that_says_why(monkeypatch
     with pytest.raises(
         NetFault, match=r"^minifasnet_v2: .* with CUDA: .*libonnxruntime_providers_cuda\.so: cannot open"
     ):
+        OnnxSession(repository / "minifasnet_v2" / "1" / "model.onnx", 8, "cuda")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_the_reason_is_the_systems_own_and_not_that_the_provider_was_loaded_alone(monkeypatch, repository):
+    """The library is of the package with CUDA. Loaded before the one it takes its symbols from, it misses those."""
+    shared = set()
+
+    def load(path, mode=ctypes.DEFAULT_MODE):
+        if mode == ctypes.RTLD_GLOBAL:
+            shared.add(Path(path).name)
+        elif "libonnxruntime_providers_shared.so" in shared:
+            raise OSError("libcudnn.so.9: cannot open shared object file")
+        else:
+            raise OSError(f"{path}: undefined symbol: Provider_GetHost")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    with pytest.raises(NetFault, match=r"^minifasnet_v2: .* with CUDA: libcudnn\.so\.9: cannot open shared object"):
         OnnxSession(repository / "minifasnet_v2" / "1" / "model.onnx", 8, "cuda")
 
 

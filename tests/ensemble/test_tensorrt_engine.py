@@ -10,6 +10,7 @@ import pytest
 
 from ensemble.net_fault import NetFault
 from ensemble.tensorrt_engine import Engine, engine_in
+from ensemble.tensorrt_log import log_of
 from ensemble.tensorrt_session import TensorRtSession
 from support.fake_gpu import engine_bytes, made_gpu
 from support.missing import cannot_be_had
@@ -53,6 +54,8 @@ SCORES = ("SCORES", "FLOAT", (-1, 5))
         ({"tensors": [IMAGES]}, "1 inputs and 0 outputs"),
         ({"least": 2}, "takes batches of 2 to 8, and the pack wants 1 to 8"),
         ({"most": 4}, "takes batches of 1 to 4, and the pack wants 1 to 8"),
+        ({"tensors": [IMAGES, ("SCORES", "FLOAT", (1, 5))]}, "answers 1 rows of SCORES to every batch"),
+        ({"tensors": [IMAGES, SCORES, ("BOXES", "FLOAT", (8, 5, 4))]}, "answers 8 rows of BOXES to every batch"),
     ],
 )
 def test_an_engine_that_is_not_as_a_served_net_is_says_what_it_has(gpu, tmp_path, changes, said):
@@ -60,9 +63,19 @@ def test_an_engine_that_is_not_as_a_served_net_is_says_what_it_has(gpu, tmp_path
     assert text.startswith("face_detector: 1/model.plan ") and said in text and "build_engines.py" in text
 
 
-def test_an_engine_of_batches_of_one_is_served(gpu, tmp_path):
-    path = engine_file(tmp_path, engine_bytes(most=1, tensors=[("IMAGES", "UINT8", (1, 4, 4, 3)), SCORES]))
-    assert Engine(path, 1).input.row == (4, 4, 3)
+ONE_IMAGE = ("IMAGES", "UINT8", (1, 4, 4, 3))
+
+
+@pytest.mark.parametrize("rows", [-1, 1])
+def test_an_engine_of_batches_of_one_is_served(gpu, tmp_path, rows):
+    path = engine_file(tmp_path, engine_bytes(most=1, tensors=[ONE_IMAGE, ("SCORES", "FLOAT", (rows, 5))]))
+    engine = Engine(path, 1)
+    assert (engine.input.row, engine.outputs[0].row) == ((4, 4, 3), (5,))
+
+
+def test_an_engine_of_batches_of_one_that_answers_more_is_not(gpu, tmp_path):
+    path = engine_file(tmp_path, engine_bytes(most=1, tensors=[ONE_IMAGE, ("SCORES", "FLOAT", (2, 5))]))
+    assert "answers 2 rows of SCORES" in fault_of(path, 1)
 
 
 def test_an_engine_that_cannot_be_loaded_names_tensorrts_version_and_first_error(gpu, tmp_path, capfd):
@@ -122,7 +135,7 @@ def rtx_engine(request, repository, tmp_path_factory):
         cannot_be_had(request.config, "TensorRT for RTX is not installed: run `make tensorrt-rtx`")
     import tensorrt_rtx as trt
 
-    log = trt.Logger(trt.Logger.ERROR)
+    log = log_of(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import re
 import sys
 import types
 
@@ -80,12 +81,26 @@ class Request:
         self.batch = batch
 
 
+class Response(dict):
+    def __init__(self, tensors=(), error=None):
+        super().__init__(tensors)
+        self.error = error
+
+
+class Refusal:
+    INTERNAL = "Triton's INTERNAL"
+
+    def __init__(self, message, code):
+        self.message, self.code = message, code
+
+
 @pytest.fixture
 def backend(monkeypatch):
     triton = types.ModuleType("triton_python_backend_utils")
     triton.get_input_tensor_by_name = lambda request, name: types.SimpleNamespace(as_numpy=lambda: request.batch)
     triton.Tensor = lambda name, values: (name, values)
-    triton.InferenceResponse = dict
+    triton.InferenceResponse = Response
+    triton.TritonError = Refusal
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton)
     monkeypatch.delitem(sys.modules, "ensemble.net_model", raising=False)
     spec = importlib.util.spec_from_file_location("model", ROOT / "server" / "backends" / "tensorrt" / "model.py")
@@ -103,6 +118,7 @@ def start(backend, folder, **changes):
     }
     backend.initialize(
         {
+            "model_name": folder.parent.name,
             "model_config": json.dumps(config),
             "model_repository": str(folder.parent),
             "model_version": folder.name,
@@ -130,5 +146,21 @@ def test_requests_that_triton_hands_over_together_are_one_run_and_answered_each(
         assert list(given) == ["SCORES", "BOXES"]
         np.testing.assert_array_equal(given["SCORES"], answer(batch, (5,)))
         np.testing.assert_array_equal(given["BOXES"], answer(batch, (5, 4)))
+    backend.finalize()
+    gpu.everything_is_back()
+
+
+def test_a_run_that_fails_is_one_line_to_every_caller_and_the_log_has_the_rest(backend, tmp_path, gpu, capfd):
+    start(backend, add(tmp_path, "face_detector"))
+    gpu.fail_at = gpu.fallible + 1
+    answers = backend.execute([Request(PICTURES[:1]), Request(PICTURES[1:3])])
+    (message,) = {each.error.message for each in answers}
+    assert re.fullmatch(r"INTERNAL: a fault in face_detector; the server's log has incident [0-9a-f]{8}", message)
+    assert [(dict(each), each.error.code) for each in answers] == [({}, Refusal.INTERNAL)] * 2
+    log = capfd.readouterr().err
+    assert f"face_detector: incident {message[-8:]}\nTraceback" in log
+    assert "NetFault: face_detector: a run of 3 rows failed: " in log
+    (next_one,) = backend.execute([Request(PICTURES[:1])])
+    np.testing.assert_array_equal(next_one["SCORES"], answer(PICTURES[:1], (5,)))
     backend.finalize()
     gpu.everything_is_back()

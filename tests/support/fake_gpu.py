@@ -16,7 +16,6 @@ from enum import Enum, IntEnum
 import numpy as np
 
 from ensemble import cuda_context, cuda_driver
-from ensemble.tensorrt_log import log_of
 
 NO_CONTEXT = "invalid context: no currently active context?"
 
@@ -85,8 +84,7 @@ class FakeGpu:
         for name in ("tensorrt", "tensorrt_rtx"):
             monkeypatch.setitem(sys.modules, name, _tensorrt(self, name))
         monkeypatch.setattr(cuda_driver, "_driver", lambda: _Libcuda(self))
-        cuda_context.primary_context.cache_clear()
-        log_of.cache_clear()
+        monkeypatch.setattr(cuda_context, "_contexts", {})
 
     def everything_is_back(self):
         """Nothing alive, nothing given back without a context, no context left current."""

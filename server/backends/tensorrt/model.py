@@ -14,8 +14,7 @@ class TritonPythonModel(NetModel):
 
     def open(self, folder, file, max_batch, device):
         own = file not in ("", "model.plan")  # the latter is what Triton writes where a configuration names none
-        self.session = TensorRtSession(folder / file if own else engine_in(folder), max_batch, device)
-        return self.session
+        return TensorRtSession(folder / file if own else engine_in(folder), max_batch, device)
 
     def finalize(self):
         self.session.close()
