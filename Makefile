@@ -1,5 +1,6 @@
 # make demo    everything from nothing, a verification and a veto, then stop      make serve   the same, and stay up
 # make test    everything the tests need, and the tests                           make venv    only the environment
+# make tensorrt-rtx    TensorRT for RTX, to build engines without a GPU           make gpu-proof    what this machine's GPU does
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ endif
 .PHONY: help venv tensorrt-rtx demo serve test lint lock accuracy precision gpu-proof soak recovery fuzz clean
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 venv: $(READY)
 

@@ -32,7 +32,7 @@ from engines.build import (
     scratch_beside,
 )
 from engines.device import NoGpuError, gpus
-from engines.errors import EngineError
+from engines.errors import EngineError, UnfitError
 from engines.judging import Judging
 from engines.lock import locked
 from engines.order import Engines, Order, Progress, kept_in_fp32
@@ -41,7 +41,7 @@ from engines.precision import Precision, in_precision
 from engines.profile import profile
 from engines.runtime import Runtime, runtime
 from engines.seal import is_whole, seal
-from engines.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
+from engines.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
 from engines.store import Store
 from engines.target import Target
 from engines.tensorrt.compile import Cancelled, compile_engine
@@ -65,7 +65,10 @@ def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Pro
     if order.target is Target.onnxruntime and order.precision is Precision.fp32:
         return _served(order, accept_license=accept_license, say=say)
     served = build_served(order.pack, size=order.size, liveness=order.liveness, accept_license=accept_license, say=say)
-    pictures = pictures_of(order.pictures, [served.fetched[name] for name in sample_pictures()])
+    samples = [served.fetched[name] for name in sample_pictures()]
+    pictures = pictures_of(order.pictures, samples)
+    if order.verify and pictures.files == tuple(samples):
+        say(f"gate: on {len(samples)} sample pictures only, which are few; give your own with --pictures")
     pack = of_batch(served.pack, order.max_batch).model_copy(update={"precision": order.precision.value})
     judging = Judging(served, pack, order.target, order.precision, pictures, say)
     work = _Work(order, served, pack, pictures, judging, compiler, say, progress)
@@ -77,7 +80,9 @@ def _served(order: Order, *, accept_license: bool, say: Say) -> Engines:
     """The fp32 graphs themselves, which others are held against: they are proven, and have no stamps."""
     for option, given in (("--max-batch", order.max_batch), ("--model", order.models)):
         if given:
-            raise EngineError(f"{option} is not for {order.target.label} in fp32, which is made whole; leave it out")
+            raise EngineError(
+                f"{option} is not for {order.target.label} in fp32, which is made whole; give --target, or leave it out"
+            )
     served = build_served(
         order.pack,
         size=order.size,
@@ -244,7 +249,7 @@ class _Work:
             assemble(self.pack, self.served.licences, graphs, FORM, fresh)
             for model, stamp in stamps.items():
                 shutil.copytree(store.files(model, stamp.key), fresh / model / "1", dirs_exist_ok=True)
-            gate = self.judging.judge(fresh) if order.verify else {}
+            gate = self._gate(fresh, stamps, repository) if order.verify else {}
             final = [stamp.model_copy(update={"gate": gate.get(model)}) for model, stamp in stamps.items()]
             for stamp in final:
                 write_stamp(stamp, fresh / stamp.model / "1" / file)
@@ -252,6 +257,19 @@ class _Work:
             put_in_place(fresh, repository, scratch)
         self.say(f"{repository.name}: assembled")
         return final
+
+    def _gate(self, fresh: Path, stamps: Mapping[str, Stamp], repository: Path) -> dict[str, dict[str, Any]]:
+        """What was found. A repository that has the very engines which are found unfit is not left to be served."""
+        try:
+            return self.judging.judge(fresh)
+        except UnfitError as unfit:
+            for model in sorted(unfit.models):
+                installed = stamp_file(repository / model / "1" / self.order.target.file)
+                if installed.is_file() and json.loads(installed.read_bytes()).get("key") == stamps[model].key:
+                    shutil.rmtree(repository)
+                    self.say(f"{repository.name} had the same engine of {model}, and was removed")
+                    break
+            raise
 
 
 def _tools() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from engines.build import Built, Say
 from engines.device import NoGpuError, gpus
-from engines.errors import EngineError
+from engines.errors import EngineError, UnfitError
 from engines.gate import Gate, judge
 from engines.order import kept_in_fp32
 from engines.pictures import Pictures, fed
@@ -47,15 +48,16 @@ class Judging:
         gate = self.measure(repository)
         self.say(
             f"gate: {gate.pictures} pictures, {gate.faces} faces, {gate.pairs} pairs, run by {self.runner}: "
-            f"{len(gate.flips)} verdicts differ from fp32"
+            f"verdicts other than in fp32: {len(gate.flips)}"
         )
         for what in gate.unjudged:
             self.say(f"gate: NOT JUDGED: {what}; give pictures that have it with --pictures")
         if not gate:
             self._explain(gate)
-            raise EngineError(
+            raise UnfitError(
                 f"{' and '.join(sorted(gate.failed)) or 'no picture with a face'}: not fit for "
-                f"{self.precision.value}; nothing was installed"
+                f"{self.precision.value}; nothing was installed",
+                frozenset(gate.failed),
             )
         found_on = {"pictures": gate.pictures, "faces": gate.faces, "pairs": gate.pairs, "flips": 0}
         run = {"run_by": self.runner, "of_engine": self._engines_run}
@@ -117,8 +119,8 @@ class Judging:
             graph = onnx.load(self.served.repository / model / "1" / "model.onnx")
             kept = kept_in_fp32(self.pack.nets[model], self.precision)
             costly = sensitivity(graph, self.precision, kept, crops[model])[:TOLD]
-            named = ", ".join(f"{each.node} ({each.difference:.2g})" for each in costly)
-            self.say(
-                f"{model}: the layers that cost most: {named}; keep some in fp32 by "
-                f"keep_fp32 = {{ {self.precision.value} = [...] }} in its table of the pack"
-            )
+            unit = gate.worst(model).unit
+            named = ", ".join(f"{each.node} ({unit} {each.difference:.2g})" for each in costly)
+            self.say(f"{model}: the layers that cost most when they alone are in {self.precision.value}: {named}")
+            more = json.dumps([*kept, *(each.node for each in costly[:2])])
+            self.say(f"{model}: in its table of a copy of the pack, try: keep_fp32.{self.precision.value} = {more}")

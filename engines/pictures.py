@@ -66,7 +66,7 @@ class Pictures:
             try:
                 yield file.name, decode(file.read_bytes())
             except RequestError as error:
-                raise EngineError(f"{file}: {error}") from None
+                raise EngineError(f"{file}: {error}; take it out of the folder") from None
 
 
 def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:

@@ -17,6 +17,7 @@ from rich.table import Table
 from engines import order
 from engines.build import pack_named
 from engines.compiled import build_engines
+from engines.errors import UnfitError
 from engines.order import Engines, Order
 from engines.precision import Precision
 from engines.stamp import Stamp
@@ -25,18 +26,20 @@ from engines.tensorrt.options import Options
 from facegate.options import DEFAULT_PACK, AcceptLicense, PackName, Pictures, WithoutLiveness, detector_sizes
 from facegate.words import one_line, say
 
-
-def build_command() -> None:
-    """Run the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_build)
-    app()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.command()
 def _build(
     pack: PackName = DEFAULT_PACK,
     target: Annotated[Target, typer.Option(help="What is to run the nets.")] = Target.onnxruntime,
-    precision: Annotated[Precision, typer.Option(help="The numbers that they calculate with.")] = Precision.fp32,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            envvar="FACEGATE_PRECISION",
+            help="The numbers that they calculate with; fp16 for TensorRT's and fp32 for ONNX Runtime where not given.",
+        ),
+    ] = None,
     accept_license: AcceptLicense = False,
     without_liveness: WithoutLiveness = False,
     max_batch: Annotated[
@@ -100,11 +103,12 @@ def _build(
             hardware_compatible=hardware_compatible,
             layers=layers,
         )
+        unfit: list[UnfitError] = []
         for size in detector_sizes(detector_size):
             ordered = Order(
                 pack=known,
                 target=target,
-                precision=precision,
+                precision=precision or (Precision.fp32 if target is Target.onnxruntime else Precision.fp16),
                 pictures=pictures,
                 size=size,
                 max_batch=max_batch,
@@ -115,12 +119,22 @@ def _build(
                 verify=verify,
                 force=force,
             )
-            with _shown() as progress:
-                made = build_engines(ordered, accept_license=accept_license, say=say, progress=progress)
-            if made.stamps:
-                Console(stderr=True, width=None if sys.stderr.isatty() else 200).print(_table(made))
-            if made.repository:
-                print(os.path.relpath(made.repository))
+            try:
+                _carry_out(ordered, accept_license)
+            except UnfitError as error:  # another size may do
+                unfit.append(error)
+                say(str(error))
+        if unfit:
+            raise SystemExit(1)
+
+
+def _carry_out(ordered: Order, accept_license: bool) -> None:
+    with _shown() as progress:
+        made = build_engines(ordered, accept_license=accept_license, say=say, progress=progress)
+    if made.stamps:
+        Console(stderr=True, width=None if sys.stderr.isatty() else 200).print(_table(made))
+    if made.repository:
+        print(os.path.relpath(made.repository))
 
 
 @contextmanager

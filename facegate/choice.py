@@ -21,6 +21,9 @@ from ensemble.pack import RECOGNIZER
 from facegate.cuda import cuda_trouble
 from server.installation import find_triton
 
+ENOUGH = 10
+"""Pictures on which engines have to be verified to be served without a warning."""
+
 
 class Backend(str, Enum):
     """What runs the nets."""
@@ -87,6 +90,8 @@ def choose(wish: Wish, say: Say) -> Choice:
     try:
         there = gpus()
     except NoGpuError as error:
+        for target, precision in _built(wish) if wish.backend is Backend.auto else ():
+            say(f"NOT USED: {wish.name(target, precision)}: {error}")
         return _onnx(wish, served, "cpu", "asked for" if wish.backend is Backend.onnxruntime else str(error), say)
     if wish.backend is Backend.auto:
         for target, precision in _built(wish):
@@ -182,10 +187,14 @@ def installed(wish: Wish, served: Built, target: Target, precision: Precision, s
 
 
 def _warn(repository: Path, stamp: Stamp, say: Say) -> None:
+    engine = f"{repository.name}: the engine of {stamp.model} was"
     if stamp.gate is None:
-        say(f"{repository.name}: the engine of {stamp.model} was NEVER VERIFIED against fp32 (--no-verify)")
-    elif stamp.target is not Target.onnxruntime and not stamp.gate["of_engine"]:
+        say(f"{engine} NEVER VERIFIED against fp32 (--no-verify)")
+        return
+    if stamp.gate["pictures"] < ENOUGH:
+        say(f"{engine} verified on {stamp.gate['pictures']} pictures ONLY")
+    if stamp.target is not Target.onnxruntime and not stamp.gate["of_engine"]:
         say(
-            f"{repository.name}: the engine of {stamp.model} was NEVER RUN when it was verified, only the graph "
-            "that it was built of; build_engines.py on this machine verifies the engine"
+            f"{engine} NEVER RUN when it was verified, only the graph that it was built of; "
+            "build_engines.py on this machine verifies the engine"
         )

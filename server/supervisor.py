@@ -169,6 +169,9 @@ def _files(settings: Settings, native: bool) -> list[str]:
 def _check_ports(settings: Settings) -> None:
     if ":" in settings.host:
         raise ServeError(f"--host {settings.host}: Triton binds IPv4 addresses and names only")
+    if len(set(settings.ports.values())) < len(settings.ports):
+        given = ", ".join(f"--{name}-port {port}" for name, port in settings.ports.items())
+        raise ServeError(f"{given}: the three have to differ")
     for name, port in settings.ports.items():
         host = settings.host if name == "grpc" else settings.http_host
         with socket.socket() as probe:

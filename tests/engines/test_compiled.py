@@ -14,15 +14,17 @@ from typing import Any
 
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 import engines.build
 import engines.compiled
 import engines.gate
 import engines.judging
+import facegate.building
 from engines.build import REPOSITORIES, ROOT
 from engines.compiled import build_engines
 from engines.device import Gpu
-from engines.errors import EngineError
+from engines.errors import EngineError, UnfitError
 from engines.gate import LIMITS
 from engines.order import Engines, Order
 from engines.pack_file import PackFile
@@ -160,25 +162,72 @@ def test_nets_that_are_left_out_are_not_built(build: Build) -> None:
 
 
 def test_a_net_that_fails_its_gate_is_not_installed_and_its_layers_are_named(
-    build: Build, monkeypatch: pytest.MonkeyPatch
+    build: Build, pack: PackFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = build().repository
+    before = build(pack=changed(pack, recognizer={"keep_fp32": {"fp16": ["/conv3/Conv"]}})).repository
     assert before is not None
     installed = files(before)
     strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
     monkeypatch.setattr(engines.gate, "LIMITS", strict)
     said: list[str] = []
     with pytest.raises(EngineError, match=r"^face_recognizer: not fit for fp16; nothing was installed$"):
-        build(force=True, say=said.append)
+        build(say=said.append)
     assert files(before) == installed
     assert any(line.startswith("face_recognizer: 1 - cosine differs by ") for line in said)
     (layers,) = [line for line in said if "the layers that cost most" in line]
+    (advice,) = [line.split(", try: ")[1] for line in said if ", try: keep_fp32.fp16 = [" in line]
     graph = onnx.load(before / "face_recognizer" / "1" / "model.onnx").graph
-    assert any(node.name in layers for node in graph.node)
+    named = [node.name for node in graph.node if f'"{node.name}"' in advice]
+    assert len(named) == 2
+    assert all(name in layers for name in named)
     unverified = build(verify=False)
     assert [stamp.gate for stamp in unverified.stamps] == [None] * 4, (
         "unless the user says so, and then it is on record"
     )
+
+
+def test_engines_that_are_found_unfit_are_not_left_to_be_served(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On more pictures, say, than those that they were installed by."""
+    repository = build().repository
+    assert repository is not None
+    strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
+    monkeypatch.setattr(engines.gate, "LIMITS", strict)
+    said: list[str] = []
+    with pytest.raises(EngineError, match="not fit for fp16"):
+        build(force=True, say=said.append)
+    assert not repository.exists()
+    assert f"{repository.name} had the same engine of face_recognizer, and was removed" in said
+
+
+def test_another_size_is_tried_where_one_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refused(order: Order, **more: object) -> Engines:
+        tried.append(order.size)
+        raise UnfitError(f"{order.size}: not fit", frozenset())
+
+    monkeypatch.setattr(facegate.building, "build_engines", refused)
+    result = CliRunner().invoke(facegate.building.app, ["--detector-size", "320x320,480x640"])
+    assert result.exit_code == 1
+    assert tried == [(320, 320), (480, 640)]
+    assert result.stderr.count("not fit") == 2
+
+
+def test_engines_of_tensorrt_are_in_fp16_unless_another_precision_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(order: Order, **more: object) -> Engines:
+        asked.append(order.precision)
+        return Engines((), frozenset(), None)
+
+    monkeypatch.setattr(facegate.building, "build_engines", noted)
+    for options, environment in (
+        (["--target", "tensorrt-rtx"], {}),
+        (["--target", "onnxruntime"], {}),
+        (["--target", "tensorrt-rtx"], {"FACEGATE_PRECISION": "int8"}),
+    ):
+        assert CliRunner().invoke(facegate.building.app, options, env=environment).exit_code == 0
+    assert asked == [Precision.fp16, Precision.fp32, Precision.int8]
 
 
 def test_int8_is_calibrated_and_the_stamp_says_on_what(build: Build, pictures: Path, tmp_path: Path) -> None:

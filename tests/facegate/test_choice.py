@@ -82,7 +82,7 @@ def reseal(repository: Path) -> None:
 
 
 def test_without_a_gpu_the_cpu_serves_and_the_reason_is_given(
-    machine: Callable[..., Path], pick: Callable[..., Choice]
+    machine: Callable[..., Path], pick: Callable[..., Choice], said: list[str]
 ) -> None:
     machine()
     picked = pick()
@@ -92,6 +92,9 @@ def test_without_a_gpu_the_cpu_serves_and_the_reason_is_given(
         "no NVIDIA driver on this machine",
     )
     assert pick(Backend.onnxruntime).why == "asked for"
+    assert [line for line in said if "up to date" not in line] == [
+        "NOT USED: mobileface-tensorrt-rtx-fp16: no NVIDIA driver on this machine"
+    ]
 
 
 def test_engines_that_are_asked_for_without_a_gpu_are_an_error(
@@ -198,6 +201,18 @@ def test_engines_that_were_never_run_are_served_with_a_warning(
     machine(L4)
     assert pick(Backend.tensorrt_rtx).target is Target.tensorrt_rtx
     assert sum("was NEVER RUN when it was verified" in line for line in said) == 4
+
+
+def test_engines_that_were_verified_on_a_few_pictures_are_served_with_a_warning(
+    machine: Callable[..., Path], pick: Callable[..., Choice], said: list[str]
+) -> None:
+    gate = read_stamp(machine(L4) / NET / "1" / "model.rtx").gate
+    assert gate is not None
+    restamp(machine(L4), gate={**gate, "pictures": 3, "of_engine": True})
+    assert pick(Backend.tensorrt_rtx).target is Target.tensorrt_rtx
+    assert [line for line in said if NET in line] == [
+        f"mobileface-tensorrt-rtx-fp16: the engine of {NET} was verified on 3 pictures ONLY"
+    ]
 
 
 def test_engines_that_nobody_verified_are_served_with_a_warning(

@@ -36,7 +36,7 @@ def serve(*options, **environment):
 
 def test_it_says_what_it_runs_on_and_why_and_where_it_listens(server):
     log = server.log.read_text()
-    assert "facegate: backend onnxruntime on the CPU: " in log
+    assert "facegate: backend onnxruntime on the CPU, mobileface-onnxruntime-fp32: " in log
     assert f"ready: gRPC {server.grpc}, HTTP {server.http}, metrics http://{server.metrics}/metrics" in log
 
 
@@ -49,6 +49,14 @@ def test_a_port_that_is_taken_is_named_with_the_remedy(repository, name):
     line = ended.stderr.strip().splitlines()[-1]
     assert f"cannot listen on 127.0.0.1:{ports[name]} for {name}" in line
     assert f"--{name}-port" in line
+
+
+def test_one_port_for_two_is_refused_in_a_line(repository):
+    ended = serve("--grpc-port", "18001", "--http-port", "18001")
+    assert ended.returncode == 1
+    assert ended.stderr.strip().splitlines()[-1] == (
+        "facegate: --grpc-port 18001, --http-port 18001, --metrics-port 8002: the three have to differ"
+    )
 
 
 def test_an_unknown_pack_is_refused_with_those_there_are():
