@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import gpu_build, gpu_nets, gpu_pipeline, gpu_proof, gpu_runners, gpu_served, gpu_server
+from benchmarks import gpu_asked, gpu_build, gpu_nets, gpu_pipeline, gpu_proof, gpu_runners, gpu_served, gpu_server
 from benchmarks.gpu_page import page
 from benchmarks.gpu_result import Proof, file_name
 from benchmarks.gpu_timing import summary, with_ratios
@@ -61,6 +62,9 @@ def proven(repository, samples, tmp_path_factory):
             patched.setattr(gpu_nets, name, value)
         patched.setattr(gpu_pipeline, "LONGEST", 0.01)
         patched.setattr(gpu_pipeline, "ROUNDS", 2)
+        for module in (gpu_pipeline, gpu_server):
+            patched.setattr(module, "CALLERS", (1, 3))
+        patched.setattr(gpu_asked, "TO_CHOOSE_FROM", 24)
         patched.setattr(gpu_served, "MOST_ROUNDS", 1)
         patched.setattr(gpu_served, "CALLERS", 1)
         patched.setattr(gpu_served, "BATCHES", (1, 2))
@@ -132,7 +136,7 @@ def test_times_of_the_nets_are_consistent(result):
 def test_the_pipeline_is_timed_alone_and_under_load(result):
     for request in ("analyze", "verify"):
         by_callers = result["pipeline"]["figures"][request]
-        assert list(by_callers) == ["1", "4", "16"]
+        assert list(by_callers) == ["1", "3"]
         for callers, by_runner in by_callers.items():
             cpu, own = by_runner["onnxruntime-cpu-fp32"], by_runner["works"]
             assert own["runs"] >= int(callers) * 2
@@ -143,7 +147,7 @@ def test_the_pipeline_is_timed_alone_and_under_load(result):
 def test_the_server_answers_as_the_demo_does_and_says_what_it_runs_on(result):
     server = result["server"]
     assert [each["verified"] for each in server["verdicts"]] == [True, False, False, True]
-    assert [list(by_callers) for by_callers in server["requests"].values()] == [["1", "4", "16"]] * 2
+    assert [list(by_callers) for by_callers in server["requests"].values()] == [["1", "3"]] * 2
     assert all(each["requests_per_s"] > 0 for each in server["requests"]["verify"].values())
     assert any(line.startswith("backend onnxruntime on the ") for line in server["runs_on"])
 
@@ -356,6 +360,26 @@ def _without(package):
 def test_a_server_that_does_not_start_gives_its_last_words(repository, samples, monkeypatch):
     monkeypatch.setattr(gpu_server, "OPTIONS", ("--detector-size", "wide"))
     with pytest.raises(ServeError, match=r"did not start.*; it said: .*--detector-size wide: wanted is height"):
+        gpu_server.measure(samples, {}, 60, {})
+
+
+def test_a_wrong_answer_of_a_served_net_is_why_the_step_failed(samples, monkeypatch):
+    @contextmanager
+    def started():
+        yield "127.0.0.1:1", subprocess.Popen(["sleep", "60"])
+
+    def wrong(address, asked, precision, native, seconds, found):
+        found["nets"] = {"face_detector": {"wrong": 2, "told": ["row 1: the answer to input 3, not to input 4"]}}
+
+    async def nothing(*given):
+        pass
+
+    verdicts = [{"verified": expected} for expected in gpu_server.EXPECTED]
+    monkeypatch.setattr(gpu_server, "running_server", lambda *options: started())
+    monkeypatch.setattr(gpu_server, "_verdicts", lambda *given: (verdicts, Precision.fp32))
+    monkeypatch.setattr(gpu_server, "_requests", nothing)
+    monkeypatch.setattr(gpu_server, "held", wrong)
+    with pytest.raises(ServeError, match=r"^face_detector answered 2 times wrong: row 1: the answer to input 3"):
         gpu_server.measure(samples, {}, 60, {})
 
 
