@@ -38,15 +38,15 @@ from engines.lock import locked
 from engines.order import Engines, Order, Progress, kept_in_fp32
 from engines.pictures import Pictures, pictures_of
 from engines.precision import Precision, in_precision
-from engines.profile import profile
+from engines.profile import of_batch, profile
 from engines.runtime import Runtime, runtime
 from engines.seal import is_whole, seal
-from engines.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
+from engines.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
 from engines.store import Store
 from engines.target import Target
 from engines.tensorrt.compile import Cancelled, compile_engine
 from engines.tensorrt.layers import layers_of
-from ensemble.pack import Net, Pack
+from ensemble.pack import Pack
 
 STORE = ROOT / "build" / "engines"
 NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
@@ -263,13 +263,18 @@ class _Work:
         try:
             return self.judging.judge(fresh)
         except UnfitError as unfit:
-            for model in sorted(unfit.models):
-                installed = stamp_file(repository / model / "1" / self.order.target.file)
-                if installed.is_file() and json.loads(installed.read_bytes()).get("key") == stamps[model].key:
-                    shutil.rmtree(repository)
-                    self.say(f"{repository.name} had the same engine of {model}, and was removed")
-                    break
+            same = [model for model in sorted(unfit.models) if self._installed(repository, model) == stamps[model].key]
+            if same:
+                shutil.rmtree(repository)
+                self.say(f"{repository.name} had the same engine of {' and '.join(same)}, and was removed")
             raise
+
+    def _installed(self, repository: Path, model: str) -> str | None:
+        """The key of the engine that is installed, None where there is none."""
+        try:
+            return read_stamp(repository / model / "1" / self.order.target.file).key
+        except EngineError:
+            return None
 
 
 def _tools() -> dict[str, str]:
@@ -277,25 +282,6 @@ def _tools() -> dict[str, str]:
     sources = sorted([*(ROOT / "engines/precision").glob("*.py"), *(ROOT / "engines/tensorrt").glob("*.py")])
     code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "facegate": code[:16]}
-
-
-def of_batch(pack: Pack, faces: int | None) -> Pack:
-    """The pack with nets that take so many faces at once, and a quarter as many frames; unchanged where None."""
-    if faces is None:
-        return pack
-    changed: dict[str, Any] = {
-        "detector": _of_rows(pack.detector, max(1, faces // 4)),
-        "recognizer": _of_rows(pack.recognizer, faces),
-    }
-    if pack.liveness:
-        live = tuple(_of_rows(net, faces) for net in pack.liveness.nets)
-        changed["liveness"] = pack.liveness.model_copy(update={"nets": live})
-    return pack.model_copy(update=changed)
-
-
-def _of_rows(net: Net, rows: int) -> Net:
-    """The net with another largest batch; one that takes a picture at a time stays so."""
-    return net if net.max_batch == 1 else net.model_copy(update={"max_batch": rows})
 
 
 def _require_gpu() -> None:

@@ -18,10 +18,10 @@ from benchmarks.gpu_page import page
 from benchmarks.gpu_result import Proof, file_name
 from benchmarks.gpu_timing import summary, with_ratios
 from engines.build import ROOT
-from engines.compiled import of_batch
 from engines.device import Gpu, NoGpuError
 from engines.errors import EngineError
 from engines.precision import Precision
+from engines.profile import of_batch
 from engines.target import Target
 from ensemble.net_fault import NetFault
 from facegate import demo, options
