@@ -119,8 +119,7 @@ class Judging:
             graph = onnx.load(self.served.repository / model / "1" / "model.onnx")
             kept = kept_in_fp32(self.pack.nets[model], self.precision)
             costly = sensitivity(graph, self.precision, kept, crops[model])[:TOLD]
-            unit = gate.worst(model).unit
-            named = ", ".join(f"{each.node} ({unit} {each.difference:.2g})" for each in costly)
-            self.say(f"{model}: the layers that cost most when they alone are in {self.precision.value}: {named}")
+            named = ", ".join(f"{each.node} ({each.difference:.2g})" for each in costly)
+            self.say(f"{model}: the layers that cost most, each alone, in parts of fp16's limit: {named}")
             more = json.dumps([*kept, *(each.node for each in costly[:2])])
             self.say(f"{model}: in its table of a copy of the pack, try: keep_fp32.{self.precision.value} = {more}")

@@ -125,9 +125,8 @@ def _built(wish: Wish) -> Iterator[tuple[Target, Precision]]:
 
 
 def _onnx(wish: Wish, served: Built, provider: str, why: str, say: Say) -> Choice:
-    if wish.precision in (None, Precision.fp32):
+    if wish.precision is None or wish.precision is Precision.fp32:
         return Choice(served.repository, Target.onnxruntime, provider, why)
-    assert wish.precision is not None  # noqa: S101 - it is not None above
     repository, _ = installed(wish, served, Target.onnxruntime, wish.precision, say)
     return Choice(repository, Target.onnxruntime, provider, why)
 

@@ -7,12 +7,9 @@ from typing import Any
 
 from engines.errors import EngineError
 from engines.target import Target
+from ensemble.tensorrt_engine import INSTALL
 
 _PACKAGES = {Target.tensorrt: "tensorrt", Target.tensorrt_rtx: "tensorrt_rtx"}
-_INSTALL = {
-    Target.tensorrt: "it is in NVIDIA's containers (docs/container.md), or of NVIDIA's own package index",
-    Target.tensorrt_rtx: "run `make tensorrt-rtx`",
-}
 
 
 def tensorrt(target: Target) -> Any:
@@ -21,7 +18,7 @@ def tensorrt(target: Target) -> Any:
     try:
         module = importlib.import_module(package)
     except ImportError as error:
-        raise EngineError(f"the Python package {package} is not here ({error}): {_INSTALL[target]}") from None
+        raise EngineError(f"the Python package {package} is not here ({error}): {INSTALL[package]}") from None
     if not hasattr(module, "Builder"):  # PyPI's `tensorrt` without NVIDIA's libraries behind it
-        raise EngineError(f"the Python package {package} has nothing in it: {_INSTALL[target]}")
+        raise EngineError(f"the Python package {package} has nothing in it: {INSTALL[package]}")
     return module

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import sysconfig
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,47 +16,20 @@ import tritonclient.utils.shared_memory as regions
 from tritonclient.utils import InferenceServerException
 
 from engines.build import ROOT
-from facegate.running import free_ports
-from server.embedded import PYTHON_BACKED, find_embedded
+from server.embedded import find_embedded
 from server.errors import ServeError
 from server.installation import find_triton
 from server.nvidia import find_nvidia
 from server.supervisor import Supervisor
 from server.triton import SHM_BYTES, Settings, _command
-from support.serving import Server, running
+from support.nvidia_root import make_root, serving_from
+from support.serving import Server
 from support.wire import encoded, infer
-
-
-def serving_from(root: Path, log: Path, repository: Path, **more: object) -> AbstractContextManager[Server]:
-    """The watcher with the Triton in `root`, whose libraries are where the environment says."""
-    folders = [str(find_embedded().libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
-    ports = free_ports(3)
-    given = {
-        "backend": "onnxruntime",
-        "inferer": "bls",
-        "host": "127.0.0.1",
-        "admin_key": "not a secret: a test's",
-        **dict(zip(("grpc_port", "http_port", "metrics_port"), ports, strict=True)),
-        **more,
-    }
-    program = (
-        "from pathlib import Path; from server.supervisor import Supervisor; from server.triton import Settings;"
-        f"Supervisor(Settings(Path({str(repository)!r}), **{given!r}), Path({str(root)!r})).run()"
-    )
-    libraries = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
-    return running(log, [sys.executable, "-c", program], ports, libraries)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """What an image has in /opt/tritonserver, as far as this machine has it: made of the embedded server's parts."""
-    made, embedded = tmp_path_factory.mktemp("opt") / "tritonserver", find_embedded()
-    (made / "bin").mkdir(parents=True)
-    shutil.copy2(embedded.program, made / "bin")
-    shutil.copytree(embedded.python_backend, made / "backends/python")
-    shutil.copy2(embedded.stub, made / "backends/python")
-    shutil.copytree(PYTHON_BACKED / "onnxruntime", made / "backends/onnxruntime")
-    return made
+    return make_root(tmp_path_factory.mktemp("opt") / "tritonserver")
 
 
 def settings(**changed) -> Settings:

@@ -4,10 +4,7 @@ which need a GPU, are done by ONNX Runtime, on the very graphs that the engines 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +20,8 @@ from engines.stamp import Stamp, read_stamp, stamp_file
 from ensemble import handlers
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
-from facegate.running import free_ports
-from server.embedded import PYTHON_BACKED, find_embedded
-from support.serving import Server, running
+from support.nvidia_root import make_root, serving_from
+from support.serving import Server
 from support.wire import encoded, infer
 
 STAND_IN = Path(__file__).parents[1] / "support" / "tensorrt_on_cpu.py"
@@ -53,12 +49,7 @@ def plans(rtx_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What NVIDIA's image has in /opt/tritonserver, made of the embedded server's parts and the stand-in."""
-    made, embedded = tmp_path_factory.mktemp("opt") / "tritonserver", find_embedded()
-    (made / "bin").mkdir(parents=True)
-    shutil.copy2(embedded.program, made / "bin")
-    shutil.copytree(embedded.python_backend, made / "backends/python")
-    shutil.copy2(embedded.stub, made / "backends/python")
-    shutil.copytree(PYTHON_BACKED / "onnxruntime", made / "backends/onnxruntime")
+    made = make_root(tmp_path_factory.mktemp("opt") / "tritonserver")
     (made / "backends/tensorrt").mkdir()
     shutil.copyfile(STAND_IN, made / "backends/tensorrt/model.py")
     return made
@@ -68,22 +59,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(
     request: pytest.FixtureRequest, root: Path, plans: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    embedded, ports = find_embedded(), free_ports(3)
-    folders = [str(embedded.libraries), sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
-    given: dict[str, Any] = {
-        "backend": request.param,
-        "inferer": "bls",
-        "host": "127.0.0.1",
-        "admin_key": "not a secret: a test's",
-        **dict(zip(("grpc_port", "http_port", "metrics_port"), ports, strict=True)),
-    }
-    program = (
-        "from pathlib import Path; from server.supervisor import Supervisor; from server.triton import Settings;"
-        f"Supervisor(Settings(Path({str(plans)!r}), **{given!r}), Path({str(root)!r})).run()"
-    )
-    environment = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders)), "GRAPHS": str(plans)}
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with running(log, [sys.executable, "-c", program], ports, environment) as server:
+    with serving_from(root, log, plans, {"GRAPHS": str(plans)}, backend=request.param) as server:
         yield server
 
 
