@@ -5,7 +5,6 @@ Writes docs/accuracy.md. The pictures are those of FACEGATE_MIRROR/images; what 
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import os
 import sys
@@ -38,7 +37,7 @@ class Measurement:
     def analyze(self, path: Path, **options: object) -> Analysis:
         """All that the pipeline says of one picture."""
         chosen = {"anti_spoofing": False, "embeddings": False, **options}
-        return asyncio.run(self.pipeline.analyze(decode(path.read_bytes()), **chosen))  # type: ignore[arg-type]
+        return self.pipeline.analyze(decode(path.read_bytes()), **chosen)  # type: ignore[arg-type]
 
     def liveness(self) -> dict[str, float]:
         """P(real) of the best face of every labelled liveness picture, by file name."""
@@ -72,7 +71,7 @@ class Measurement:
     def detection(self, min_score: float | None, overlap: float = 0.5) -> tuple[int, int, int]:
         """Labelled faces, those found at IoU >= `overlap`, and boxes beside them."""
         labelled = found = extra = 0
-        for name, faces in _labelled_faces(self.pictures / "detection"):
+        for name, faces in labelled_faces(self.pictures / "detection"):
             boxes = self.analyze(self.pictures / "detection" / name, min_score=min_score).faces.boxes
             hits = _matched(faces, boxes, overlap)
             labelled, found, extra = labelled + len(faces), found + hits, extra + len(boxes) - hits
@@ -122,7 +121,7 @@ def _identities(same: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {photo: min(group) for photo, group in people.items()}
 
 
-def _labelled_faces(folder: Path) -> list[tuple[str, list[Box]]]:
+def labelled_faces(folder: Path) -> list[tuple[str, list[Box]]]:
     found = []
     for labels in ("training.xml", "testing.xml"):
         for image in ElementTree.parse(folder / labels).getroot().iter("image"):  # noqa: S314 - our own labels

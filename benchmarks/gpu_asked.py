@@ -47,18 +47,18 @@ class Asked:
         return [self.difference(a, b) for a, b in zip(self.expected, self.expected[1:], strict=False)]
 
 
-async def asked_of(pack: Pack, inferer: Inferer, pictures: Pictures) -> dict[str, Asked]:
+def asked_of(pack: Pack, inferer: Inferer, pictures: Pictures) -> dict[str, Asked]:
     """What each net that `inferer`, the CPU's, serves is asked: `pictures` and their faces, shifted and mirrored too
     where they are few. Raises EngineError where none of them shows a face."""
     spread = pictures.files[:: -(-len(pictures.files) // TO_CHOOSE_FROM)]
-    crops = await fed(pack, inferer, Pictures(spread).images())
-    return {net: await _asked(pack, inferer, net, each) for net, each in crops.items()}
+    crops = fed(pack, inferer, Pictures(spread).images())
+    return {net: _asked(pack, inferer, net, each) for net, each in crops.items()}
 
 
-async def _asked(pack: Pack, inferer: Inferer, net: str, crops: NDArray[np.uint8]) -> Asked:
+def _asked(pack: Pack, inferer: Inferer, net: str, crops: NDArray[np.uint8]) -> Asked:
     pool = _varied(crops[:: -(-len(crops) // TO_CHOOSE_FROM)])
     names = contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))
-    answers = await infer_in_chunks(inferer, net, pool, names)
+    answers = infer_in_chunks(inferer, net, pool, names)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*answers, strict=True)]
     unit, difference = _measure(pack, net)
     chosen = _far_apart(rows, difference)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import Any
 
@@ -23,25 +22,27 @@ class Remembering:
     """An inferer that runs the same batch once: all runners are held against the same answers."""
 
     def __init__(self, inferer: Inferer) -> None:
+        self.lanes = inferer.lanes
+        self.spreads = inferer.spreads
         self._inferer = inferer
         self._answers: dict[tuple[str, int, bytes], Arrays] = {}
 
     def serves(self, net: str) -> bool:
         return self._inferer.serves(net)
 
-    def full_batch(self, net: str) -> int:
-        return self._inferer.full_batch(net)
+    def chunk(self, net: str, rows: int) -> int:
+        return self._inferer.chunk(net, rows)
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         key = (net, len(batch), hashlib.sha256(batch.tobytes()).digest())
         if key not in self._answers:
-            self._answers[key] = await self._inferer.infer(net, batch)
+            self._answers[key] = self._inferer.infer(net, batch)
         return self._answers[key]
 
 
 def parity(pack: Pack, expected: Inferer, runner: Runner, pictures: Pictures) -> dict[str, Any]:
     """What engines.gate finds of a runner, JSON-ready."""
-    return _told(asyncio.run(judge(pack, runner.precision, expected, runner.inferer, pictures)))
+    return _told(judge(pack, runner.precision, expected, runner.inferer, pictures))
 
 
 def _told(gate: Gate) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.gpu_result import in_a_line
@@ -43,15 +44,17 @@ def measure(
 
 
 def _calls(pipeline: Pipeline, one: bytes, other: bytes) -> dict[str, Call]:
-    async def analyze() -> None:
-        image = await asyncio.to_thread(decode, one)
-        await pipeline.analyze(image, anti_spoofing=True, embeddings=True)
+    def analyze() -> None:
+        pipeline.analyze(decode(one), anti_spoofing=True, embeddings=True)
 
-    async def verify() -> None:
-        images = await asyncio.gather(asyncio.to_thread(decode, one), asyncio.to_thread(decode, other))
-        await pipeline.verify(images, threshold=None, anti_spoofing=True)
+    def verify() -> None:
+        images = pipeline.lanes.together([partial(decode, one), partial(decode, other)])
+        pipeline.verify(images, threshold=None, anti_spoofing=True)
 
-    return {"analyze": analyze, "verify": verify}
+    async def call(work: Callable[[], None]) -> None:
+        await asyncio.wrap_future(pipeline.lanes.start(work))
+
+    return {work.__name__: partial(call, work) for work in (analyze, verify)}
 
 
 async def _measure(by_request: Mapping[str, Mapping[str, Call]], seconds: float, found: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ Engines are built for batches of 64 faces and stay in build/, in the place of th
 from __future__ import annotations
 
 import argparse
-import asyncio
 import faulthandler
 import json
 import sys
@@ -130,7 +129,7 @@ def run(proof: Proof, there: Sequence[Gpu], folder: Path | None) -> None:
     with proof.step(EXPECTED, proof.left() * ASKING):
         from benchmarks.gpu_asked import asked_of
 
-        asked |= asyncio.run(asked_of(nets.pack, opened[0].inferer, pictures))
+        asked |= asked_of(nets.pack, opened[0].inferer, pictures)
     for runner in opened:
         runner.close()
     with proof.step("the server", proof.left() * SERVER) as seconds:
@@ -186,7 +185,7 @@ def timed(proof: Proof, nets: Built, opened: Sequence[Runner]) -> None:
     with proof.step("the nets, timed", proof.left() * NETS) as seconds:
         from benchmarks import gpu_nets
 
-        crops = asyncio.run(fed(nets.pack, opened[0].inferer, list(Pictures(tuple(samples)).images())))
+        crops = fed(nets.pack, opened[0].inferer, list(Pictures(tuple(samples)).images()))
         gpu_nets.measure(crops, opened, seconds, proof.result.setdefault("nets", {}))
     with proof.step("the pipeline, timed", proof.left() * PIPELINE) as seconds:
         from benchmarks import gpu_pipeline

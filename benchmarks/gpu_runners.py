@@ -14,7 +14,9 @@ from engines.precision import Precision
 from engines.stamp import read_stamp
 from engines.target import Target
 from ensemble.in_process_inferer import InProcessInferer, Session, served
-from ensemble.onnx_session import CPU, CUDA, OnnxSession
+from ensemble.inferer import Inferer
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.onnx_session import CPU, CUDA, OnnxSession, graph_for
 from ensemble.pack import DETECTOR
 from ensemble.tensorrt_session import TensorRtSession
 
@@ -27,13 +29,15 @@ PRECISIONS = (Precision.fp16, Precision.int8, Precision.fp32)
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Something that may run the nets: `build` makes within so many seconds what it needs, where that is anything, and
-    returns what there is to say of each net; `open` returns the nets' sessions."""
+    returns what there is to say of each net; `open` returns the nets' sessions, each to be run by itself; `inferer`
+    what the pipeline asks, of these sessions or of its own."""
 
     name: str
     title: str
     precision: Precision
     open: Callable[[], Mapping[str, Session]]
     build: Callable[[float], dict[str, Any]] | None = None
+    inferer: Callable[[Mapping[str, Session]], Inferer] = InProcessInferer
 
 
 class Runner:
@@ -42,7 +46,7 @@ class Runner:
     def __init__(self, candidate: Candidate, sessions: Mapping[str, Session]) -> None:
         self.name, self.title, self.precision = candidate.name, candidate.title, candidate.precision
         self.sessions = sessions
-        self.inferer = InProcessInferer(sessions)
+        self.inferer = candidate.inferer(sessions)
 
     def most(self, net: str) -> int:
         """The largest batch to measure a net with. The CPU takes any, in parts."""
@@ -51,6 +55,7 @@ class Runner:
 
     def close(self) -> None:
         """Give the GPU's memory back."""
+        self.inferer.lanes.close()
         for session in self.sessions.values():
             close = getattr(session, "close", None)
             if close:
@@ -66,7 +71,11 @@ def rows(net: str) -> int:
 
 def cpu(nets: Built) -> Candidate:
     """ONNX Runtime on the CPU: the graphs that were proven against the published nets."""
-    return Candidate(CPU_RUNNER, "ONNX Runtime, CPU, fp32", Precision.fp32, lambda: _onnx(nets, CPU))
+
+    def as_served(sessions: Mapping[str, Session]) -> Inferer:
+        return OnnxInferer(nets.repository, nets.pack.nets)  # a session that runs by itself has all cores for one run
+
+    return Candidate(CPU_RUNNER, "ONNX Runtime, CPU, fp32", Precision.fp32, lambda: _onnx(nets, CPU), inferer=as_served)
 
 
 def candidates(pack: PackFile, nets: Built, pictures: Path | None) -> list[Candidate]:
@@ -82,7 +91,7 @@ def candidates(pack: PackFile, nets: Built, pictures: Path | None) -> list[Candi
 
 def _onnx(nets: Built, provider: str) -> dict[str, Session]:
     folders = served(nets.repository, nets.pack.nets)
-    return {net: OnnxSession(folder / "model.onnx", rows(net), provider) for net, folder in folders.items()}
+    return {net: OnnxSession(graph_for(folder, provider), rows(net), provider) for net, folder in folders.items()}
 
 
 def _engines(pack: PackFile, nets: Built, target: Target, precision: Precision, pictures: Path | None) -> Candidate:

@@ -18,9 +18,10 @@ from tritonclient.utils import InferenceServerException
 
 from benchmarks.gpu_asked import Asked
 from benchmarks.gpu_result import in_a_line
+from benchmarks.gpu_timing import together
 from engines.gate import LIMITS
 from engines.precision import Precision
-from ensemble.inferer import Arrays, together
+from ensemble.inferer import Arrays
 from facegate_client import contract
 
 CALLERS = 8

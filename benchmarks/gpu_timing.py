@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ensemble.inferer import together
+Result = TypeVar("Result")
 
 
 def summary(seconds: Sequence[float]) -> dict[str, Any]:
@@ -46,6 +47,15 @@ async def load(call: Callable[[], Awaitable[Any]], callers: int, seconds: float)
 
     await together(*(caller() for _ in range(callers)))
     return times, time.perf_counter() - began
+
+
+async def together(*awaitables: Awaitable[Result]) -> list[Result]:
+    """All results in order. A failure is raised when the others have ended too."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[Result]", results)
 
 
 def rate(count: int, seconds: float) -> float:

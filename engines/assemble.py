@@ -11,32 +11,44 @@ import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from ensemble.onnx_session import CPU_GRAPH, GRAPH
 from ensemble.pack import Pack
 from facegate_client import contract
 
 ENSEMBLES = (contract.ANALYZE, contract.VERIFY)
+ONNXRUNTIME = Path("configs/onnxruntime.pbtxt")
 
 
 def assemble(
-    pack: Pack, licences: Mapping[str, str], graphs: Mapping[str, onnx.ModelProto], form: Path, repository: Path
+    pack: Pack,
+    licences: Mapping[str, str],
+    graphs: Mapping[str, onnx.ModelProto],
+    form: Path,
+    repository: Path,
+    cpu_graphs: Mapping[str, onnx.ModelProto],
 ) -> None:
-    """Write `repository` from the readable `form` (model_repository/) with the served `graphs` by model name.
+    """Write `repository` from the readable `form` (model_repository/) with the served `graphs` by model name, and what
+    ONNX Runtime is given in their place on a CPU.
 
     `licences` are those of the nets, by model name; the ensembles' is the pack's.
     """
     for model, graph in graphs.items():
         (repository / model / "1").mkdir(parents=True)
-        onnx.save(graph, repository / model / "1" / "model.onnx")
+        onnx.save(graph, repository / model / "1" / GRAPH)
+    for model, graph in cpu_graphs.items():
+        onnx.save(graph, repository / model / "1" / CPU_GRAPH)
     for model in ENSEMBLES:
         (repository / model / "1").mkdir(parents=True)
         shutil.copyfile(form / model / "1" / "model.py", repository / model / "1" / "model.py")
     for model in (*graphs, *ENSEMBLES):
         # A liveness net under a name of its own has the MiniFASNets' form.
         readable = form / model if (form / model).is_dir() else form / "minifasnet_v2"
-        for config in (Path("config.pbtxt"), Path("configs/onnxruntime.pbtxt")):
+        for config in (Path("config.pbtxt"), ONNXRUNTIME):
             written = repository / model / config
             written.parent.mkdir(parents=True, exist_ok=True)
             filled = _filled(pack, model, graphs.get(model), (readable / config).read_text(encoding="utf-8"))
+            if model in cpu_graphs and config == ONNXRUNTIME:
+                filled.default_model_filename = CPU_GRAPH  # where NVIDIA's own Triton runs it, it is for the CPU
             filled.parameters["licence"].string_value = licences.get(model, pack.licence)
             written.write_text(text_format.MessageToString(filled), encoding="utf-8")
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from engines.assemble import assemble
 from engines.fetch import fetch, is_here
 from engines.graphs import served_graph
+from engines.graphs.cpu import cpu_graphs
 from engines.graphs.resized import resized
 from engines.lock import locked
 from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
@@ -183,7 +184,7 @@ def _make(
     graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
     with scratch_beside(repository) as scratch:
         fresh = scratch / repository.name
-        assemble(built, licences, graphs, FORM, fresh)
+        assemble(built, licences, graphs, FORM, fresh, cpu_graphs(graphs))
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
         (fresh / FINGERPRINT).write_text(fingerprint(built, licences, fresh), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from engines.assemble import assemble
 from engines.build import FORM, Say, fetch_pack, parity_line, weight_files
 from engines.contact_sheet import contact_sheet, describe
 from engines.graphs import GraphError, served_graph
+from engines.graphs.cpu import cpu_graphs
 from engines.pack_file import PackError, PackFile
 from engines.parity import prove
 from ensemble.errors import RequestError
@@ -43,13 +43,13 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
     samples = [fetched[name] for name in SAMPLES]
     with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
         repository = Path(scratch) / "repository"
-        assemble(built, {}, graphs, FORM, repository)
+        assemble(built, {}, graphs, FORM, repository, cpu_graphs(graphs))
         for parity in prove(built, fetched, repository, [*pictures, *samples]):
             say(parity_line(parity))
         if built.liveness:
             _judge_samples(built, repository, samples, say)
         shown = pictures[0] if pictures else samples[0]
-        drawn = asyncio.run(contact_sheet(built, repository, _image(shown), shown.name))
+        drawn = contact_sheet(built, repository, _image(shown), shown.name)
     sheet.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(sheet), drawn):
         raise PackError(f"--sheet {sheet}: it cannot be written")
@@ -80,9 +80,7 @@ def _judge_samples(pack: Pack, repository: Path, samples: Sequence[Path], say: S
     pipeline = Pipeline(pack, OnnxInferer(repository, pack.nets))
     p_real = []
     for sample in samples:
-        found = asyncio.run(
-            pipeline.analyze(_image(sample), anti_spoofing=True, embeddings=False, max_faces=1)
-        ).liveness
+        found = pipeline.analyze(_image(sample), anti_spoofing=True, embeddings=False, max_faces=1).liveness
         assert found is not None  # noqa: S101 - asked for
         p_real.append(float(found.p_real[0]))
         verdict = "real" if found.is_real[0] else "fake"

@@ -246,7 +246,7 @@ class _Work:
         with scratch_beside(repository) as scratch:
             fresh = scratch / repository.name
             graphs = {model: onnx.load(store.files(model, stamp.key) / "model.onnx") for model, stamp in stamps.items()}
-            assemble(self.pack, self.served.licences, graphs, FORM, fresh)
+            assemble(self.pack, self.served.licences, graphs, FORM, fresh, {})
             for model, stamp in stamps.items():
                 shutil.copytree(store.files(model, stamp.key), fresh / model / "1", dirs_exist_ok=True)
             gate = self._gate(fresh, stamps, repository) if order.verify else {}

@@ -20,7 +20,7 @@ MOST = 8  # crops in a row
 INK, POINT = (40, 40, 40), (60, 200, 60)  # BGR
 
 
-async def contact_sheet(pack: Pack, repository: Path, image: Picture, name: str = "the picture") -> Picture:
+def contact_sheet(pack: Pack, repository: Path, image: Picture, name: str = "the picture") -> Picture:
     """UINT8 [H, W, 3] BGR: a row a net, its input for `image`, UINT8 [H, W, 3] BGR, and how it is fed.
 
     The recognizer has its crops twice, the second time with the template's points, which must lie on the eyes, the nose
@@ -29,7 +29,7 @@ async def contact_sheet(pack: Pack, repository: Path, image: Picture, name: str 
     inferer = OnnxInferer(repository, pack.nets)
     rows: list[Picture] = []
     for model, net in pack.nets.items():
-        crops = (await crops_of(pack, inferer, model, [(name, image)]))[:MOST]
+        crops = crops_of(pack, inferer, model, [(name, image)])[:MOST]
         rows.append(_row(f"{model}: {describe(net)}", list(crops)))
         if isinstance(net, Recognizer):
             rows.append(_row(f"{model}: the template's points", [_marked(crop, net) for crop in crops]))

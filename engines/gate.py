@@ -105,10 +105,10 @@ class Judged(NamedTuple):
     @property
     def same_best(self) -> bool:
         """Whether the best face is the same one in both."""
-        return (0, 0) in _same_faces(self.expected.faces, self.found.faces)
+        return (0, 0) in same_faces(self.expected.faces, self.found.faces)
 
 
-async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
+def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
     """Hold the nets behind `found` against those behind `expected`, on the same pictures: each net on the same input,
     and the whole pipeline. A net that is not served by `expected` is left out."""
     worst: dict[str, float] = {model: 0.0 for model in pack.nets if expected.serves(model)}
@@ -117,11 +117,11 @@ async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Infe
     every: list[Judged] = []
     flips: list[Flip] = []
     for name, image in pictures.images():
-        judged = await _judged(pack, expected, found, name, image, checked)
+        judged = _judged(pack, expected, found, name, image, checked)
         every.append(judged)
-        worst[DETECTOR] = _worse(worst[DETECTOR], *_pixels(judged, await _candidates(pack, expected, image)))
-        worst[RECOGNIZER] = _worse(worst[RECOGNIZER], await _turn(pack, expected, found, image, judged))
-        leant = await _lean(pack, expected, found, image, judged, live)
+        worst[DETECTOR] = _worse(worst[DETECTOR], *_pixels(judged, _candidates(pack, expected, image)))
+        worst[RECOGNIZER] = _worse(worst[RECOGNIZER], _turn(pack, expected, found, image, judged))
+        leant = _lean(pack, expected, found, image, judged, live)
         worst |= {net.name: _worse(worst[net.name], leant.differences[net.name]) for net in live}
         flips += _flips_of_faces(judged, live, leant.flipped)
     pairs = list(combinations([each for each in every if len(each.expected.faces) and len(each.found.faces)], 2))
@@ -136,21 +136,20 @@ async def judge(pack: Pack, precision: Precision, expected: Inferer, found: Infe
     return Gate(tuple(figures), tuple(flips), len(every), faces, len(pairs), unjudged)
 
 
-async def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, image: Image, checked: bool) -> Judged:
+def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, image: Image, checked: bool) -> Judged:
     analyses = [
-        await Pipeline(pack, inferer).analyze(image, anti_spoofing=checked, embeddings=True)
-        for inferer in (expected, found)
+        Pipeline(pack, inferer).analyze(image, anti_spoofing=checked, embeddings=True) for inferer in (expected, found)
     ]
     factor = letterbox(image, pack.detector.height, pack.detector.width)[1]
     return Judged(name, analyses[0], analyses[1], factor)
 
 
-async def _turn(pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged) -> float:
+def _turn(pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged) -> float:
     """The largest 1 - cosine of an expected face's two embeddings."""
     crops = crops_of(pack, RECOGNIZER, image, judged.expected.faces)
     if not len(crops):
         return 0.0
-    a, b = await _both(expected, found, RECOGNIZER, crops, contract.EMBEDDINGS)
+    a, b = _both(expected, found, RECOGNIZER, crops, contract.EMBEDDINGS)
     return float(np.max(1.0 - (a * b).sum(axis=1)))
 
 
@@ -161,7 +160,7 @@ class Leant(NamedTuple):
     flipped: frozenset[int]
 
 
-async def _lean(
+def _lean(
     pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged, live: Sequence[LivenessNet]
 ) -> Leant:
     faces = judged.expected.faces
@@ -170,25 +169,25 @@ async def _lean(
     real, answers = pack.liveness.real_class, {}
     for net in live:
         crops = crops_of(pack, net.name, image, faces)
-        answers[net.name] = await _both(expected, found, net.name, crops, contract.PROBABILITIES)
+        answers[net.name] = _both(expected, found, net.name, crops, contract.PROBABILITIES)
     differences = {name: float(np.abs(a[:, real] - b[:, real]).max()) for name, (a, b) in answers.items()}
     before, after = (fuse([pair[side] for pair in answers.values()], pack.liveness).is_real for side in (0, 1))
     return Leant(differences, frozenset(np.flatnonzero(before != after).tolist()))
 
 
-async def _both(
+def _both(
     expected: Inferer, found: Inferer, model: str, crops: NDArray[np.uint8], output: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    (a,) = await infer_in_chunks(expected, model, crops, (output,))
-    (b,) = await infer_in_chunks(found, model, crops, (output,))
+    (a,) = infer_in_chunks(expected, model, crops, (output,))
+    (b,) = infer_in_chunks(found, model, crops, (output,))
     return a, b
 
 
-async def _candidates(pack: Pack, inferer: Inferer, image: Image) -> Faces:
+def _candidates(pack: Pack, inferer: Inferer, image: Image) -> Faces:
     """What the detector answers before NMS, in its own pixels."""
     names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
     crops = crops_of(pack, DETECTOR, image, NO_FACES)
-    boxes, scores, landmarks = await infer_in_chunks(inferer, DETECTOR, crops, names)
+    boxes, scores, landmarks = infer_in_chunks(inferer, DETECTOR, crops, names)
     return Faces(boxes[0], scores[0], landmarks[0])
 
 
@@ -196,7 +195,7 @@ def _pixels(judged: Judged, candidates: Faces) -> Iterable[float]:
     """How far each face found in both is from the nearest of the expected `candidates` that is as good as the expected
     face, in detector pixels."""
     a, b = judged.expected.faces, judged.found.faces
-    for i, j in _same_faces(a, b):
+    for i, j in same_faces(a, b):
         equals = candidates.take(np.flatnonzero(candidates.scores >= a.scores[i] - TIE))
         boxes = np.abs(equals.boxes - b.boxes[j] * judged.factor).max(axis=1)
         points = np.abs(equals.landmarks - b.landmarks[j] * judged.factor).max(axis=(1, 2))
@@ -207,7 +206,7 @@ def _flips_of_faces(judged: Judged, live: Sequence[LivenessNet], leant: frozense
     """Faces lost or new, and verdicts on liveness: the liveness nets' where they flip on the same crops (`leant`), else
     the detector's, which has moved the crop."""
     a, b = judged.expected, judged.found
-    same = _same_faces(a.faces, b.faces)
+    same = same_faces(a.faces, b.faces)
     lost, new = len(a.faces) - len(same), len(b.faces) - len(same)
     nets = tuple(net.name for net in live)
     flips = [Flip(nets, f"{judged.name}: face {i + 1}: another verdict on the same crops") for i in sorted(leant)]
@@ -254,7 +253,7 @@ def _distance(one: Analysis, other: Analysis) -> float:
     return 1.0 - float(one.embeddings[0] @ other.embeddings[0])
 
 
-def _same_faces(a: Faces, b: Faces) -> list[tuple[int, int]]:
+def same_faces(a: Faces, b: Faces) -> list[tuple[int, int]]:
     """Indices of the faces that both have, each at most once, the largest overlaps first."""
     overlaps = sorted(((_iou(p, q), i, j) for i, p in enumerate(a.boxes) for j, q in enumerate(b.boxes)), reverse=True)
     pairs: dict[int, int] = {}

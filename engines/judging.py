@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ class Judging:
             with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
                 expected = OnnxInferer(self.served.repository, self.pack.nets)
                 found = self._found(repository, Path(scratch))
-                return asyncio.run(judge(self.pack, self.precision, expected, found, self.pictures))
+                return judge(self.pack, self.precision, expected, found, self.pictures)
         except EngineError:
             raise
         except (RequestError, RuntimeError) as fault:  # a NetFault, or answers that no net may give
@@ -81,7 +80,7 @@ class Judging:
     def crops(self) -> dict[str, NDArray[np.uint8]]:
         """What each net is fed for the calibration pictures."""
         inferer = OnnxInferer(self.served.repository, self.served.pack.nets)
-        return asyncio.run(fed(self.served.pack, inferer, self.pictures.calibration().images()))
+        return fed(self.served.pack, inferer, self.pictures.calibration().images())
 
     @property
     def runner(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ensemble.image import decode, letterbox
 from ensemble.liveness import context_crops
 from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
+from ensemble.onnx_session import CPU_GRAPH, GRAPH
 from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
@@ -77,17 +77,17 @@ def prove(pack: Pack, weights: Mapping[str, Path], repository: Path, pictures: S
     """
     images = [(picture.name, decode(picture.read_bytes())) for picture in pictures]
     try:
-        return asyncio.run(_prove(pack, weights, repository, images))
+        return _prove(pack, weights, repository, images)
     except NetFault as fault:
         raise ParityError(str(fault)) from None
 
 
-async def _prove(pack: Pack, weights: Mapping[str, Path], repository: Path, images: Sequence[Named]) -> list[Parity]:
+def _prove(pack: Pack, weights: Mapping[str, Path], repository: Path, images: Sequence[Named]) -> list[Parity]:
     inferer = OnnxInferer(repository, pack.nets)
     report: list[Parity] = []
     for model, net in pack.nets.items():
         if inferer.serves(model):
-            crops = await crops_of(pack, inferer, model, images)
+            crops = crops_of(pack, inferer, model, images)
             report += _compared(model, net, Reference(net, weights[net.file]), repository, crops)
     for parity in report:
         if not parity:
@@ -112,19 +112,26 @@ def _compared(
     except UnsoundError as fault:
         raise ParityError(f"{model}: {fault}") from None
     expected = [reference.read(answer) for answer in raw]
-    served = _runner(model, repository / model / "1" / "model.onnx")
-    singles = [served(row[None])[0] for row in rows]
     batched = net.max_batch > 1
-    together = served(rows) if batched else singles
+    folder = repository / model / "1"
+    graphs = [folder / GRAPH, *(path for path in [folder / CPU_GRAPH] if path.is_file())]
+    answers = [_answers(model, graph, rows, batched) for graph in graphs]
     for output in expected[0]:
         yield Parity(
             model,
             output,
             len(crops),
-            _largest(_difference(*pair, output) for pair in zip(singles, expected, strict=True)),
-            _largest(_difference(*pair, output) for pair in zip(together, singles, strict=True)),
+            _largest(_difference(*pair, output) for alone, _ in answers for pair in zip(alone, expected, strict=True)),
+            _largest(_difference(*pair, output) for each in answers for pair in zip(*each, strict=True)),
             batched,
         )
+
+
+def _answers(model: str, graph: Path, rows: NDArray[np.uint8], batched: bool) -> tuple[list[Outputs], list[Outputs]]:
+    """What a graph answers to each of the rows alone, and, where it takes more than one, to all in a batch."""
+    run = _runner(model, graph)
+    alone = [run(row[None])[0] for row in rows]
+    return alone, run(rows) if batched else alone
 
 
 def _varied(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -155,16 +162,16 @@ def _runner(model: str, path: Path) -> Callable[[NDArray[np.uint8]], list[Output
     return run
 
 
-async def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Named]) -> NDArray[np.uint8]:
+def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Named]) -> NDArray[np.uint8]:
     """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError, naming one that shows no face."""
     net = pack.nets[model]
     if model == DETECTOR:
         return np.stack([letterbox(image, net.height, net.width)[0] for _, image in images])
     crops = []
     for name, image in images:
-        faces = (await Pipeline(pack, inferer).analyze(image, anti_spoofing=False, embeddings=False)).faces
+        faces = Pipeline(pack, inferer).analyze(image, anti_spoofing=False, embeddings=False).faces
         if not len(faces):
-            raise ParityError(f"{name}: no face; {await _best_candidate(pack, inferer, image)}")
+            raise ParityError(f"{name}: no face; {_best_candidate(pack, inferer, image)}")
         if isinstance(net, Recognizer):
             template = np.array(net.template, dtype=np.float32)
             crops.append(aligned_crops(image, faces.landmarks, template, net.height, net.width))
@@ -173,10 +180,10 @@ async def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequenc
     return np.concatenate(crops)
 
 
-async def _best_candidate(pack: Pack, inferer: OnnxInferer, image: NDArray[np.uint8]) -> str:
+def _best_candidate(pack: Pack, inferer: OnnxInferer, image: NDArray[np.uint8]) -> str:
     """Why an image has no face, in words."""
     net = pack.detector
-    answer = await inferer.infer(DETECTOR, letterbox(image, net.height, net.width)[0][None])
+    answer = inferer.infer(DETECTOR, letterbox(image, net.height, net.width)[0][None])
     best = float(answer[contract.SCORES].max())
     if best >= net.min_score:
         return f"its best candidate scores {best:.2g}, but none has both a box of some size and landmarks apart"

@@ -78,7 +78,7 @@ def pictures_of(folder: Path | None, samples: Sequence[Path]) -> Pictures:
     return Pictures.under(labelled) if labelled and labelled.is_dir() else Pictures(tuple(samples))
 
 
-async def fed(pack: Pack, inferer: Inferer, images: Iterable[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:
+def fed(pack: Pack, inferer: Inferer, images: Iterable[tuple[str, Image]]) -> dict[str, NDArray[np.uint8]]:
     """What each net that `inferer` serves is fed for these pictures and the faces in them: UINT8 [N, H, W, 3] by model.
 
     Raises EngineError where no picture has a face.
@@ -86,7 +86,7 @@ async def fed(pack: Pack, inferer: Inferer, images: Iterable[tuple[str, Image]])
     pipeline = Pipeline(pack, inferer)
     crops: dict[str, list[NDArray[np.uint8]]] = {model: [] for model in pack.nets if inferer.serves(model)}
     for _, image in images:
-        faces = (await pipeline.analyze(image, anti_spoofing=False, embeddings=False)).faces
+        faces = pipeline.analyze(image, anti_spoofing=False, embeddings=False).faces
         for model in crops:
             crops[model].append(crops_of(pack, model, image, faces))
     together = {model: np.concatenate(each) for model, each in crops.items()}

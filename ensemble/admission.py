@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ensemble.errors import RequestError
-from ensemble.stages import QUEUE, timed
+from ensemble.stages import QUEUE, stage
 from facegate_client.contract import Code
 
 
@@ -32,9 +32,11 @@ class Admission:
         self.waiting += 1
         try:
             if self._free.locked():
-                await timed(QUEUE, asyncio.wait_for(self._free.acquire(), self._queue_seconds))
+                with stage(QUEUE):
+                    await asyncio.wait_for(self._free.acquire(), self._queue_seconds)
             else:
-                await timed(QUEUE, self._free.acquire())  # at once: before 3.12 wait_for would let others in between
+                with stage(QUEUE):
+                    await self._free.acquire()  # at once: before 3.12 wait_for would let others in between
         except asyncio.TimeoutError:
             raise RequestError(
                 Code.RESOURCE_EXHAUSTED, f"no permit within {self._queue_seconds:g} s; try again later"

@@ -25,13 +25,13 @@ def similarity(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64
     Least squares in the complex plane, where such a move is w = a z + b: with both sets centred,
     a = sum(conj(z) w) / sum(|z|^2). It cannot mirror. Raises ValueError when the source points coincide.
     """
-    z = source[:, 0] + 1j * source[:, 1].astype(np.float64)
-    w = target[:, 0] + 1j * target[:, 1].astype(np.float64)
-    z_mean, w_mean = z.mean(), w.mean()
-    spread = float(np.sum(np.abs(z - z_mean) ** 2))
+    z = [complex(x, y) for x, y in source.tolist()]  # five points: less work than numpy's calls
+    w = [complex(x, y) for x, y in target.tolist()]
+    z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
+    spread = sum(abs(point - z_mean) ** 2 for point in z)
     if not spread > 1e-6:
         raise ValueError("the landmarks coincide")
-    a = np.sum(np.conj(z - z_mean) * (w - w_mean)) / spread
+    a = sum((p - z_mean).conjugate() * (q - w_mean) for p, q in zip(z, w, strict=True)) / spread
     b = w_mean - a * z_mean
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ensemble.errors import RequestError
 from ensemble.inferer import Arrays, NetUnavailable
+from ensemble.lanes import Lanes
 from ensemble.pack import Net
 from facegate_client import contract
 from facegate_client.contract import Code
@@ -21,16 +22,20 @@ FULL = ("maximum queue size", "timeout expired")
 class BlsInferer:
     """An Inferer over the models of the Triton that this process serves."""
 
-    def __init__(self, nets: Mapping[str, Net]) -> None:
+    spreads = False
+
+    def __init__(self, nets: Mapping[str, Net], threads: int) -> None:
+        """`threads` wait for nets, or decode and crop, at a time."""
+        self.lanes = Lanes(threads, "lane")
         self._nets = nets
 
-    def full_batch(self, net: str) -> int:
+    def chunk(self, net: str, rows: int) -> int:
         return self._nets[net].max_batch
 
     def serves(self, net: str) -> bool:
         return bool(pb_utils.is_model_ready(model_name=net))
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         if not self.serves(net):
             raise NetUnavailable(net)
         names = contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))
@@ -40,7 +45,7 @@ class BlsInferer:
             inputs=[pb_utils.Tensor(contract.NET_INPUTS.get(net, contract.CROPS), np.ascontiguousarray(batch))],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         )
-        response = await request.async_exec()
+        response = request.exec()
         if response.has_error():
             message = response.error().message()
             if any(each in message.lower() for each in FULL):

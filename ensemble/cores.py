@@ -6,6 +6,9 @@ import math
 import os
 from pathlib import Path
 
+MOST_LANES = 8
+"""A detector's run on a picture of 640 x 640 takes some 30 MB for each."""
+
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Linux, cgroup v2, as a container sees its own: "<microseconds allowed> <in so many>", or "max <...>"."""
 
@@ -18,3 +21,13 @@ def cores() -> int:
         return max(1, min(allowed, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no such file, or "max"
         return allowed
+
+
+def lane_count() -> int:
+    """How many requests a CPU works on at a time, each with as many of its cores.
+
+    Two nets side by side are done sooner than one after the other with their threads in step, but each has the memory
+    of a run: up to MOST_LANES, a core is a lane.
+    """
+    threads = math.ceil(cores() / MOST_LANES)
+    return math.ceil(cores() / threads)

@@ -41,12 +41,14 @@ def select_faces(
     dropped, then those that overlap a better one by more than `nms_iou`; ties keep the detector's order, so the result
     is deterministic.
     """
+    likely = np.flatnonzero(scores >= min_score)  # few: what follows is done for these alone
+    boxes, scores, landmarks = boxes[likely], scores[likely], landmarks[likely]
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))
     scale = np.float32(factor)
     with np.errstate(over="ignore"):
         points = landmarks / scale
-    candidates = np.flatnonzero((scores >= min_score) & sized & finite & alignable(points))
+    candidates = np.flatnonzero(sized & finite & alignable(points))
     kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     return Faces(boxes[kept] / scale, scores[kept], points[kept])
 

@@ -1,4 +1,5 @@
-"""A Triton model's requests handled on an event loop of its own. Importable in Triton's stub only.
+"""A Triton model's requests, admitted and answered on an event loop of its own, and worked on in lanes. Importable in
+Triton's stub only.
 
 `execute` returns at once and each request's answer goes through its response sender, so that one instance holds many
 requests at a time: Triton itself gives a model of max_batch_size 0 one request per call and waits for its return.
@@ -7,21 +8,24 @@ requests at a time: Triton itself gives a model of max_batch_size 0 one request 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import math
 import os
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import triton_python_backend_utils as pb_utils
 
 from ensemble.admission import Admission
 from ensemble.bls_inferer import BlsInferer
-from ensemble.cores import cores
+from ensemble.cores import cores, lane_count
 from ensemble.counts import OK
 from ensemble.drain import Drain
 from ensemble.errors import RequestError, invalid
@@ -32,10 +36,10 @@ from ensemble.metrics import CANARY, Metrics
 from ensemble.pack import Net, Pack
 from ensemble.pipeline import Pipeline
 from ensemble.request import Inputs
-from ensemble.stages import measured
+from ensemble.stages import QUEUE, measured, spent
 from facegate_client.contract import Code
 
-Handler = Callable[[Pipeline, Inputs, str], Awaitable[Outputs]]
+Handler = Callable[[Pipeline, Inputs, str], Outputs]
 
 TRITON_CODES = {
     Code.INVALID_ARGUMENT: "INVALID_ARG",
@@ -51,7 +55,7 @@ class Endpoint:
     """Answers the requests of one model with `handler`.
 
     The model's configuration gives, as parameters: `pack` (JSON), `inferer` ("bls", "onnxruntime" or "tensorrt",
-    which the environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a core), `queue_size`,
+    which the environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a lane), `queue_size`,
     `queue_seconds`.
     """
 
@@ -65,13 +69,13 @@ class Endpoint:
         pack = Pack.model_validate_json(parameters["pack"])
         repository = Path(args["model_repository"]).parent
         kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
-        self._pipeline = Pipeline(pack, _inferer(kind, repository, pack.nets))
-        permits = 2 * cores() if parameters["permits"] == "auto" else int(parameters["permits"])
+        permits = 2 * lane_count() if parameters["permits"] == "auto" else int(parameters["permits"])
+        self._pipeline = Pipeline(pack, _inferer(kind, repository, pack.nets, permits))
+        gc.freeze()  # what is here stays: no collection has to look through it again
+        cv2.setNumThreads(math.ceil(cores() / lane_count()))  # more would only wait for one another
         self._loop = asyncio.new_event_loop()
-        # Decoding and crops, and under BLS the wait for three nets, are threads of this pool; more only keep memory.
-        threads = 4 * permits if kind == "bls" else permits
-        self._loop.set_default_executor(ThreadPoolExecutor(threads, self._name))
-        self._admission = Admission(permits, int(parameters["queue_size"]), float(parameters["queue_seconds"]))
+        self._queue_seconds = float(parameters["queue_seconds"])
+        self._admission = Admission(permits, int(parameters["queue_size"]), self._queue_seconds)
         self._drain = Drain(os.environ.get("FACEGATE_DRAIN"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name} loop")
         self._thread.start()
@@ -90,6 +94,7 @@ class Endpoint:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._pipeline.lanes.close()
         self._metrics.close()
 
     async def _finish(self) -> None:
@@ -116,9 +121,8 @@ class Endpoint:
     async def _response(self, request: Any) -> tuple[Any, str, Outputs]:
         try:
             async with self._admission.permit():
-                if request.is_cancelled():
-                    raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
-                outputs = await self._handler(self._pipeline, self._read(request), request.parameters())
+                handle = partial(self._handle, request, time.perf_counter())
+                outputs = await self._on_a_lane(handle)
             wanted = [name for name in self._outputs if name in outputs and name in request.requested_output_names()]
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
             return response, OK, outputs
@@ -126,6 +130,24 @@ class Endpoint:
             return _refusal(error), error.code.value, {}
         except BaseException:  # whatever happened, the caller is answered
             return _refusal(RequestError(Code.INTERNAL, incident(self._name))), Code.INTERNAL.value, {}
+
+    async def _on_a_lane(self, handle: Callable[[], Outputs]) -> Outputs:
+        """Who has a permit may still wait for a lane, as long as for a permit."""
+        work = self._pipeline.lanes.start(handle)
+        limit = self._loop.call_later(self._queue_seconds, work.cancel)  # does nothing to what has begun
+        try:
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            why = f"no thread within {self._queue_seconds:g} s; try again later"
+            raise RequestError(Code.RESOURCE_EXHAUSTED, why) from None
+        finally:
+            limit.cancel()
+
+    def _handle(self, request: Any, permitted: float) -> Outputs:
+        spent(QUEUE, time.perf_counter() - permitted)
+        if request.is_cancelled():
+            raise RequestError(Code.RESOURCE_EXHAUSTED, "the caller gave up while the request was waiting")
+        return self._handler(self._pipeline, self._read(request), request.parameters())
 
     def _read(self, request: Any) -> Inputs:
         inputs = {}
@@ -139,10 +161,10 @@ class Endpoint:
         return inputs
 
 
-def _inferer(kind: str, repository: Path, nets: Mapping[str, Net]) -> Inferer:
+def _inferer(kind: str, repository: Path, nets: Mapping[str, Net], permits: int) -> Inferer:
     """Imports what it needs and no more: under BLS this process has neither ONNX Runtime nor TensorRT in its memory."""
     if kind == "bls":
-        return BlsInferer(nets)
+        return BlsInferer(nets, 4 * permits)  # a request waits for three nets at a time
     if kind == "onnxruntime":
         from ensemble.onnx_inferer import OnnxInferer
         from ensemble.onnx_session import provider_asked_for

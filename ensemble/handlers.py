@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ensemble.alignment import alignable
 from ensemble.detection import Faces
 from ensemble.errors import invalid
-from ensemble.inferer import together
 from ensemble.pipeline import Pipeline
 from ensemble.request import (
     Inputs,
@@ -22,13 +21,13 @@ from ensemble.request import (
     read_parameters,
     verify_parameters,
 )
-from ensemble.stages import DECODE, timed
+from ensemble.stages import DECODE, stage
 from facegate_client import contract
 
 Outputs = dict[str, NDArray[Any]]
 
 
-async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
     """face_analyze: one image, all its faces. IS_REAL and ANTISPOOF_SCORE are there only where they were checked.
 
     Inputs and outputs have the names, dtypes and shapes of docs/wire.md; `parameters` is a JSON object. Raises
@@ -37,9 +36,10 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
     values = read_parameters(parameters, analyze_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    image = await timed(DECODE, asyncio.to_thread(read_image, inputs))
+    with stage(DECODE):
+        image = read_image(inputs)
     faces = read_faces(inputs[contract.FACES_IN], *image.shape[:2]) if contract.FACES_IN in inputs else None
-    analysis = await pipeline.analyze(
+    analysis = pipeline.analyze(
         image,
         anti_spoofing=values[contract.ANTI_SPOOFING],
         embeddings=values[contract.WITH_EMBEDDINGS],
@@ -63,7 +63,7 @@ async def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Output
     return outputs
 
 
-async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
     """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded.
 
     Inputs, outputs, parameters and errors as in `analyze`.
@@ -72,9 +72,9 @@ async def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs
     values = read_parameters(parameters, verify_parameters(pipeline.pack))
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
-    reading = together(*(asyncio.to_thread(read_image, inputs, suffix) for suffix in ("_1", "_2")))
-    images = await timed(DECODE, reading)
-    verdict, boxes = await pipeline.verify(
+    with stage(DECODE):
+        images = pipeline.lanes.together([partial(read_image, inputs, suffix) for suffix in ("_1", "_2")])
+    verdict, boxes = pipeline.verify(
         images, threshold=values[contract.DISTANCE_THRESHOLD], anti_spoofing=values[contract.ANTI_SPOOFING]
     )
     outputs: Outputs = {

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.cores import cores
 from ensemble.inferer import Arrays, NetUnavailable
+from ensemble.lanes import Lanes
 
 
 class Session(Protocol):
-    """One net, open."""
+    """One net, open. Threads may run it at the same time."""
 
     full_batch: int
     """The most rows that a run takes at once; more are cut into as many runs as they need."""
@@ -28,23 +28,26 @@ class Session(Protocol):
 class InProcessInferer:
     """An Inferer over open sessions by the names of their nets."""
 
-    def __init__(self, sessions: Mapping[str, Session]) -> None:
+    spreads = False
+
+    def __init__(self, sessions: Mapping[str, Session], lanes: int | None = None) -> None:
+        """`lanes` is how many there are; None: as many as keep every net on a GPU busy, and every core decoding."""
+        self.lanes = Lanes(cores() + len(sessions) if lanes is None else lanes, "lane")
         self._sessions = sessions
-        # A net runs one batch at a time: a run has every core, or the GPU's memory that its session took once.
-        self._threads = {net: ThreadPoolExecutor(1, net) for net in sessions}
 
     def serves(self, net: str) -> bool:
         return net in self._sessions
 
-    def full_batch(self, net: str) -> int:
-        if not self.serves(net):
-            raise NetUnavailable(net)
-        return self._sessions[net].full_batch
+    def chunk(self, net: str, rows: int) -> int:
+        return self._session(net).full_batch
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        return self._session(net).run(batch)
+
+    def _session(self, net: str) -> Session:
         if not self.serves(net):
             raise NetUnavailable(net)
-        return await asyncio.get_running_loop().run_in_executor(self._threads[net], self._sessions[net].run, batch)
+        return self._sessions[net]
 
 
 def served(repository: Path, nets: Iterable[str]) -> dict[str, Path]:

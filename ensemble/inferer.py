@@ -1,15 +1,16 @@
-"""The one thing that differs between the places where the pipeline runs: who runs a net."""
+"""The one thing that differs between the places where the pipeline runs: who runs a net, and on which threads."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Protocol, TypeVar, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Result = TypeVar("Result")
+from ensemble.lanes import Lanes
+
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -20,48 +21,57 @@ class NetUnavailable(Exception):
 class Inferer(Protocol):
     """Runs nets by name."""
 
+    lanes: Lanes
+    """The threads that requests are worked on."""
+
+    spreads: bool
+    """Whether the chunks of a net are best run side by side. Where they are not, other requests get in between."""
+
     def serves(self, net: str) -> bool:
         """Whether `net` can be asked for now."""
         ...
 
-    def full_batch(self, net: str) -> int:
-        """The most rows that `net` takes at once here."""
+    def chunk(self, net: str, rows: int) -> int:
+        """How many of `rows` that are there are best run at a time, at least one."""
         ...
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        """Outputs by name for one batch of UINT8 [B, H, W, 3], B at most `full_batch(net)`.
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        """Outputs by name for one batch of UINT8 [B, H, W, 3].
 
         Raises NetUnavailable when the net is not served.
         """
         ...
 
 
-async def together(*awaitables: Awaitable[Result]) -> list[Result]:
-    """All results in order. A failure is raised when the others have ended too: no work goes on without its permit."""
-    results = await asyncio.gather(*awaitables, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return cast("list[Result]", results)
+def in_chunks(
+    inferer: Inferer,
+    net: str,
+    rows: int,
+    make: Callable[[slice], NDArray[np.uint8]],
+    outputs: tuple[str, ...],
+) -> tuple[NDArray[np.float32], ...]:
+    """`outputs` of `net`, FP32, for any number of rows but none, row for row.
+
+    `make` gives the batch of a chunk of the rows, where and when it is run. Raises RuntimeError when the net does not
+    answer a row for a row.
+    """
+
+    def run(chunk: slice) -> tuple[NDArray[np.float32], ...]:
+        batch = make(chunk)
+        result = inferer.infer(net, batch)
+        for name in outputs:
+            if len(result[name]) != len(batch):
+                raise RuntimeError(f"{net} answered {len(result[name])} rows of {name} to a batch of {len(batch)}")
+        return tuple(result[name].astype(np.float32, copy=False) for name in outputs)
+
+    size = inferer.chunk(net, rows)
+    works = [partial(run, slice(start, min(start + size, rows))) for start in range(0, rows, size)]
+    results = inferer.lanes.together(works) if inferer.spreads else [work() for work in works]
+    return tuple(np.concatenate(values) for values in zip(*results, strict=True))
 
 
-async def infer_in_chunks(
+def infer_in_chunks(
     inferer: Inferer, net: str, batch: NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], ...]:
-    """`outputs` of `net` for any number of rows but none, in chunks of a full batch, row for row.
-
-    The chunks go one after another, so that the nets serve other requests in between. Raises RuntimeError when the net
-    does not answer a row for a row.
-    """
-    full_batch = inferer.full_batch(net)
-    results = []
-    for start in range(0, len(batch), full_batch):
-        chunk = batch[start : start + full_batch]
-        result = await inferer.infer(net, chunk)
-        for name in outputs:
-            if len(result[name]) != len(chunk):
-                raise RuntimeError(f"{net} answered {len(result[name])} rows of {name} to a batch of {len(chunk)}")
-        results.append(result)
-    return tuple(
-        np.concatenate([result[name] for result in results]).astype(np.float32, copy=False) for name in outputs
-    )
+    """`in_chunks` for a batch that is there."""
+    return in_chunks(inferer, net, len(batch), batch.__getitem__, outputs)

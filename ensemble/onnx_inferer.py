@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ensemble.cores import lane_count
 from ensemble.in_process_inferer import InProcessInferer, served
-from ensemble.onnx_session import CPU, OnnxSession
+from ensemble.onnx_session import CPU, OnnxSession, graph_for
 from ensemble.pack import Net
 
 
 class OnnxInferer(InProcessInferer):
-    """An Inferer over the served graphs of a repository, `<repository>/<net>/1/model.onnx`.
+    """An Inferer over the served graphs of a repository, `<repository>/<net>/1/model.onnx`, or cpu.onnx beside it.
 
-    A net without a directory there is not served; one whose directory has no readable graph, or one that cannot be run
-    on its full batch, is a fault that is raised at once.
+    A net without a directory there is not served; one whose directory has no readable graph, or
+    one that cannot be run on its full batch, is a fault that is raised at once.
     """
 
     def __init__(self, repository: Path, nets: Mapping[str, Net], provider: str = CPU) -> None:
         """`provider` is that of OnnxSession."""
-        folders = served(repository, nets)
-        super().__init__(
-            {net: OnnxSession(folder / "model.onnx", nets[net].max_batch, provider) for net, folder in folders.items()}
-        )
+        self.spreads = provider == CPU
+        self._at_a_time = lane_count() if self.spreads else 1
+        sessions = {
+            net: OnnxSession(graph_for(folder, provider), nets[net].max_batch, provider, at_a_time=self._at_a_time)
+            for net, folder in served(repository, nets).items()
+        }
+        super().__init__(sessions, self._at_a_time if self.spreads else None)
+
+    def chunk(self, net: str, rows: int) -> int:
+        return max(1, min(super().chunk(net, rows), -(-rows // self._at_a_time)))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,10 @@ from ensemble.alignment import alignable, aligned_crops
 from ensemble.detection import Faces, select_faces
 from ensemble.errors import RequestError
 from ensemble.image import letterbox
-from ensemble.inferer import Inferer, infer_in_chunks, together
+from ensemble.inferer import Inferer, in_chunks
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
-from ensemble.stages import DETECT, LIVENESS, RECOGNISE, timed
+from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
 from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
 from facegate_client.contract import Code
@@ -42,6 +41,7 @@ class Pipeline:
 
     def __init__(self, pack: Pack, inferer: Inferer) -> None:
         self.pack = pack
+        self.lanes = inferer.lanes
         self._inferer = inferer
         self._template = np.array(pack.recognizer.template, dtype=np.float32)
 
@@ -61,7 +61,7 @@ class Pipeline:
                 "restart facegate serve without --without-liveness",
             )
 
-    async def analyze(
+    def analyze(
         self,
         image: Image,
         *,
@@ -80,11 +80,10 @@ class Pipeline:
         if anti_spoofing:
             self.require_liveness()
         if faces is None:
-            (faces,) = await timed(DETECT, self._detect([image], min_score, max_faces))
-        described = await self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing)
-        return Analysis(faces, *described)
+            (faces,) = self._detect([image], min_score, max_faces)
+        return Analysis(faces, *self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing))
 
-    async def verify(
+    def verify(
         self, images: Sequence[Image], *, threshold: float | None, anti_spoofing: bool
     ) -> tuple[Verdict, NDArray[np.float32]]:
         """The verdict on two images' best faces, and their boxes FP32 [2, 4], x1 y1 x2 y2 in image pixels.
@@ -94,79 +93,94 @@ class Pipeline:
         """
         if anti_spoofing:
             self.require_liveness()
-        found = await timed(DETECT, self._detect(images, None, 1))
+        found = self._detect(images, None, 1)
         empty = [str(number) for number, faces in enumerate(found, 1) if not len(faces)]
         if empty:
             raise RequestError(Code.NOT_FOUND, f"no face in image {' and image '.join(empty)}")
         pairs = list(zip(images, found, strict=True))
-        embeddings, liveness = await self._describe(pairs, embeddings=True, anti_spoofing=anti_spoofing)
+        embeddings, liveness = self._describe(pairs, embeddings=True, anti_spoofing=anti_spoofing)
         assert embeddings is not None  # noqa: S101 - asked for above
         limit = self.pack.recognizer.threshold if threshold is None else threshold
         return judge(embeddings, limit, liveness), np.concatenate([faces.boxes for faces in found])
 
-    async def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
+    def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
         net = self.pack.detector
-        fitted = await together(*(asyncio.to_thread(letterbox, image, net.height, net.width) for image in images))
-        names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
-        batch = np.stack([canvas for canvas, _ in fitted])
-        boxes, scores, landmarks = await infer_in_chunks(self._inferer, DETECTOR, batch, names)
-        return [
-            select_faces(
-                boxes[i],
-                scores[i],
-                landmarks[i],
-                factor=factor,
-                min_score=net.min_score if min_score is None else min_score,
-                nms_iou=net.nms_iou,
-                max_faces=max_faces,
-            )
-            for i, (_, factor) in enumerate(fitted)
-        ]
+        factors = [1.0] * len(images)
 
-    async def _describe(
+        def fitted(rows: slice) -> NDArray[np.uint8]:
+            canvases = []
+            for i in range(rows.start, rows.stop):
+                canvas, factors[i] = letterbox(images[i], net.height, net.width)
+                canvases.append(canvas[None])
+            return canvases[0] if len(canvases) == 1 else np.concatenate(canvases)
+
+        with stage(DETECT):
+            names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
+            boxes, scores, landmarks = in_chunks(self._inferer, DETECTOR, len(images), fitted, names)
+            return [
+                select_faces(
+                    boxes[i],
+                    scores[i],
+                    landmarks[i],
+                    factor=factor,
+                    min_score=net.min_score if min_score is None else min_score,
+                    nms_iou=net.nms_iou,
+                    max_faces=max_faces,
+                )
+                for i, factor in enumerate(factors)
+            ]
+
+    def _describe(
         self, pairs: Sequence[tuple[Image, Faces]], *, embeddings: bool, anti_spoofing: bool
     ) -> tuple[NDArray[np.float32] | None, Liveness | None]:
-        """Embeddings and liveness of all faces of all images, the nets running at the same time."""
-        embedded, checked = await together(
-            timed(RECOGNISE, self._embed(pairs)) if embeddings else _nothing(),
-            timed(LIVENESS, self._check(pairs)) if anti_spoofing else _nothing(),
-        )
-        return cast("NDArray[np.float32] | None", embedded), cast("Liveness | None", checked)
+        """Embeddings and liveness of all faces of all images, the nets side by side where lanes are idle."""
+        images = [image for image, faces in pairs for _ in range(len(faces))]
+        boxes = np.concatenate([faces.boxes for _, faces in pairs])
+        landmarks = np.concatenate([faces.landmarks for _, faces in pairs])
+        embedded: list[NDArray[np.float32]] = []
+        checked: list[Liveness] = []
+        works: list[Callable[[], None]] = []
+        if embeddings:
+            works.append(lambda: embedded.append(self._embed(images, landmarks)))
+        if anti_spoofing:
+            works.append(lambda: checked.append(self._check(images, boxes)))
+        self.lanes.together(works)
+        # What was asked for and is not there raises: "not checked" is said of what was not asked for alone.
+        return embedded[0] if embeddings else None, checked[0] if anti_spoofing else None
 
-    async def _embed(self, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
+    def _embed(self, images: Sequence[Image], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of each face, by the image it is in and its `landmarks` [N, 5, 2]."""
         net = self.pack.recognizer
-        alignables = [alignable(faces.landmarks) for _, faces in pairs]
-        points = [(image, faces.landmarks[mask]) for (image, faces), mask in zip(pairs, alignables, strict=True)]
-        usable = np.concatenate(alignables)
-        embeddings = np.zeros((len(usable), net.dimension), dtype=np.float32)
-        if not usable.any():
+        usable = np.flatnonzero(alignable(landmarks))
+        embeddings = np.zeros((len(landmarks), net.dimension), dtype=np.float32)
+        if not len(usable):
             return embeddings
-        crops = await asyncio.to_thread(
-            lambda: np.concatenate(
-                [aligned_crops(image, marks, self._template, net.height, net.width) for image, marks in points]
-            )
-        )
-        names = (contract.EMBEDDINGS,)
-        (embedded,) = await infer_in_chunks(self._inferer, RECOGNIZER, crops, names)
+
+        def crops(rows: slice) -> NDArray[np.uint8]:
+            cut = partial(aligned_crops, template=self._template, height=net.height, width=net.width)
+            return np.concatenate([cut(images[i], landmarks[i : i + 1]) for i in usable[rows]])
+
+        with stage(RECOGNISE):
+            (embedded,) = in_chunks(self._inferer, RECOGNIZER, len(usable), crops, (contract.EMBEDDINGS,))
         check_embeddings(embedded)
         embeddings[usable] = embedded
         return embeddings
 
-    async def _check(self, pairs: Sequence[tuple[Image, Faces]]) -> Liveness:
-        if not any(len(faces) for _, faces in pairs):
+    def _check(self, images: Sequence[Image], boxes: NDArray[np.float32]) -> Liveness:
+        """Of each face, by the image it is in and its box, `boxes` [N, 4]."""
+        rule = self.pack.liveness
+        assert rule is not None  # noqa: S101 - required before any work
+        if not images:
             return Liveness(np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.float32))
-        assert self.pack.liveness is not None  # noqa: S101 - required before any work
-        answers = await together(*(self._probabilities(net, pairs) for net in self.pack.liveness.nets))
-        return fuse(answers, self.pack.liveness)
+        with stage(LIVENESS):
+            works = [partial(self._probabilities, net, images, boxes) for net in rule.nets]
+            return fuse(self.lanes.together(works), rule)
 
-    async def _probabilities(self, net: LivenessNet, pairs: Sequence[tuple[Image, Faces]]) -> NDArray[np.float32]:
-        crops = await asyncio.to_thread(
-            lambda: np.concatenate(
-                [context_crops(image, faces.boxes, net.crop_scale, net.height, net.width) for image, faces in pairs]
-            )
-        )
-        return (await infer_in_chunks(self._inferer, net.name, crops, (contract.PROBABILITIES,)))[0]
+    def _probabilities(
+        self, net: LivenessNet, images: Sequence[Image], boxes: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        def crops(rows: slice) -> NDArray[np.uint8]:
+            cut = partial(context_crops, scale=net.crop_scale, height=net.height, width=net.width)
+            return np.concatenate([cut(images[i], boxes[i : i + 1]) for i in range(rows.start, rows.stop)])
 
-
-async def _nothing() -> None:
-    return None
+        return in_chunks(self._inferer, net.name, len(images), crops, (contract.PROBABILITIES,))[0]

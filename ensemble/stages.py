@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
 
 QUEUE, DECODE, DETECT, RECOGNISE, LIVENESS, TOTAL = "queue", "decode", "detect", "recognise", "liveness", "total"
 STAGES = (QUEUE, DECODE, DETECT, RECOGNISE, LIVENESS, TOTAL)
 
-Result = TypeVar("Result")
-
 _seconds: ContextVar[dict[str, float] | None] = ContextVar("_seconds", default=None)
+_adding = threading.Lock()
 
 
 @contextmanager
 def measured() -> Iterator[dict[str, float]]:
-    """Seconds by stage of what happens inside, in tasks begun there too. TOTAL, all of it, is there once it is over."""
+    """Seconds by stage of what happens inside, also in what is begun there elsewhere in this context (contextvars).
+    TOTAL, all of it, is there once it is over."""
     seconds: dict[str, float] = {}
     token, start = _seconds.set(seconds), time.perf_counter()
     try:
@@ -28,15 +28,19 @@ def measured() -> Iterator[dict[str, float]]:
         _seconds.reset(token)
 
 
-def timed(stage: str, work: Awaitable[Result]) -> Awaitable[Result]:
-    """`work`, whose seconds are added to its stage, also when it fails; where nobody measures, just `work`."""
-    seconds = _seconds.get()
-    return work if seconds is None else _added(seconds, stage, work)
-
-
-async def _added(seconds: dict[str, float], stage: str, work: Awaitable[Result]) -> Result:
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """What happens inside is added to its stage, also when it fails; where nobody measures, nothing is."""
     start = time.perf_counter()
     try:
-        return await work
+        yield
     finally:
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+        spent(name, time.perf_counter() - start)
+
+
+def spent(name: str, taken: float) -> None:
+    """Add so many seconds to a stage; where nobody measures, nothing is."""
+    seconds = _seconds.get()
+    if seconds is not None:
+        with _adding:  # parts of a stage may end at the same time
+            seconds[name] = seconds.get(name, 0.0) + taken

@@ -13,7 +13,7 @@ from facegate_client import contract
 from facegate_client.contract import Code
 
 TIMEOUT_SECONDS = 8.0
-"""A full server makes the canary wait for a permit, two seconds at most, and then for a core."""
+"""A full server makes the canary wait for a permit, and then for a lane, two seconds at most each."""
 
 STUCK_SECONDS = 60.0
 """Requests with as many faces as are allowed, as many as are permitted, can keep two cores busy for most of that."""

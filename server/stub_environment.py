@@ -7,9 +7,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "16777216"}
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "134217728"}
 """glibc's allocator keeps a heap for each thread, and what passed through it: pictures of many sizes in many threads
-held four times the memory that they need. So: one heap, and every block from 1 MiB given back when it is freed."""
+held four times the memory that they need. So: one heap, which keeps what is freed, since every page that is given back
+has to be got again for the next picture; but for blocks from 32 MiB, and what is over 128 MiB at its end."""
 
 PRIVATE = {"ORT_DISABLE_TELEMETRY": "1"}
 """From 1.29 ONNX Runtime's packages for Linux report sessions and graphs to its maker unless told not to:

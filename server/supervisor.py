@@ -134,7 +134,7 @@ class Supervisor:
 def _with_own_copy(settings: Settings, folder: Path) -> Settings:
     """The same nets whenever Triton is started anew, whatever is built in the repository's place meanwhile. The graphs
     that engines were built of are left out: on another disk, a container's memory perhaps, it is a true copy."""
-    needless = shutil.ignore_patterns("model.onnx") if settings.backend == "tensorrt" else None
+    needless = shutil.ignore_patterns("*.onnx") if settings.backend == "tensorrt" else None
     shutil.copytree(settings.repository, folder, copy_function=_linked, ignore=needless)
     return replace(settings, repository=folder)
 

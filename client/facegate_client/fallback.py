@@ -236,7 +236,7 @@ class AsyncFallbackTransport:
         if self._probing is not None:
             self._probing.cancel()
         await self._remote.close()
-        self._local.close()
+        await asyncio.to_thread(self._local.close)  # it waits for what is under way
 
     async def _probe(self) -> None:
         outcomes: list[Answer | BaseException] = []

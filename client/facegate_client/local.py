@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from ensemble import handlers
-from ensemble.cores import cores
+from ensemble.cores import lane_count
 from ensemble.errors import RequestError
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import DETECTOR, RECOGNIZER, Pack
@@ -24,7 +26,7 @@ from ensemble.pipeline import Pipeline
 from facegate_client import contract
 from facegate_client.errors import DeadlineExceeded, ServerFault, from_status
 from facegate_client.results import Model
-from facegate_client.transport import Answer, Call
+from facegate_client.transport import Answer, Call, Outputs
 
 _HANDLERS = {contract.ANALYZE: handlers.analyze, contract.VERIFY: handlers.verify}
 
@@ -70,7 +72,7 @@ class Local:
             local=True,
         )
         self._pipeline = Pipeline(pack, inferer)
-        self._permits = asyncio.Semaphore(2 * cores())  # as many as the server has: a picture takes memory
+        self._permits = asyncio.Semaphore(2 * lane_count())  # as many as the server has: a picture takes memory
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="facegate local", daemon=True)
         self._thread.start()
@@ -80,9 +82,10 @@ class Local:
         return asyncio.run_coroutine_threadsafe(self._answer(call, timeout_s), self._loop)
 
     def close(self) -> None:
-        """Cancels what is under way."""
+        """Cancels what waits; what is under way ends, and is not answered."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._pipeline.lanes.close()
 
     async def _answer(self, call: Call, timeout_s: float) -> Answer:
         try:
@@ -95,10 +98,20 @@ class Local:
             raise ServerFault(f"a fault of this process's own nets: {type(error).__name__}") from error
 
     async def _permitted(self, call: Call) -> Answer:
-        async with self._permits:
-            inputs = {tensor.name: tensor.values for tensor in call.inputs}
-            outputs = await _HANDLERS[call.model](self._pipeline, inputs, json.dumps(dict(call.parameters)))
-            return Answer(outputs, local=True)
+        inputs = {tensor.name: tensor.values for tensor in call.inputs}
+        handle = partial(_HANDLERS[call.model], self._pipeline, inputs, json.dumps(dict(call.parameters)))
+        await self._permits.acquire()
+        try:
+            working: Future[Outputs] = self._pipeline.lanes.start(handle)
+        except BaseException:
+            self._permits.release()
+            raise
+        working.add_done_callback(self._give_back)  # only then: a caller who gives up ends no work
+        return Answer(await asyncio.wrap_future(working), local=True)
+
+    def _give_back(self, _: object) -> None:
+        with contextlib.suppress(RuntimeError):  # closed
+            self._loop.call_soon_threadsafe(self._permits.release)
 
     def _run(self) -> None:
         self._loop.run_forever()

@@ -70,12 +70,12 @@ class Builder:
 def used(graph: onnx.GraphProto) -> set[str]:
     """The values that the nodes of a graph take, those in its subgraphs too."""
     taken = {name for node in graph.node for name in node.input}
-    for inner in _subgraphs(graph):
+    for inner in subgraphs(graph):
         taken |= used(inner) | {output.name for output in inner.output}
     return taken
 
 
-def _subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """The branches and bodies of a graph's If, Loop and Scan nodes."""
     for node in graph.node:
         for attribute in node.attribute:
@@ -93,7 +93,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
     for node in graph.node:
         yield from (*node.input, *node.output)
     yield from (each.name for each in _declared(graph))
-    for inner in _subgraphs(graph):
+    for inner in subgraphs(graph):
         yield from _names(inner)
 
 
@@ -104,5 +104,5 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for each in _declared(graph):
         if each.name == old:
             each.name = new
-    for inner in _subgraphs(graph):
+    for inner in subgraphs(graph):
         _rename(inner, old, new)

@@ -60,9 +60,9 @@ def _feed_bytes(build: Builder, name: str, net: Net) -> None:
     body = list(build.graph.node)
     del build.graph.node[:]
     value = build.node("Cast", name, to=TensorProto.FLOAT)
-    if net.colour == "RGB":
-        value = build.node("Gather", value, build.constant([2, 1, 0], np.int64), axis=3)
     value = build.node("Transpose", value, perm=[0, 3, 1, 2])
+    if net.colour == "RGB":  # here, where a colour's pixels lie together, they are moved as a whole
+        value = build.node("Gather", value, build.constant([2, 1, 0], np.int64), axis=1)
     if any(net.mean):
         value = build.node("Sub", value, build.constant(np.reshape(net.mean, (1, 3, 1, 1))))
     if any(std != 1.0 for std in net.std):

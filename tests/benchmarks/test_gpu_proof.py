@@ -17,13 +17,15 @@ from benchmarks import gpu_asked, gpu_build, gpu_nets, gpu_pipeline, gpu_proof, 
 from benchmarks.gpu_page import page
 from benchmarks.gpu_result import Proof, file_name
 from benchmarks.gpu_timing import summary, with_ratios
-from engines.build import ROOT
+from engines.build import ROOT, build_served
 from engines.device import Gpu, NoGpuError
 from engines.errors import EngineError
 from engines.precision import Precision
 from engines.profile import of_batch
 from engines.target import Target
+from ensemble.cores import cores
 from ensemble.net_fault import NetFault
+from ensemble.onnx_inferer import OnnxInferer
 from facegate import demo, options
 from server.errors import ServeError
 
@@ -324,6 +326,16 @@ def test_a_runner_that_fails_on_a_batch_does_not_keep_the_others_from_it(reposit
 
 def _candidate():
     return gpu_runners.Candidate("weak", "Weak", Precision.fp32, dict)
+
+
+def test_the_pipeline_of_the_cpu_is_the_one_that_is_served_and_its_nets_alone_have_every_core(pack, repository):
+    reference = gpu_runners.cpu(build_served(pack))
+    runner = gpu_runners.Runner(reference, reference.open())
+    assert isinstance(runner.inferer, OnnxInferer) and all(map(runner.inferer.serves, pack.nets))
+    threads = {session._session.get_session_options().intra_op_num_threads for session in runner.sessions.values()}
+    assert threads == {cores()}
+    runner.close()
+    assert not any(map(runner.inferer.serves, pack.nets))
 
 
 def test_what_the_time_does_not_suffice_for_is_named():

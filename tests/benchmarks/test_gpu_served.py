@@ -20,7 +20,7 @@ NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
 
 @pytest.fixture(scope="module")
 def asked(pack, repository, samples):
-    return asyncio.run(asked_of(pack, OnnxInferer(repository, pack.nets), Pictures(tuple(samples.values()))))
+    return asked_of(pack, OnnxInferer(repository, pack.nets), Pictures(tuple(samples.values())))
 
 
 def test_three_pictures_give_every_net_inputs_whose_answers_cannot_be_mistaken(asked):

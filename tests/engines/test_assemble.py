@@ -56,7 +56,7 @@ def repository(other: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "another_net": graph({"CROPS": [60, 70, 3]}, {"PROBABILITIES": [3]}),
     }
     folder = tmp_path_factory.mktemp("assembled") / "repository"
-    assemble(other, {"face_recognizer": "of its own"}, graphs, FORM, folder)
+    assemble(other, {"face_recognizer": "of its own"}, graphs, FORM, folder, {})
     return folder
 
 
@@ -161,5 +161,5 @@ def test_every_assembled_model_has_what_triton_loads(repository: Path, other: Pa
 
 def test_a_net_that_is_left_out_is_not_in_the_repository(other: Pack, tmp_path: Path) -> None:
     only = {"minifasnet_v2": graph({"CROPS": [80, 80, 3]}, {"PROBABILITIES": [3]})}
-    assemble(other, {}, only, FORM, tmp_path / "new")
+    assemble(other, {}, only, FORM, tmp_path / "new", {})
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"minifasnet_v2", *ENSEMBLES}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,16 +26,17 @@ class Changed:
     """An inferer one of whose nets answers something else."""
 
     def __init__(self, inner: OnnxInferer, model: str, change: Change) -> None:
+        self.lanes, self.spreads = inner.lanes, inner.spreads
         self._inner, self._model, self._change = inner, model, change
 
     def serves(self, net: str) -> bool:
         return self._inner.serves(net)
 
-    def full_batch(self, net: str) -> int:
-        return self._inner.full_batch(net)
+    def chunk(self, net: str, rows: int) -> int:
+        return self._inner.chunk(net, rows)
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        answer = await self._inner.infer(net, batch)
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        answer = self._inner.infer(net, batch)
         return self._change(answer) if net == self._model else answer
 
 
@@ -53,7 +53,7 @@ def some(samples: dict[str, Path]) -> Pictures:
 @pytest.fixture
 def judged(pack: PackFile, inferer: OnnxInferer, some: Pictures) -> Callable[..., Gate]:
     def against(model: str, change: Change, precision: Precision = Precision.fp16) -> Gate:
-        return asyncio.run(judge(pack, precision, inferer, Changed(inferer, model, change), some))
+        return judge(pack, precision, inferer, Changed(inferer, model, change), some)
 
     return against
 
@@ -107,7 +107,7 @@ def test_the_other_of_two_candidates_may_win_where_they_are_as_good_and_only_the
 
     expected = Changed(inferer, "face_detector", two(0.9, 0.9 - apart))
     found = Changed(inferer, "face_detector", two(0.9 - apart, 0.9))
-    figure = asyncio.run(judge(pack, Precision.fp16, expected, found, some)).worst("face_detector")
+    figure = judge(pack, Precision.fp16, expected, found, some).worst("face_detector")
     assert bool(figure) is passes
     assert figure.worst == pytest.approx(0 if passes else 5, abs=0.01)
 
@@ -157,15 +157,15 @@ def test_a_verification_that_flips_is_said_with_both_pictures(
 ) -> None:
     """image_F1 and image_F2 are spoofs of different people, whose distance the pack's threshold cannot be under."""
     distances = []
-    gate = asyncio.run(judge(pack, Precision.fp16, inferer, inferer, some))
+    gate = judge(pack, Precision.fp16, inferer, inferer, some)
     assert not gate.flips
 
     def same(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         distances.append(len(rows))
         return np.broadcast_to(np.eye(1, rows.shape[1], dtype=np.float32), rows.shape).copy()
 
-    flipped = asyncio.run(
-        judge(pack, Precision.fp16, inferer, Changed(inferer, "face_recognizer", replaced("EMBEDDINGS", same)), some)
+    flipped = judge(
+        pack, Precision.fp16, inferer, Changed(inferer, "face_recognizer", replaced("EMBEDDINGS", same)), some
     )
     said = [flip.what for flip in flipped.flips]
     assert said
@@ -187,9 +187,9 @@ def test_what_is_not_a_number_does_not_pass(judged: Callable[..., Gate]) -> None
 def test_pictures_without_a_face_prove_nothing(pack: PackFile, inferer: OnnxInferer, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
     pictures = Pictures.under(tmp_path)
-    assert not asyncio.run(judge(pack, Precision.fp16, inferer, inferer, pictures))
+    assert not judge(pack, Precision.fp16, inferer, inferer, pictures)
     with pytest.raises(EngineError, match="none of the pictures shows a face"):
-        asyncio.run(fed(pack, inferer, list(pictures.images())))
+        fed(pack, inferer, list(pictures.images()))
 
 
 def test_nets_that_are_left_out_are_not_judged(pack: PackFile, inferer: OnnxInferer, some: Pictures) -> None:
@@ -198,7 +198,7 @@ def test_nets_that_are_left_out_are_not_judged(pack: PackFile, inferer: OnnxInfe
             return not net.startswith("minifasnet")
 
     reduced = WithoutLiveness(inferer, "", lambda answer: answer)
-    gate = asyncio.run(judge(pack, Precision.fp16, reduced, reduced, some))
+    gate = judge(pack, Precision.fp16, reduced, reduced, some)
     assert gate
     assert [figure.model for figure in gate.figures] == ["face_detector", "face_recognizer"]
 
@@ -214,7 +214,7 @@ def test_a_detector_that_moves_crops_is_blamed_for_what_liveness_nets_make_of_th
 
     found = Changed(inferer, "face_detector", replaced(contract.BOXES, shrunk))
     many = Pictures((pictures / "detection" / "bald_guys.jpg",))
-    gate = asyncio.run(judge(pack, Precision.fp16, inferer, found, many))
+    gate = judge(pack, Precision.fp16, inferer, found, many)
     assert gate.failed == {"face_detector"}
     assert any("P(real)" in flip.what for flip in gate.flips)
 
@@ -223,13 +223,13 @@ def test_verdicts_that_the_pictures_have_none_of_are_named(
     pack: PackFile, inferer: OnnxInferer, samples: dict[str, Path], pictures: Path
 ) -> None:
     def unjudged(*files: Path) -> tuple[str, ...]:
-        return asyncio.run(judge(pack, Precision.fp16, inferer, inferer, Pictures(files))).unjudged
+        return judge(pack, Precision.fp16, inferer, inferer, Pictures(files)).unjudged
 
     live, fake = samples["image_T1.jpg"], samples["image_F2.jpg"]
     assert unjudged(live) == ("two pictures of one person", "pictures of two people", "a fake face")
     assert unjudged(fake) == ("two pictures of one person", "pictures of two people", "a live face")
     assert unjudged(live, live, fake) == ("pictures of two people",)
-    assert asyncio.run(judge(pack, Precision.fp16, inferer, inferer, Pictures.under(pictures))).unjudged == ()
+    assert judge(pack, Precision.fp16, inferer, inferer, Pictures.under(pictures)).unjudged == ()
 
 
 def test_a_folder_of_pictures_is_read_in_a_fixed_order_and_a_bad_one_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.contact_sheet import contact_sheet
 from engines.graphs import SERVED_OPSET, GraphError, served_graph
+from engines.graphs.cpu import for_cpu
 from engines.pack_file import PackFile
 from engines.parity import Parity, ParityError, prove
 from ensemble.net_fault import NetFault
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import OnnxSession
+from ensemble.onnx_session import ROWS_AT_ONCE, OnnxSession
 from ensemble.pack import Pack
 from support import own_packs
 from support.missing import cannot_be_had
@@ -113,6 +113,7 @@ def proof(odd: Callable[..., Pack], weights: dict[str, Path], samples: dict[str,
             (tmp_path / "nets" / name / "1").mkdir(parents=True, exist_ok=True)
             graph = served_graph(pack, name, files[pack.nets[name].file])
             onnx.save(graph, tmp_path / "nets" / name / "1" / "model.onnx")
+            onnx.save(for_cpu(graph), tmp_path / "nets" / name / "1" / "cpu.onnx")
         return [
             each for each in prove(pack, files, tmp_path / "nets", [samples["image_T1.jpg"]]) if each.model == model
         ]
@@ -217,7 +218,7 @@ def expanding() -> onnx.ModelProto:
 
 def test_a_net_that_fails_on_a_batch_is_refused_in_one_line_that_says_what_helps(proof: Prove, capfd: Any) -> None:
     with pytest.raises(
-        ParityError, match=r"^face_recognizer: cannot be run on a batch of 8: .*max_batch = 1"
+        ParityError, match=rf"^face_recognizer: cannot be run on a batch of {ROWS_AT_ONCE}: .*max_batch = 1"
     ) as refusal:
         proof(expanding())
     assert one_line(refusal)
@@ -238,15 +239,15 @@ def test_a_net_that_takes_one_picture_at_a_time_is_proved_and_served_so(
     (parity,) = proof(made, max_batch=1)
     assert (parity.batch_to_singles, parity.batched, parity.batches) == (0.0, False, "one at a time")
     inferer = OnnxInferer(tmp_path / "nets", odd(max_batch=1).nets)
-    assert inferer.full_batch("face_recognizer") == 1
-    given = asyncio.run(inferer.infer("face_recognizer", PICTURES))["EMBEDDINGS"]
+    assert inferer.chunk("face_recognizer", len(PICTURES)) == 1
+    given = inferer.infer("face_recognizer", PICTURES)["EMBEDDINGS"]
     assert given.shape == (len(PICTURES), VALUES)
 
 
 def test_a_session_is_given_no_more_than_the_packs_max_batch(proof: Prove, tmp_path: Path) -> None:
     proof(net(PASSED))
     graph = tmp_path / "nets" / "face_recognizer" / "1" / "model.onnx"
-    assert [OnnxSession(graph, most).full_batch for most in (1, 3, 32)] == [1, 3, 8]
+    assert [OnnxSession(graph, most).full_batch for most in (1, 3, 32)] == [1, 3, ROWS_AT_ONCE]
 
 
 def test_a_server_whose_net_fails_on_its_batch_says_which(proof: Prove, tmp_path: Path) -> None:
@@ -525,4 +526,4 @@ def test_a_picture_without_a_face_is_named_with_its_best_score(
     with pytest.raises(ParityError, match=r"^image_F1\.jpg" + said):
         prove(strict, weights, repository, [samples["image_F1.jpg"]])
     with pytest.raises(ParityError, match="^mine.png" + said):
-        asyncio.run(contact_sheet(strict, repository, cv2.imread(str(samples["image_F1.jpg"])), "mine.png"))
+        contact_sheet(strict, repository, cv2.imread(str(samples["image_F1.jpg"])), "mine.png")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -39,7 +38,7 @@ def graphs(repository: Path) -> Graphs:
 def crops(pack: PackFile, repository: Path, samples: dict[str, Path]) -> Crops:
     """What each net is fed for the sample pictures."""
     images = list(Pictures(tuple(samples.values())).images())
-    return asyncio.run(fed(pack, OnnxInferer(repository, pack.nets), images))
+    return fed(pack, OnnxInferer(repository, pack.nets), images)
 
 
 def answers(graph: onnx.ModelProto, crops: NDArray[np.uint8]) -> Answers:

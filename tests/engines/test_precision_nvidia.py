@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def trt(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="module")
 def crops(pack: PackFile, repository: Path, samples: dict[str, Path]) -> dict[str, NDArray[np.uint8]]:
     images = list(Pictures(tuple(samples.values())).images())
-    return asyncio.run(fed(pack, OnnxInferer(repository, pack.nets), images))
+    return fed(pack, OnnxInferer(repository, pack.nets), images)
 
 
 @pytest.fixture(scope="module")

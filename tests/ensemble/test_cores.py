@@ -25,3 +25,12 @@ def test_no_quota_is_no_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(module, "QUOTA", tmp_path / "none")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     assert cores() == 1
+
+
+@pytest.mark.parametrize(("there", "count"), [(1, 1), (2, 2), (8, 8), (9, 5), (16, 8), (64, 8)])
+def test_a_core_is_a_lane_until_there_are_many_and_none_is_left_idle(
+    monkeypatch: pytest.MonkeyPatch, there: int, count: int
+) -> None:
+    monkeypatch.setattr(module, "cores", lambda: there)
+    assert module.lane_count() == count
+    assert count * -(-there // count) >= there

@@ -11,7 +11,7 @@ import pytest
 from ensemble import onnx_session
 from ensemble.net_fault import NetFault
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import OnnxSession, provider_asked_for
+from ensemble.onnx_session import ROWS_AT_ONCE, OnnxSession, provider_asked_for
 
 
 def test_the_onnxruntime_without_cuda_names_the_one_that_has_it(pack, repository, capfd):
@@ -60,7 +60,7 @@ def test_on_cuda_a_full_batch_is_the_nets_own(monkeypatch, repository):
         "_on_cuda",
         lambda path, options, device, net: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]),
     )
-    assert (OnnxSession(graph, 32, "cuda").full_batch, OnnxSession(graph, 32).full_batch) == (32, 8)
+    assert (OnnxSession(graph, 32, "cuda").full_batch, OnnxSession(graph, 32).full_batch) == (32, ROWS_AT_ONCE)
 
 
 def test_the_environment_chooses_and_what_it_must_not_say_is_refused(monkeypatch):

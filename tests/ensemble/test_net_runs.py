@@ -1,13 +1,12 @@
-"""How often the nets run for an image: once for each chunk of a full batch, and one detection for an image."""
+"""How often the nets run for an image: once for each chunk, a lane's share of the faces, and once for a detection."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import pytest
 
-from ensemble import handlers
+from ensemble import handlers, onnx_inferer, onnx_session
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
 from support.wire import encoded
@@ -27,39 +26,52 @@ class CountedSession:
         return getattr(self._session, name)
 
 
+CROPS = ("face_recognizer", "minifasnet_v2", "minifasnet_v1se")
+
+
 @pytest.fixture
 def runs():
+    """The sizes of each net's batches."""
     return {}
 
 
+@pytest.fixture(params=[1, 2, 8])
+def lanes(request, monkeypatch):
+    """How many there are: a core each."""
+    monkeypatch.setattr(onnx_inferer, "lane_count", lambda: request.param)
+    return request.param
+
+
 @pytest.fixture
-def pipeline(pack, repository, runs):
+def pipeline(pack, repository, lanes, runs, monkeypatch):
+    monkeypatch.setattr(onnx_session, "ROWS_AT_ONCE", 8)
     inferer = OnnxInferer(repository, pack.nets)
     for net, session in inferer._sessions.items():
         session._session = CountedSession(session._session, runs.setdefault(net, []))
     return Pipeline(pack, inferer)
 
 
-def test_an_image_of_24_faces(pipeline, pictures, runs):
+def test_an_image_of_24_faces(pipeline, lanes, pictures, runs):
     image = dict([encoded("IMAGE", pictures / "detection/bald_guys.jpg")])
-    asyncio.run(handlers.analyze(pipeline, image, '{"anti_spoofing": true}'))
+    handlers.analyze(pipeline, image, '{"anti_spoofing": true}')
     assert runs.pop("face_detector") == [1]
-    assert runs == {net: [8, 8, 8] for net in ("face_recognizer", "minifasnet_v2", "minifasnet_v1se")}
+    assert runs == {net: [3] * 8 if lanes == 8 else [8] * 3 for net in CROPS}
 
 
 def test_a_last_chunk_that_is_not_full(pipeline, pictures, runs):
     crowd = dict([encoded("IMAGE", pictures / "detection/bald_guys.jpg")])
-    asyncio.run(handlers.analyze(pipeline, crowd, '{"anti_spoofing": true, "min_score": 0.0, "max_faces": 70}'))
+    handlers.analyze(pipeline, crowd, '{"anti_spoofing": true, "min_score": 0.0, "max_faces": 70}')
     assert runs.pop("face_detector") == [1]
-    assert {net: Counter(sizes) for net, sizes in runs.items()} == {net: Counter([8] * 8 + [6]) for net in runs}
+    assert {net: Counter(sizes) for net, sizes in runs.items()} == {net: Counter({8: 8, 6: 1}) for net in CROPS}
 
 
-def test_a_verification_is_one_run_of_each_net_for_both_images(pipeline, samples, runs):
+def test_a_verification_is_a_run_of_each_net_on_each_of_two_lanes(pipeline, lanes, samples, runs):
     pair = dict([encoded("IMAGE_1", samples["image_T1.jpg"]), encoded("IMAGE_2", samples["image_F2.jpg"])])
-    asyncio.run(handlers.verify(pipeline, pair, '{"anti_spoofing": true}'))
-    assert runs == {net: [2] for net in ("face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")}
+    handlers.verify(pipeline, pair, '{"anti_spoofing": true}')
+    assert runs.pop("face_detector") == [1, 1], "side by side or not: two pictures outgrow the caches"
+    assert runs == {net: [2] if lanes == 1 else [1, 1] for net in CROPS}
 
 
 def test_what_was_not_asked_for_does_not_run(pipeline, samples, runs):
-    asyncio.run(handlers.analyze(pipeline, dict([encoded("IMAGE", samples["image_T1.jpg"])]), '{"embeddings": false}'))
-    assert runs == {"face_detector": [1], "face_recognizer": [], "minifasnet_v2": [], "minifasnet_v1se": []}
+    handlers.analyze(pipeline, dict([encoded("IMAGE", samples["image_T1.jpg"])]), '{"embeddings": false}')
+    assert runs == {"face_detector": [1], **{net: [] for net in CROPS}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ensemble.detection import Faces
 from ensemble.errors import RequestError
 from ensemble.inferer import Arrays
+from ensemble.lanes import Lanes
 from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
 from ensemble.verification import Verdict
@@ -33,17 +34,19 @@ class RuleInferer:
     short: str = ""  # the net that answers one row too few
     asked: list[tuple[str, int]] = field(default_factory=list)
     shown: dict[str, NDArray[np.uint8]] = field(default_factory=dict)  # each net's last batch
+    lanes: Lanes = field(default_factory=lambda: Lanes(4, "lane"))
+    spreads: bool = True
 
     def serves(self, net: str) -> bool:
         return net not in self.missing
 
-    def full_batch(self, net: str) -> int:
+    def chunk(self, net: str, rows: int) -> int:
         return 32
 
-    async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+    def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         self.asked.append((net, len(batch)))
         self.shown[net] = batch
-        await asyncio.sleep(0.001 if len(batch) > 6 else 0)  # the smaller chunk is ready first
+        time.sleep(0.001 if len(batch) > 6 else 0)  # the smaller chunk is ready first
         outputs = self._answer(net, batch)
         return {name: values[: -1 if net == self.short else None] for name, values in outputs.items()}
 
@@ -90,14 +93,14 @@ def crowd(pack: Pack, count: int) -> tuple[NDArray[np.uint8], Faces]:
 
 def analyze(pack: Pack, inferer: RuleInferer, image: NDArray[np.uint8], **asked: Any) -> Analysis:
     options = {"anti_spoofing": False, "embeddings": True} | asked
-    return asyncio.run(Pipeline(pack, inferer).analyze(image, **options))
+    return Pipeline(pack, inferer).analyze(image, **options)
 
 
 def verify(
     pack: Pack, inferer: RuleInferer, *faces: int, anti_spoofing: bool = False
 ) -> tuple[Verdict, NDArray[np.float32]]:
     images = [photo(count) for count in faces]
-    return asyncio.run(Pipeline(pack, inferer).verify(images, threshold=None, anti_spoofing=anti_spoofing))
+    return Pipeline(pack, inferer).verify(images, threshold=None, anti_spoofing=anti_spoofing)
 
 
 def test_every_face_of_an_image_is_described_by_one_detection(small: Pack) -> None:
@@ -111,12 +114,13 @@ def test_every_face_of_an_image_is_described_by_one_detection(small: Pack) -> No
     assert analysis.liveness.is_real.tolist() == [True] * 3
 
 
-def test_many_faces_go_in_chunks_of_a_full_batch_and_keep_their_order(small: Pack) -> None:
-    inferer = RuleInferer()
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_many_faces_go_in_chunks_and_keep_their_order(small: Pack, lanes: int) -> None:
+    inferer = RuleInferer(lanes=Lanes(lanes, "lane"))
     image, faces = crowd(small, 70)
     analysis = analyze(small, inferer, image, faces=faces, anti_spoofing=True)
     for net in ("face_recognizer", "minifasnet_v2", "minifasnet_v1se"):
-        assert [rows for name, rows in inferer.asked if name == net] == [32, 32, 6]
+        assert sorted(rows for name, rows in inferer.asked if name == net) == [6, 32, 32]
     assert analysis.embeddings is not None
     order = np.arctan2(analysis.embeddings[:, 1], analysis.embeddings[:, 0]) * 100
     np.testing.assert_allclose(order, np.arange(1, 71), atol=0.01)
@@ -233,8 +237,8 @@ def test_a_spoof_by_the_mean_of_both_nets_vetoes_a_perfect_match(
 def test_the_packs_threshold_holds_unless_another_is_given(small: Pack) -> None:
     pipeline = Pipeline(small, RuleInferer())
     images = [photo(1), photo(8)]
-    ours, _ = asyncio.run(pipeline.verify(images, threshold=None, anti_spoofing=False))
-    given, _ = asyncio.run(pipeline.verify(images, threshold=1e-4, anti_spoofing=False))
+    ours, _ = pipeline.verify(images, threshold=None, anti_spoofing=False)
+    given, _ = pipeline.verify(images, threshold=1e-4, anti_spoofing=False)
     assert (ours.threshold, ours.verified) == (small.recognizer.threshold, True)
     assert (given.threshold, given.verified) == (1e-4, False)
 
@@ -255,3 +259,18 @@ def test_a_verification_without_a_face_says_in_which_image(small: Pack, faces: t
 def test_a_net_that_answers_too_few_rows_is_an_error_and_never_a_verdict(small: Pack, net: str) -> None:
     with pytest.raises(RuntimeError, match=f"{net} answered 1 rows of "):
         verify(small, RuleInferer(short=net), 1, 1, anti_spoofing=True)
+
+
+class Forgetful(Lanes):
+    """Lanes that lose every part of a request."""
+
+    def together(self, works: Any) -> Any:
+        return []
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_a_check_that_was_asked_for_and_got_lost_is_an_error_and_not_silence(small: Pack, embeddings: bool) -> None:
+    image, faces = crowd(small, 1)
+    inferer = RuleInferer(lanes=Forgetful(1, "lane"), spreads=False)
+    with pytest.raises(IndexError):
+        analyze(small, inferer, image, faces=faces, embeddings=embeddings, anti_spoofing=True)

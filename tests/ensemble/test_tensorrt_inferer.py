@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import re
 import sys
 import types
+from functools import partial
 
 import numpy as np
 import pytest
@@ -43,12 +43,12 @@ def test_a_net_of_the_repository_is_run_on_the_gpu_and_one_without_a_directory_i
     add(tmp_path, "face_recognizer", "model.rtx")
     inferer = TensorRtInferer(tmp_path, nets)
     for net in ("face_detector", "face_recognizer"):
-        assert inferer.serves(net) and inferer.full_batch(net) == 4
-        outputs = asyncio.run(inferer.infer(net, PICTURES))
+        assert inferer.serves(net) and inferer.chunk(net, 11) == 4
+        outputs = inferer.infer(net, PICTURES)
         np.testing.assert_array_equal(outputs["SCORES"], answer(PICTURES, (5,)))
     assert not inferer.serves("minifasnet_v2")
     with pytest.raises(NetUnavailable, match="minifasnet_v2"):
-        asyncio.run(inferer.infer("minifasnet_v2", PICTURES))
+        inferer.infer("minifasnet_v2", PICTURES)
 
 
 def test_requests_for_different_nets_at_the_same_time_are_answered_each_for_its_own(tmp_path, nets):
@@ -56,10 +56,8 @@ def test_requests_for_different_nets_at_the_same_time_are_answered_each_for_its_
         add(tmp_path, net)
     inferer = TensorRtInferer(tmp_path, nets)
 
-    async def together():
-        return await asyncio.gather(*(inferer.infer(net, PICTURES[at:]) for at in range(5) for net in nets))
-
-    given = iter(asyncio.run(together()))
+    works = [partial(inferer.infer, net, PICTURES[at:]) for at in range(5) for net in nets]
+    given = iter(inferer.lanes.together(works))
     for at in range(5):
         for _ in nets:
             np.testing.assert_array_equal(next(given)["BOXES"], answer(PICTURES[at:], (5, 4)))

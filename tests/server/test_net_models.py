@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from ensemble.onnx_session import CPU, graph_for
 from support.serving import serving_repository
 from support.wire import TRANSPORTS, infer, refused
 
@@ -23,7 +24,7 @@ def server(repository, tmp_path_factory):
     """One of its nets cannot be run on a bright picture: the brightest pixel over 128 is an index out of range."""
     folder = tmp_path_factory.mktemp("failing")
     shutil.copytree(repository, folder / "repository")
-    path = folder / "repository" / NET / "1" / "model.onnx"
+    path = graph_for(folder / "repository" / NET / "1", CPU)
     net = onnx.load(path)
     last = next(node for node in net.graph.node if "PROBABILITIES" in node.output)
     last.output[:] = ["sound"]

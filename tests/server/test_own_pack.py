@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -166,4 +165,4 @@ def test_a_smaller_scrfd_is_one_line_in_the_toml(toml, pictures, tmp_path):
     repository = build(pack, accept_license=True)
     image = decode((pictures / "detection/t1.jpg").read_bytes())
     small = Pipeline(pack, OnnxInferer(repository, pack.nets))
-    assert len(asyncio.run(small.analyze(image, anti_spoofing=False, embeddings=True)).faces) == 6
+    assert len(small.analyze(image, anti_spoofing=False, embeddings=True).faces) == 6

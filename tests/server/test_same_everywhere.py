@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ def pipeline(pack, repository):
 def test_analysis(served, pipeline, pictures, picture):
     image = encoded("IMAGE", pictures / picture)
     there = infer("grpc", served.grpc, "face_analyze", [image], anti_spoofing=True).outputs
-    here = asyncio.run(handlers.analyze(pipeline, dict([image]), '{"anti_spoofing": true}'))
+    here = handlers.analyze(pipeline, dict([image]), '{"anti_spoofing": true}')
     assert set(there) == set(here)
     assert len(there["BOXES"]) == len(here["BOXES"]) > 0
     assert np.abs(there["BOXES"] - here["BOXES"]).max() <= 0.5
@@ -41,7 +39,7 @@ def test_analysis(served, pipeline, pictures, picture):
 def test_verification(served, pipeline, samples):
     pair = [encoded("IMAGE_1", samples["image_T1.jpg"]), encoded("IMAGE_2", samples["image_F1.jpg"])]
     there = infer("grpc", served.grpc, "face_verify", pair, anti_spoofing=True).outputs
-    here = asyncio.run(handlers.verify(pipeline, dict(pair), '{"anti_spoofing": true}'))
+    here = handlers.verify(pipeline, dict(pair), '{"anti_spoofing": true}')
     assert set(there) == set(here)
     for name in set(there) - {"PROCESSING_TIME_MS", "MODEL"}:
         assert np.allclose(there[name], here[name], rtol=1e-4, atol=1e-3), name

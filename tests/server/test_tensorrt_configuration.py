@@ -3,7 +3,6 @@ which need a GPU, are done by ONNX Runtime, on the very graphs that the engines 
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,7 +128,7 @@ def test_a_verdict_is_the_one_of_a_plain_process(
     pipeline = Pipeline(pack, OnnxInferer(plans, pack.nets))
     pair = [encoded("IMAGE_1", samples["image_T1.jpg"]), encoded("IMAGE_2", samples["image_F2.jpg"])]
     there = infer("grpc", served.grpc, "face_verify", pair, anti_spoofing=True).outputs
-    here = asyncio.run(handlers.verify(pipeline, dict(pair), '{"anti_spoofing": true}'))
+    here = handlers.verify(pipeline, dict(pair), '{"anti_spoofing": true}')
     assert not there["VERIFIED"][0]
     assert there["IS_REAL_1"][0]
     assert not there["IS_REAL_2"][0]

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from ensemble.onnx_session import CPU, graph_for
 from support.serving import serving_repository
 from support.wire import TRANSPORTS, encoded, infer, refused
 
@@ -33,7 +34,7 @@ def broken_server(repository, tmp_path_factory):
     """Its second liveness net answers NaN, but for pictures as black as those that the server asks itself about."""
     folder = tmp_path_factory.mktemp("broken")
     shutil.copytree(repository, folder / "repository")
-    path = folder / "repository/minifasnet_v1se/1/model.onnx"
+    path = graph_for(folder / "repository/minifasnet_v1se/1", CPU)
     net = onnx.load(path)
     last = next(node for node in net.graph.node if "PROBABILITIES" in node.output)
     last.output[:] = ["sound"]
