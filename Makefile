@@ -1,5 +1,6 @@
 # make demo    everything from nothing, a verification and a veto, then stop      make serve   the same, and stay up
 # make test    everything the tests need, and the tests                           make venv    only the environment
+# make bench   what this machine serves and why it is no more, an hour            make bench-check    whether that has changed
 # make tensorrt-rtx    TensorRT for RTX, to build engines without a GPU           make gpu-proof    what this machine's GPU does
 
 PYTHON ?= python3
@@ -13,10 +14,10 @@ export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tensorrt-rtx demo serve test lint lock accuracy precision gpu-proof soak recovery fuzz clean
+.PHONY: help venv tensorrt-rtx demo serve test lint lock bench bench-check accuracy precision gpu-proof soak recovery fuzz clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 venv: $(READY)
 
@@ -47,6 +48,12 @@ lint: $(READY)
 
 test: lint $(RTX)
 	$(RUN) -m pytest
+
+bench: $(READY)
+	$(RUN) -m benchmarks all
+
+bench-check: $(READY)
+	$(RUN) -m benchmarks check
 
 accuracy: $(READY)
 	$(RUN) -m benchmarks.accuracy

@@ -1,0 +1,1 @@
+"""How fast FaceGate is, and against what: the parts of `python -m benchmarks`."""
