@@ -27,7 +27,8 @@ GPU_START_SECONDS = 300.0
 """Plans are read and warmed up and CUDA graphs captured, net by net; the first time CUDA may compile kernels too."""
 
 LOOK_SECONDS = 0.2
-CANARY_SECONDS = 2.0
+CANARY_SECONDS = 5.0
+"""A canary is a verification and has a lane for its time: every two seconds it was seen in the p99 of others."""
 PATIENCE = 2
 """Canary requests in a row that may fail before the server is started anew."""
 

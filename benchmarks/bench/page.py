@@ -20,9 +20,9 @@ PARTS = {
     "without a server, a queue, or crops.",
     "pipeline": "The server under load, asked by a process of its own on the same machine. An open loop's times run "
     "from the moment a request was due. p95 and p99 are of all runs' requests together. The share of "
-    "the roofline is of one measured in turns with the server. "
-    "'In turn' is the same nets and decoding one after another on each core: what is left of the roofline once a net "
-    "no longer finds its weights in the caches.",
+    "the roofline is of one measured in turns with the server: the better of each net and the decoding alone, and of "
+    "all of them one after another on each core, which is 'in turn': there a net no longer finds its weights in the "
+    "caches.",
     "growth": "What a request costs as there is more to do in it, or more of them.",
     "independent": "The same load by NVIDIA's perf_analyzer and by the generator that the figures above are from, in "
     "turns. They agree where the median of the turns' ratios is within a tenth of 1 and the ranges meet. In an open "
