@@ -191,6 +191,7 @@ def what(row: Row) -> str:
         if name in ("faces", "callers", "utilisation")
     ]
     named = [str(value) for name, value in row.items() if isinstance(value, str) and name not in ("kind", "wanted")]
+    named = [text for text in named if not any(text != other and text in other for other in named)]
     return ", ".join(named + said)
 
 
