@@ -184,7 +184,7 @@ def _make(
     graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
     with scratch_beside(repository) as scratch:
         fresh = scratch / repository.name
-        assemble(built, licences, graphs, FORM, fresh, cpu_graphs(graphs))
+        assemble(built, licences, graphs, FORM, fresh, cpu_graphs(graphs, say))
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
         (fresh / FINGERPRINT).write_text(fingerprint(built, licences, fresh), encoding="utf-8")

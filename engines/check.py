@@ -43,7 +43,7 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
     samples = [fetched[name] for name in SAMPLES]
     with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
         repository = Path(scratch) / "repository"
-        assemble(built, {}, graphs, FORM, repository, cpu_graphs(graphs))
+        assemble(built, {}, graphs, FORM, repository, cpu_graphs(graphs, say))
         for parity in prove(built, fetched, repository, [*pictures, *samples]):
             say(parity_line(parity))
         if built.liveness:

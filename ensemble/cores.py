@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 MOST_LANES = 8
-"""A detector's run on a picture of 640 x 640 takes some 30 MB for each."""
+"""A YuNet's run on a picture of 640 x 640 takes 17 MB for each (measured), a larger detector's more."""
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Linux, cgroup v2, as a container sees its own: "<microseconds allowed> <in so many>", or "max <...>"."""

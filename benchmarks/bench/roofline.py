@@ -24,6 +24,7 @@ from benchmarks.bench.spread import spread
 from engines.build import build, pack_named
 from ensemble.cores import cores
 from ensemble.image import decode, letterbox
+from ensemble.onnx_session import CPU, graph_for
 from ensemble.pack import DETECTOR, RECOGNIZER
 
 NETS = {DETECTOR: (1, 2), RECOGNIZER: (1, 2, 4, 8), "minifasnet_v2": (1, 2, 4, 8), "minifasnet_v1se": (1, 2, 4, 8)}
@@ -139,10 +140,8 @@ def turns(repository: Path) -> dict[tuple[str, int], Job]:
 
 
 def graph(repository: Path, net: str) -> Path:
-    """The graph that is run on a CPU: the one written for it, where there is one."""
-    folder = repository / net / "1"
-    own = folder / "cpu.onnx"
-    return own if own.is_file() else folder / "model.onnx"
+    """The graph that the server runs on a CPU."""
+    return graph_for(repository / net / "1", CPU)
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:

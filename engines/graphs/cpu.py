@@ -8,9 +8,8 @@ MiniFASNet's time. What each change was expected to do and did is in docs/perfor
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from engines.graphs.builder import Builder, subgraphs, used
+from engines.graphs.source import first_line
 
 BLOCK = 16
 """Channels of a block with AVX-512; AVX2's 8 divide it."""
@@ -26,16 +26,18 @@ LARGE = 1 << 16
 """Pixels of a picture that does not stay in a core's caches as floats."""
 
 
-def cpu_graphs(graphs: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
-    """Those of the served `graphs`, by model name, that a CPU is given another way."""
+def cpu_graphs(graphs: Mapping[str, onnx.ModelProto], say: Callable[[str], None]) -> dict[str, onnx.ModelProto]:
+    """Those of the served `graphs`, by model name, that a CPU is given another way. One that cannot be written so is
+    named, and served as it is."""
     written = {}
     for model, graph in graphs.items():
-        with contextlib.suppress(
-            onnx.checker.ValidationError, onnx.shape_inference.InferenceError
-        ):  # as it is, it runs
+        try:
             another = for_cpu(graph)
-            if another.graph.node != graph.graph.node:
-                written[model] = another
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            say(f"{model}: is run on a CPU as it is, since written for one it does not check: {first_line(error)}")
+            continue
+        if another.graph.node != graph.graph.node:
+            written[model] = another
     return written
 
 

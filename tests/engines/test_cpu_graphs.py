@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.graphs import cpu
 from engines.graphs.cpu import BLOCK, for_cpu
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU, CUDA, graph_for
@@ -418,3 +419,16 @@ def test_a_net_of_half_floats_is_written_too() -> None:
     ]
     one = model(*nodes, **halves)
     np.testing.assert_allclose(answers(for_cpu(one), PICTURES)["y"], answers(one, PICTURES)["y"], rtol=0.02, atol=0.02)
+
+
+def test_a_graph_that_cannot_be_written_for_a_cpu_is_named_and_left_out(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: onnx.ModelProto) -> onnx.ModelProto:
+        raise onnx.checker.ValidationError("no such operator\nmore of it")
+
+    monkeypatch.setattr(cpu, "for_cpu", fail)
+    said: list[str] = []
+    served = {"minifasnet_v2": onnx.load(repository / "minifasnet_v2" / "1" / "model.onnx")}
+    assert cpu.cpu_graphs(served, said.append) == {}
+    assert len(said) == 1 and said[0].startswith("minifasnet_v2: ") and said[0].endswith("no such operator")
