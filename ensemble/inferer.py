@@ -52,8 +52,8 @@ def in_chunks(
 ) -> tuple[NDArray[np.float32], ...]:
     """`outputs` of `net`, FP32, for any number of rows but none, row for row.
 
-    `make` gives the batch of a chunk of the rows, where and when it is run. Raises RuntimeError when the net does not
-    answer a row for a row.
+    `make` gives the batch of a chunk of the rows, UINT8 [n, H, W, 3], where and when it is run. Raises RuntimeError
+    when the net does not answer a row for a row, and NetUnavailable when it is not served.
     """
 
     def run(chunk: slice) -> tuple[NDArray[np.float32], ...]:
@@ -73,5 +73,5 @@ def in_chunks(
 def infer_in_chunks(
     inferer: Inferer, net: str, batch: NDArray[np.uint8], outputs: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], ...]:
-    """`in_chunks` for a batch that is there."""
+    """`in_chunks` for a batch that is there, UINT8 [B, H, W, 3], B at least 1."""
     return in_chunks(inferer, net, len(batch), batch.__getitem__, outputs)

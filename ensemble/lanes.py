@@ -23,7 +23,9 @@ class Lanes:
         self._lock = threading.Lock()
 
     def start(self, work: Callable[[], Result]) -> Future[Result]:
-        """`work` on the next free thread, in the context (contextvars) of the caller."""
+        """`work` on the next free thread, in the context (contextvars) of the caller. Until it has begun it can be
+        cancelled. Raises RuntimeError when no thread can be had: these are closed.
+        """
         self._count_waiting(1)
         try:
             begun = self._pool.submit(self._begin, copy_context().run, work)
