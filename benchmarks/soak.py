@@ -60,7 +60,7 @@ def main(inferer: Annotated[InfererKind, typer.Option()] = InfererKind.onnxrunti
             list(callers.map(lambda job: _send(client, *job), _jobs(pictures, step, seed=done)))
             done += step
             time.sleep(REST_SECONDS)
-            readings[done] = _megabytes(process.pid)
+            readings[done] = server_megabytes(process.pid)
             print(f"{done:6} requests: {readings[done]:7.1f} MB", flush=True)
     growth = readings[max(readings)] / readings[SETTLED] - 1
     print(f"growth after the first {SETTLED}: {growth:+.2%}")
@@ -100,7 +100,7 @@ def _send(client: FaceClient, verify: bool, first: bytes | Picture, second: byte
         pass
 
 
-def _megabytes(watcher: int) -> float:
+def server_megabytes(watcher: int) -> float:
     """The anonymous memory of the server's processes, and their regions in /dev/shm as far as they are in use."""
     rollups = [Path(f"/proc/{child.pid}/smaps_rollup") for child in psutil.Process(watcher).children(recursive=True)]
     kilobytes = sum(

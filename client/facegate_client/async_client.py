@@ -17,7 +17,7 @@ from facegate_client.images import ImageLike
 from facegate_client.requests import Request, Result, analysis, verification
 from facegate_client.results import Faces, Verification
 from facegate_client.settings import Settings, TransportName
-from facegate_client.transport import Tls
+from facegate_client.transport import Regions, Tls
 
 
 class AsyncFaceClient:
@@ -84,6 +84,11 @@ class AsyncFaceClient:
             return all(await asyncio.gather(*asked))
         except FaceGateError:
             return False
+
+    @property
+    def regions(self) -> Regions | None:
+        """Where the server is told of memory to share with this process; None where the protocol is not gRPC."""
+        return self._transport.regions
 
     async def close(self) -> None:
         """Gives the connections back. Calls that are still under way in other tasks fail or are cancelled."""

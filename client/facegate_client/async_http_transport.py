@@ -27,6 +27,8 @@ class _Attempt:
 class AsyncHttpTransport:
     """An AsyncTransport. Raises FaceGateErrors."""
 
+    regions = None
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._base = f"http://{url.rstrip('/')}"

@@ -7,11 +7,8 @@ goes wrong ends with 1. With --json, stdout is one JSON object, in which null me
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,22 +16,28 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from facegate_client.camera.command import camera
+from facegate_client.cli_options import (
+    AntiSpoofing,
+    HowReached,
+    Local,
+    Protocol,
+    Timeout,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    Url,
+    errors_in_a_line,
+    log_on_stderr,
+)
 from facegate_client.client import FaceClient
 from facegate_client.draw import annotate, side_by_side
-from facegate_client.errors import (
-    DeadlineExceeded,
-    FaceGateError,
-    NoFace,
-    Overloaded,
-    ServerFault,
-    Unreachable,
-)
 from facegate_client.images import read_image_file
 from facegate_client.picture_files import decode, encode
 from facegate_client.results import Face, Verification
 from facegate_client.transport import Tls
 
-NOT_VERIFIED, ERROR, INTERRUPTED = 1, 2, 130
+NOT_VERIFIED = 1
 
 app = typer.Typer(
     help="Ask a FaceGate server. Exit status: 0 verified or analysed, 1 not verified, 2 error.",
@@ -44,40 +47,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # usage errors as plain lines
 )
 
-
-class Protocol(str, Enum):
-    """How to reach the server."""
-
-    grpc = "grpc"
-    http = "http"
-
-
-_ADVICE: list[tuple[type[Exception], str]] = [
-    (NoFace, "use a picture that shows the face larger or sharper"),
-    (Overloaded, "try again shortly"),
-    (DeadlineExceeded, "give it more with --timeout, or look at the server's load"),
-    (Unreachable, "start one with 'make serve', or name it with --url and --protocol"),
-    (ServerFault, "the server's log has the cause"),
-]
-
-AntiSpoofing = Annotated[bool, typer.Option("--anti-spoofing", help="Check that faces are live; a fake one vetoes.")]
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="FACEGATE_URL", help="host:port of the server.", show_default="localhost:8001, with http localhost:8000"
-    ),
-]
-HowReached = Annotated[Protocol, typer.Option(envvar="FACEGATE_PROTOCOL", help="How to reach it.")]
-TlsCa = Annotated[
-    Path | None, typer.Option("--tls-ca", help="Speak TLS over gRPC; this authority (PEM) vouches for the server.")
-]
-TlsCertificate = Annotated[Path | None, typer.Option("--tls-certificate", help="This client's own certificate (PEM).")]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key (PEM).")]
-Local = Annotated[
-    bool,
-    typer.Option("--local", envvar="FACEGATE_LOCAL", help="Where no server answers, run the nets in this process."),
-]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which the answer must be there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; null is 'not checked'.")]
 
 
@@ -103,7 +72,7 @@ def verify(
 ) -> None:
     """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
     tls = tls_ca, tls_certificate, tls_key
-    with _errors_in_a_line([a, b]), _client(url, protocol, timeout, tls, local) as client:
+    with errors_in_a_line([a, b]), _client(url, protocol, timeout, tls, local) as client:
         result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
         if out is not None:
             out.write_bytes(encode(_draw_pair(client, [a, b], anti_spoofing), out.suffix))
@@ -143,7 +112,7 @@ def analyze(
 ) -> None:
     """Which faces does an image show? Exit status 0, with faces or without; 2: an error."""
     tls = tls_ca, tls_certificate, tls_key
-    with _errors_in_a_line([image]), _client(url, protocol, timeout, tls, local) as client:
+    with errors_in_a_line([image]), _client(url, protocol, timeout, tls, local) as client:
         data = read_image_file(image)
         faces = client.analyze(
             data, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
@@ -153,26 +122,24 @@ def analyze(
         _print(faces.as_dict() if as_json else describe_faces(faces))
 
 
+app.command()(camera)
+
+
 @contextmanager
 def _client(
     url: str | None, protocol: Protocol, timeout: float, tls: tuple[Path | None, Path | None, Path | None], local: bool
 ) -> Iterator[FaceClient]:
-    """The client, whose log's lines go to stderr: one says so when this process answers instead of the server."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("faceclient: %(message)s"))
-    logger = logging.getLogger("facegate_client")
-    logger.addHandler(handler)
-    try:
-        with FaceClient(
+    with (
+        log_on_stderr(),
+        FaceClient(
             url,
             protocol=protocol.value,
             timeout_s=timeout,
             tls=Tls(*tls) if any(tls) else None,
             fallback="local" if local else None,
-        ) as client:
-            yield client
-    finally:
-        logger.removeHandler(handler)
+        ) as client,
+    ):
+        yield client
 
 
 def describe_verification(result: Verification) -> str:
@@ -214,22 +181,6 @@ def _liveness(where: str, is_real: bool | None, score: float | None) -> str:
 
 def _print(what: dict[str, Any] | str) -> None:
     typer.echo(what if isinstance(what, str) else json.dumps(what, allow_nan=False))
-
-
-@contextmanager
-def _errors_in_a_line(images: list[Path]) -> Iterator[None]:
-    """Whatever goes wrong inside ends the program with status 2 and a line: what, where, what to do."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except Exception as error:
-        where = f" ({images[error.image - 1]})" if isinstance(error, NoFace) and error.image else ""
-        advice = next((f"; {advice}" for kind, advice in _ADVICE if isinstance(error, kind)), "")
-        known = isinstance(error, FaceGateError | OSError | ValueError | ImportError)
-        kind = "" if known else f"unexpected {type(error).__name__}: "
-        sys.stderr.write(" ".join(f"faceclient: {kind}{error}{where}{advice}".split()) + "\n")
-        raise typer.Exit(ERROR) from None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
@@ -29,21 +30,39 @@ _SMALLEST_FONT = 0.35  # smaller cannot be read
 _FAR = 1e6  # pixels; beyond any picture, and within what OpenCV's integers hold
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is drawn of a face: its box (x1 y1 x2 y2) and landmarks (x y), pixels, and its label, in one colour.
+
+    OpenCV's font has ASCII alone: other letters of `text` lose their accents or become question marks.
+    """
+
+    box: tuple[float, ...]
+    landmarks: tuple[tuple[float, ...], ...]
+    text: str
+    colour: Colour
+
+
 def annotate(image: Picture, faces: Iterable[Face]) -> Picture:
     """A copy of `image` (uint8 [height, width, 3], BGR) with each face's box, five landmarks, liveness and scores.
 
     Green is real, red is fake, grey is not checked. The first number is P(real), the second the detector's score.
     Raises BadImage on another kind of array and ImportError without OpenCV.
     """
+    return draw(image, (Mark(face.box, face.landmarks, *label(face)) for face in faces))
+
+
+def draw(image: Picture, marks: Iterable[Mark]) -> Picture:
+    """A copy of `image` (uint8 [height, width, 3], BGR) with `marks`, the first on top; raises as `annotate` does."""
     check_frame(image)
     cv2 = opencv()
     picture = np.ascontiguousarray(image).copy()
-    known = list(faces)
-    for face in reversed(known):  # the best-detected end up on top
-        _draw_marks(cv2, picture, face)
+    known = list(marks)
+    for mark in reversed(known):
+        _draw_outline(cv2, picture, mark)
     tags: list[_Tag] = []
-    for face in known:
-        tags.append(_place_tag(cv2, picture, face, tags))
+    for mark in known:
+        tags.append(_place_tag(cv2, picture, mark, tags))
     for tag in reversed(tags):
         _draw_tag(cv2, picture, tag)
     return picture
@@ -60,21 +79,26 @@ def side_by_side(left: Picture, right: Picture) -> Picture:
 
 def label(face: Face) -> tuple[str, Colour]:
     """What a face's label says, and its colour."""
-    detected = f"face {face.score:.2f}"
-    if face.is_real is None:
-        return f"not checked  {detected}", NOT_CHECKED
-    word, colour = ("REAL", REAL) if face.is_real else ("FAKE", FAKE)
-    return f"{word} {face.antispoof_score:.2f}  {detected}", colour
+    word, colour = liveness(face.is_real, face.antispoof_score)
+    return f"{word}  face {face.score:.2f}", colour
 
 
-def _draw_marks(cv2: ModuleType, picture: Picture, face: Face) -> None:
-    colour, width = label(face)[1], _line_width(picture)
-    x1, y1, x2, y2 = _pixels(face.box)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, width)
-    for point in face.landmarks:
+def liveness(is_real: bool | None, antispoof_score: float | None) -> tuple[str, Colour]:
+    """A liveness in words, with P(real) where it was checked, and its colour."""
+    if is_real is None:
+        return "not checked", NOT_CHECKED
+    word, colour = ("REAL", REAL) if is_real else ("FAKE", FAKE)
+    return f"{word} {antispoof_score:.2f}", colour
+
+
+def _draw_outline(cv2: ModuleType, picture: Picture, mark: Mark) -> None:
+    width = _line_width(picture)
+    x1, y1, x2, y2 = _pixels(mark.box)
+    cv2.rectangle(picture, (x1, y1), (x2, y2), mark.colour, width)
+    for point in mark.landmarks:
         x, y = _pixels(point)
         cv2.circle(picture, (x, y), width + 1, _TEXT, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(picture, (x, y), width, colour, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), width, mark.colour, cv2.FILLED, cv2.LINE_AA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +120,11 @@ class _Tag:
         return not (beside or self.bottom <= other.top or other.bottom <= self.top)
 
 
-def _place_tag(cv2: ModuleType, picture: Picture, face: Face, taken: list[_Tag]) -> _Tag:
+def _place_tag(cv2: ModuleType, picture: Picture, mark: Mark, taken: list[_Tag]) -> _Tag:
     """Above the face, below it or further off: the first that covers no label in `taken`; always in the picture."""
-    text, colour = label(face)
+    text = _ascii(mark.text)
     height, width = picture.shape[:2]
-    x1, y1, x2, y2 = _pixels(face.box)
+    x1, y1, x2, y2 = _pixels(mark.box)
     pad, stroke = _line_width(picture) + 2, _text_width(picture)
 
     font = max(_SMALLEST_FONT, min(height, width) / _FULL_FONT_AT)
@@ -115,7 +139,7 @@ def _place_tag(cv2: ModuleType, picture: Picture, face: Face, taken: list[_Tag])
     tops = [top for top in (y1 - full, y2, y1 - 2 * full, y2 + full) if 0 <= top <= height - full]
     tops.append(max(0, min(y1, height - full)))
     tags = [
-        _Tag(text, colour, font, left, top, left + wide + 2 * pad, top + full, (left + pad, top + pad + high))
+        _Tag(text, mark.colour, font, left, top, left + wide + 2 * pad, top + full, (left + pad, top + pad + high))
         for top in tops
     ]
     return next((tag for tag in tags if not any(tag.overlaps(other) for other in taken)), tags[0])
@@ -124,6 +148,12 @@ def _place_tag(cv2: ModuleType, picture: Picture, face: Face, taken: list[_Tag])
 def _draw_tag(cv2: ModuleType, picture: Picture, tag: _Tag) -> None:
     cv2.rectangle(picture, (tag.left, tag.top), (tag.right - 1, tag.bottom - 1), tag.colour, cv2.FILLED)
     cv2.putText(picture, tag.text, tag.origin, _FONT, tag.font, _TEXT, _text_width(picture), cv2.LINE_AA)
+
+
+def _ascii(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return "".join(letter if letter.isprintable() else "?" for letter in plain.encode("ascii", "replace").decode())
 
 
 def _text_width(picture: Picture) -> int:

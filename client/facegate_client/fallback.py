@@ -53,7 +53,7 @@ from facegate_client.breaker import Breaker, Turn, Way
 from facegate_client.errors import DeadlineExceeded, FaceGateError, NoFace, Overloaded, ServerFault, Unreachable
 from facegate_client.requests import analysis, verification
 from facegate_client.results import Model
-from facegate_client.transport import Answer, AsyncTransport, Call, Transport
+from facegate_client.transport import Answer, AsyncTransport, Call, Regions, Transport
 
 SERVER_SHARE = 0.5
 """Of a call's time, for the server; the rest is the local nets', which need it on a small machine."""
@@ -205,6 +205,11 @@ class AsyncFallbackTransport:
         self._remote, self._local = remote, local
         self._switch = Switch(url, local.model, breaker)
         self._probing: asyncio.Task[None] | None = None
+
+    @property
+    def regions(self) -> Regions | None:
+        """See AsyncTransport. They are the server's."""
+        return self._remote.regions
 
     async def infer(self, call: Call, timeout_s: float) -> Answer:
         """See FallbackTransport."""

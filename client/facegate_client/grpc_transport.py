@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from facegate_client.errors import DeadlineExceeded, Unreachable, from_triton
+from facegate_client.grpc_regions import GrpcRegions, has_forgotten
 from facegate_client.transport import Answer, Call, Tls, read_outputs, too_late, triton_inputs, unreachable
 
 CHANNEL = [
@@ -59,11 +61,20 @@ class AsyncGrpcTransport:
         self._url = url
         self._channel = _channel(url, tls)
         self._made: triton_aio.InferenceServerClient | None = None
+        self.regions = GrpcRegions(url, lambda: self._client)
 
     async def infer(self, call: Call, timeout_s: float) -> Answer:
-        """See Transport."""
+        """See Transport. A server that was started anew is told of the call's regions, and asked once more."""
+        ends = time.monotonic() + timeout_s
+        request = _request(call, self.regions)
         with _errors_of_ours(self._url, timeout_s):
-            return _answer(await self._client.infer(**_request(call), client_timeout=timeout_s))
+            try:
+                return _answer(await self._client.infer(**request, client_timeout=timeout_s))
+            except InferenceServerException as error:
+                if not has_forgotten(error):
+                    raise
+            await self.regions.register_again(call, max(1e-3, ends - time.monotonic()))
+            return _answer(await self._client.infer(**request, client_timeout=max(1e-3, ends - time.monotonic())))
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """See Transport."""
@@ -92,8 +103,8 @@ def _channel(url: str, tls: Tls | None) -> dict[str, Any]:
     return {"channel_args": options, "creds": credentials}
 
 
-def _request(call: Call) -> dict[str, Any]:
-    inputs = triton_inputs(triton.InferInput, call.inputs)
+def _request(call: Call, regions: Container[str] = ()) -> dict[str, Any]:
+    inputs = triton_inputs(triton.InferInput, call.inputs, regions)
     return {"model_name": call.model, "inputs": inputs, "parameters": dict(call.parameters)}
 
 

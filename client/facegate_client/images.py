@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,21 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.errors import BadImage, InvalidRequest
-from facegate_client.transport import Tensor
+from facegate_client.transport import Place, Tensor
 
-ImageLike = str | PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedFrame:
+    """Pixels, uint8 [height, width, 3], BGR, C-contiguous, that lie at `place`, where the server reads them.
+
+    They are sent as any others to a server that was not told of the place.
+    """
+
+    pixels: NDArray[np.uint8]
+    place: Place
+
+
+ImageLike = str | PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8] | SharedFrame
 
 
 def image_tensors(image: ImageLike, number: int | None = None) -> list[Tensor]:
@@ -23,10 +36,14 @@ def image_tensors(image: ImageLike, number: int | None = None) -> list[Tensor]:
     Raises BadImage where the limits or the expectations above are broken; what a file holds only the server judges.
     """
     name, suffix = ("image", "") if number is None else (f"image {number}", f"_{number}")
+    place = None
+    if isinstance(image, SharedFrame):
+        place = image.place
+        image = image.pixels
     if isinstance(image, np.ndarray):
         check_frame(image, name)
         return [
-            Tensor(contract.FRAME + suffix, "UINT8", np.ascontiguousarray(image).reshape(-1)),
+            Tensor(contract.FRAME + suffix, "UINT8", np.ascontiguousarray(image).reshape(-1), place),
             Tensor(contract.FRAME_SHAPE + suffix, "INT32", np.array(image.shape[:2], np.int32)),
         ]
     if isinstance(image, bytes | bytearray | memoryview):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Protocol
@@ -16,13 +16,25 @@ Parameter = bool | int | float
 Outputs = Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where bytes lie in a Region: its name, and the first one's offset."""
+
+    region: str
+    offset: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """One input: KServe's name and datatype ("UINT8", "INT32", "BYTES"), and the array, of the shape to be sent."""
+    """One input: KServe's name and datatype ("UINT8", "INT32", "BYTES"), and the array, of the shape to be sent.
+
+    `place` is where the very bytes of `values` lie too, for a transport whose server has been told of the region.
+    """
 
     name: str
     datatype: str
     values: NDArray[Any]
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +83,47 @@ class Transport(Protocol):
         """Gives the connections back; calls after it are errors."""
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Memory of this machine that a server is to map: its name there, its POSIX name ("/..."), its size in bytes."""
+
+    name: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CudaRegion:
+    """A GPU's memory that a server is to map: its name there, its CUDA IPC handle in base64, the GPU, its bytes."""
+
+    name: str
+    handle: bytes
+    device: int
+    size: int
+
+
+class Regions(Protocol):
+    """The memory that a server was told of. A server that has forgotten is told again when an inference shows it.
+
+    Each method raises a FaceGateError. `admin_key` is the server's, for one that keeps this to who has its key.
+    """
+
+    async def register(self, region: Region | CudaRegion, admin_key: str | None, timeout_s: float) -> None:
+        """The server maps it from now on: after a restart, too, and where it does not answer now, once it does."""
+
+    async def unregister(self, name: str, admin_key: str | None, timeout_s: float) -> None:
+        """The server lets go of it; no error where it has none of that name."""
+
+    async def listed(self, admin_key: str | None, timeout_s: float) -> list[Region]:
+        """All of this machine's memory that the server maps, whoever told it; no GPU's."""
+
+
 class AsyncTransport(Protocol):
     """A Transport for the tasks of one event loop, the one it is first used in."""
+
+    @property
+    def regions(self) -> Regions | None:
+        """None where inputs cannot be passed in shared memory."""
 
     async def infer(self, call: Call, timeout_s: float) -> Answer:
         """See Transport."""
@@ -84,12 +135,20 @@ class AsyncTransport(Protocol):
         """See Transport."""
 
 
-def triton_inputs(make: Callable[[str, list[int], str], Any], inputs: Iterable[Tensor]) -> list[Any]:
-    """tritonclient's inputs; `make` is the InferInput of its gRPC or HTTP half."""
+def triton_inputs(
+    make: Callable[[str, list[int], str], Any], inputs: Iterable[Tensor], regions: Container[str] = ()
+) -> list[Any]:
+    """tritonclient's inputs; `make` is the InferInput of its gRPC or HTTP half.
+
+    A tensor that lies in one of `regions`, given by name, goes as its place; all others as their bytes.
+    """
     made = []
     for tensor in inputs:
         made.append(make(tensor.name, list(tensor.values.shape), tensor.datatype))
-        made[-1].set_data_from_numpy(tensor.values)
+        if tensor.place is not None and tensor.place.region in regions:
+            made[-1].set_shared_memory(tensor.place.region, tensor.values.nbytes, tensor.place.offset)
+        else:
+            made[-1].set_data_from_numpy(tensor.values)
     return made
 
 

@@ -1,0 +1,186 @@
+"""One camera: its frames are read, sent, followed, judged and written, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from facegate_client.camera.asking import Asker
+from facegate_client.camera.carrier import Carrier
+from facegate_client.camera.frame import Frame, Source, SourceError
+from facegate_client.camera.gate import Gate
+from facegate_client.camera.mailbox import Mailbox
+from facegate_client.camera.sighting import Ended, Sighting
+from facegate_client.camera.stats import CameraStats
+from facegate_client.camera.tracks import Seen, Tracks
+from facegate_client.errors import FaceGateError, LivenessUnavailable
+from facegate_client.results import Faces
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a frame came to. Its faces' tracks are up to date with it and with none that follow.
+
+    `sightings` is empty where the server did not answer; `error` says so.
+    """
+
+    frame: Frame
+    sightings: Sequence[Sighting]
+    ended: Sequence[Ended]
+    error: FaceGateError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the server: of each frame its faces, of those that are due their liveness or embeddings."""
+
+    anti_spoofing: bool
+    embeddings: bool
+    min_score: float | None = None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """How far a frame has come; the next one waits for it."""
+
+    seen: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def over(self) -> _Turn:
+        self.seen.set()
+        self.done.set()
+        return self
+
+
+class Camera:
+    """Runs one source to its end. `deliver` gets each frame's result, in the frames' order, and is awaited.
+
+    At most `in_flight` frames are with the server at once.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mailbox: Mailbox,
+        asker: Asker,
+        carrier: Carrier,
+        tracks: Tracks,
+        gate: Gate,
+        stats: CameraStats,
+        asked: Asked,
+        deliver: Callable[[Result], Awaitable[None]],
+        in_flight: int,
+    ) -> None:
+        self._source = source
+        self._mailbox = mailbox
+        self._asker = asker
+        self._carrier = carrier
+        self._tracks = tracks
+        self._gate = gate
+        self._stats = stats
+        self._asked = asked
+        self._deliver = deliver
+        self._in_flight = in_flight
+        self.fault: SourceError | None = None
+
+    async def run(self) -> list[Ended]:
+        """Until the source ends, fails (`fault`) or is stopped; gives the tracks that lasted to the end.
+
+        Raises LivenessUnavailable where the liveness that was asked for is not served, and what `deliver` raises.
+        """
+        reading = threading.Thread(target=self._read, name=f"camera {self._source.name}", daemon=True)
+        reading.start()
+        jobs: deque[asyncio.Task[None]] = deque()
+        before = _Turn().over()
+        try:
+            while await self._mailbox.filled():
+                await self._gate.acquire()
+                frame = self._mailbox.take()
+                if frame is None:
+                    self._gate.release()
+                    continue
+                self._stats.sent()
+                turn = _Turn()
+                jobs.append(asyncio.create_task(self._analyse(frame, before, turn)))
+                before = turn
+                if len(jobs) >= self._in_flight:
+                    await jobs.popleft()
+            while jobs:
+                await jobs.popleft()
+        finally:
+            self.stop()
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            await self._carrier.close()
+        return self._tracks.end()
+
+    def stop(self) -> None:
+        """Reads no more; what is with the server is waited for."""
+        self._source.close()
+        self._mailbox.close()
+        self._asker.stop()
+
+    async def _analyse(self, frame: Frame, before: _Turn, turn: _Turn) -> None:
+        seen: Seen | None = None
+        judged: Faces | None = None
+        failure: FaceGateError | None = None
+        try:
+            try:
+                async with self._carrier.carry(frame.pixels) as image:
+                    faces = await self._asker.analyze(
+                        image, anti_spoofing=False, embeddings=False, min_score=self._asked.min_score
+                    )
+                    await before.seen.wait()
+                    seen = self._tracks.see(frame, faces)
+                    turn.seen.set()
+                    if len(seen.due):
+                        judged = await self._asker.analyze(
+                            image,
+                            faces=seen.due,
+                            anti_spoofing=self._asked.anti_spoofing,
+                            embeddings=self._asked.embeddings,
+                        )
+            except LivenessUnavailable:
+                raise
+            except FaceGateError as error:
+                failure = error
+            finally:
+                self._gate.release()
+            await before.done.wait()
+            await self._finish(frame, seen, judged, failure)
+        finally:
+            turn.over()
+
+    async def _finish(
+        self, frame: Frame, seen: Seen | None, judged: Faces | None, failure: FaceGateError | None
+    ) -> None:
+        sightings: Sequence[Sighting] = []
+        try:
+            if seen is not None:
+                sightings = self._tracks.absorb(seen, judged)
+        except FaceGateError as error:  # the answer is none to what was asked
+            failure = error
+        if seen is not None:
+            self._stats.sightings(sightings)
+        await self._deliver(Result(frame, sightings, self._tracks.ended(), failure))
+        if failure is None:
+            self._stats.answered(time.monotonic() - frame.read_s)
+        else:
+            self._stats.failed(type(failure).__name__)
+
+    def _read(self) -> None:
+        try:
+            for frame in self._source.frames():
+                if not self._mailbox.put(frame):
+                    break
+        except SourceError as error:
+            self.fault = error
+        except Exception as error:  # a decoder's, of which it told nobody
+            self.fault = SourceError(f"{self._source.name}: unexpected {type(error).__name__}: {error}")
+        finally:
+            self._mailbox.end()

@@ -1,0 +1,112 @@
+"""Which way the frames go: the one that was asked for, or the cheapest that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from facegate_client.async_client import AsyncFaceClient
+from facegate_client.camera.carrier import Carrier, CarrierError, RawCarrier
+from facegate_client.camera.cuda import CudaCarrier, cuda_library
+from facegate_client.camera.jpeg import QUALITY, JpegCarrier
+from facegate_client.camera.ring import SharedMemoryCarrier, try_out
+from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
+from facegate_client.transport import Regions
+
+Kind = Literal["auto", "jpeg", "raw", "shared-memory", "cuda-shared-memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`make` makes a carrier for a camera; `reason` says in one line which, and why."""
+
+    make: Callable[[], Carrier]
+    reason: str
+
+
+async def choose(
+    kind: Kind, client: AsyncFaceClient, *, in_flight: int, admin_key: str | None = None, quality: int = QUALITY
+) -> Choice:
+    """The way that `kind` names; for "auto" shared memory where the server takes it, else raw to this machine's, else
+    JPEG.
+
+    `in_flight` is how many frames a camera has with the server at once. Raises CarrierError where shared memory was
+    asked for and there is none, and Unreachable or DeadlineExceeded where it takes a server to find out and none
+    answers.
+    """
+    jpeg = partial(JpegCarrier, quality)
+    if kind == "jpeg":
+        return Choice(jpeg, f"JPEG of quality {quality}, as asked for")
+    if kind == "raw":
+        return Choice(RawCarrier, "raw pixels, as asked for")
+    if kind == "cuda-shared-memory":
+        return Choice(await _cuda_memory(client, admin_key, in_flight), "a GPU's shared memory, as asked for")
+    local = await asyncio.to_thread(_is_here, client.url)
+    if kind == "auto" and not local:
+        return Choice(jpeg, f"JPEG of quality {quality}: {client.url} is another machine")
+    try:
+        shared = await _shared_memory(client, admin_key, in_flight)
+    except CarrierError as error:
+        if kind == "auto":
+            return Choice(RawCarrier, f"raw pixels: {client.url} is this machine, but no shared memory: {error}")
+        raise
+    return Choice(shared, "shared memory" + (": the server is on this machine" if kind == "auto" else ", as asked for"))
+
+
+async def _shared_memory(client: AsyncFaceClient, admin_key: str | None, slots: int) -> Callable[[], Carrier]:
+    regions = _regions(client)
+    with _refused():
+        await try_out(regions, admin_key)
+    return partial(SharedMemoryCarrier, regions, admin_key, slots)
+
+
+async def _cuda_memory(client: AsyncFaceClient, admin_key: str | None, slots: int) -> Callable[[], Carrier]:
+    make = partial(CudaCarrier, cuda_library(), _regions(client), admin_key, slots)
+    trial = make()
+    with _refused():
+        async with trial.carry(np.zeros((1, 1, 3), np.uint8)):
+            pass
+    await trial.close()
+    return make
+
+
+def _regions(client: AsyncFaceClient) -> Regions:
+    if client.regions is None:
+        raise CarrierError("shared memory takes gRPC: leave --protocol http out")
+    return client.regions
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except (Unreachable, DeadlineExceeded):
+        raise
+    except FaceGateError as error:
+        raise CarrierError(str(error)) from error
+
+
+def _is_here(url: str) -> bool:
+    """Whether host:port is an address of this machine: one that a socket can be bound to."""
+    host = url.rsplit(":", 1)[0].strip("[]")
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    return any(_binds(family, address) for family, _, _, _, address in found)
+
+
+def _binds(family: int, address: tuple[object, ...]) -> bool:
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind(address)
+        except OSError:
+            return False
+    return True

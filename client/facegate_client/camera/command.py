@@ -1,0 +1,233 @@
+"""The command `faceclient camera`. What it needs beyond the client is imported when it runs: the extra `camera`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facegate_client.async_client import AsyncFaceClient
+from facegate_client.cli_options import (
+    ERROR,
+    AntiSpoofing,
+    HowReached,
+    Local,
+    Protocol,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    Url,
+    errors_in_a_line,
+    log_on_stderr,
+)
+from facegate_client.transport import Tls
+
+if TYPE_CHECKING:
+    from facegate_client.camera.run import Feed, Settings
+
+
+class ModeName(str, Enum):
+    """What happens to frames that come faster than they are answered."""
+
+    latest = "latest"
+    every = "every"
+
+
+class TransportKind(str, Enum):
+    """How frames get to the server."""
+
+    auto = "auto"
+    jpeg = "jpeg"
+    raw = "raw"
+    shared_memory = "shared-memory"
+
+
+def camera(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A video file, a folder of pictures, /dev/videoN, an rtsp:// or http:// address, or synthetic:FOLDER. "
+            "Options may follow: 'SOURCE#name=door&rotate=90&roi=X,Y,WIDTH,HEIGHT&fps=5&mode=latest'.",
+        ),
+    ],
+    watch: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PHOTO", help="Tell when this person appears; a file or a folder, and again for more."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Cosine distance, in (0, 2], below which a face is a watched person's.")
+    ] = None,
+    anti_spoofing: AntiSpoofing = False,
+    min_score: Annotated[float | None, typer.Option(help="Leave out faces detected with less than this, 0-1.")] = None,
+    judge_every: Annotated[
+        float, typer.Option(min=0.0, help="Seconds after which a face is judged anew; 0: in every frame.")
+    ] = 2.0,
+    mode: Annotated[
+        ModeName | None,
+        typer.Option(
+            help="latest drops old frames and never lags; every drops none and waits.",
+            show_default="latest for live sources, every for files",
+        ),
+    ] = None,
+    in_flight: Annotated[int, typer.Option(min=1, max=4, help="Frames of a camera with the server at once.")] = 2,
+    transport: Annotated[
+        TransportKind,
+        typer.Option(help="How frames travel; auto: shared memory or raw on this machine, JPEG to another."),
+    ] = TransportKind.auto,
+    admin_key: Annotated[
+        str | None, typer.Option(envvar="FACEGATE_ADMIN_KEY", help="The server's key, for shared memory.")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write results as JSON Lines; - is stdout.",
+            show_default="- unless on a terminal",
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write an annotated video of each camera there.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port of 127.0.0.1.")
+    ] = None,
+    url: Url = None,
+    protocol: HowReached = Protocol.grpc,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds within which a frame must be answered.")] = 5.0,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    local: Local = False,
+) -> None:
+    """Which faces do cameras see, and whose are they? Runs until its sources end, or Ctrl-C.
+
+    Exit status 0; 2: an error, or a source that failed while the others went on.
+    """
+    with errors_in_a_line(), _extra():
+        from facegate_client.camera.carrier import CarrierError
+        from facegate_client.camera.frame import SourceError
+        from facegate_client.camera.output import OutputError, PipeClosed
+        from facegate_client.camera.people import WatchError
+        from facegate_client.camera.run import Settings
+
+    with errors_in_a_line(known=(CarrierError, SourceError, OutputError, WatchError)):
+        settings = Settings(
+            anti_spoofing=anti_spoofing,
+            min_score=min_score,
+            judge_every_s=judge_every,
+            in_flight=in_flight,
+            carrier=transport.value,
+            admin_key=admin_key,
+            photos=watch or (),
+            threshold=threshold,
+            videos=video,
+        )
+        if out is None and not sys.stdout.isatty():
+            out = "-"
+        new_client = partial(
+            AsyncFaceClient,
+            url,
+            protocol=protocol.value,
+            timeout_s=timeout,
+            tls=Tls(tls_ca, tls_certificate, tls_key) if tls_ca or tls_certificate or tls_key else None,
+            fallback="local" if local else None,
+        )
+        try:
+            well = asyncio.run(_run(new_client, sources, mode and mode.value, settings, out, metrics_port))
+        except PipeClosed:
+            return
+    if not well:
+        raise typer.Exit(ERROR)
+
+
+async def _run(
+    new_client: Callable[[], AsyncFaceClient],
+    sources: Sequence[str],
+    mode: str | None,
+    settings: Settings,
+    out: str | None,
+    metrics_port: int | None,
+) -> bool:
+    from facegate_client.camera.exporter import Exporter
+    from facegate_client.camera.json_lines import JsonLines
+    from facegate_client.camera.live_table import LiveTable
+    from facegate_client.camera.run import Run
+
+    with ExitStack() as stack:
+        async with new_client() as client:
+            feeds = await _feeds(sources, mode, client)
+            if settings.videos is not None:
+                settings.videos.mkdir(parents=True, exist_ok=True)
+            outputs = []
+            if out is not None:
+                outputs.append(JsonLines(out))
+                stack.callback(outputs[0].close)
+            run = Run(client, feeds, settings, outputs, say=_say)
+            if metrics_port is not None:
+                exporter = Exporter(run.snapshots, metrics_port)
+                stack.callback(exporter.close)
+                _say(f"metrics at http://127.0.0.1:{exporter.port}/metrics")
+            if out != "-" or not sys.stdout.isatty():
+                stack.enter_context(LiveTable(run.snapshots))
+            stack.enter_context(log_on_stderr())
+            stack.enter_context(_stopped_by_signals(run.stop))
+            return await run.run()
+
+
+async def _feeds(sources: Sequence[str], mode: str | None, client: AsyncFaceClient) -> list[Feed]:
+    """Raises ValueError on a source that cannot be understood."""
+    from facegate_client.camera.mailbox import Mode
+    from facegate_client.camera.open_source import open_source
+    from facegate_client.camera.run import Feed, Opener
+    from facegate_client.camera.source_spec import parse
+    from facegate_client.camera.synthetic_feed import synthetic_feed
+
+    feeds = []
+    for spec in [parse(source) for source in sources]:
+        opener: Opener = partial(open_source, spec)
+        if spec.kind == "synthetic":
+            opener = await synthetic_feed(spec, client)
+        wanted = spec.mode or mode
+        feeds.append(Feed(spec.name, opener, None if wanted is None else Mode(wanted)))
+    return feeds
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM stops the run in order; a second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        _say("stopping; what is with the server is waited for")
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"cameras need more packages ({error}): pip install 'facegate-client[camera]'") from error
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"faceclient: {line}\n")

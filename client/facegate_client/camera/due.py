@@ -1,0 +1,90 @@
+"""Which frames of a track are worth a judgement."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client import contract
+from facegate_client.camera.track_liveness import ENOUGH
+from facegate_client.results import Face
+
+BETTER = 1.25  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
+WORTH = 0.1  # quality; what is worse is not "better" than anything
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    frame: int
+    media_s: float
+    quality: float
+
+
+class Choices:
+    """The frames of a track that were chosen since the last doubt. `frame` counts the frames seen."""
+
+    def __init__(self, judge_every_s: float) -> None:
+        self._every_s = judge_every_s
+        self._chosen: deque[_Choice] = deque(maxlen=16)
+        self.settled = True
+
+    def due(self, media_s: float, quality: float, touching: bool) -> bool:
+        """Whether the frame at `media_s` should be judged; a face that touches another only where every one should."""
+        if self._every_s == 0:
+            return True
+        if touching:
+            return False
+        return (
+            not self.settled
+            or len(self._chosen) < ENOUGH
+            or quality >= BETTER * max(WORTH, *(choice.quality for choice in self._chosen))
+            or media_s - self._chosen[-1].media_s >= self._every_s
+        )
+
+    def choose(self, frame: int, media_s: float, quality: float) -> None:
+        """Notes that the frame is sent."""
+        self._chosen.append(_Choice(frame, media_s, quality))
+
+    def forget(self) -> None:
+        """Begins anew."""
+        self._chosen.clear()
+        self.settled = True
+
+    def failed(self, frame: int) -> None:
+        """The frame got no answer: as if it had not been chosen."""
+        self._keep([choice for choice in self._chosen if choice.frame != frame])
+
+    def from_frame(self, frame: int) -> None:
+        """What was chosen before `frame` was of another face, or judged by other nets."""
+        self._keep([choice for choice in self._chosen if choice.frame >= frame])
+
+    def _keep(self, choices: list[_Choice]) -> None:
+        self._chosen.clear()
+        self._chosen.extend(choices)
+
+
+def as_row(face: Face) -> NDArray[np.float32]:
+    """FACES_IN's row of a face, float32 [14]: x1 y1 x2 y2 and the landmarks' x y, unaltered."""
+    return np.array([*face.box, *(value for point in face.landmarks for value in point)], dtype=np.float32)
+
+
+def can_be_sent(row: NDArray[np.float32], height: int, width: int) -> bool:
+    """Whether the server takes the face as one of an image of `height` x `width`.
+
+    It refuses a call for one face that is not finite, smaller than contract.LEAST_FACE_IN, outside by more than half,
+    or whose landmarks' mean is outside: by the same arithmetic in float32 as here.
+    """
+    if not np.abs(row).max() <= 1e6:
+        return False
+    box, limits = row[:4], np.array([width, height], dtype=np.float32)
+    sides = box[2:] - box[:2]
+    inside = np.clip(box[2:], 0, limits) - np.clip(box[:2], 0, limits)
+    centre = row[4:].reshape(5, 2).mean(axis=0)
+    return bool(
+        (sides >= contract.LEAST_FACE_IN).all()
+        and inside.prod() >= sides.prod() / 2
+        and ((centre >= 0) & (centre < limits)).all()
+    )

@@ -1,0 +1,77 @@
+"""A folder of pictures, as if they were a video."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.shaping import turned_and_cut
+from facegate_client.camera.source_notices import SourceNotices
+from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.errors import BadImage
+from facegate_client.images import check_frame, read_image_file
+from facegate_client.picture_files import decode
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+DEFAULT_FPS = 10.0
+
+
+class Folder:
+    """A `Source` of a folder's own pictures, in the natural order of their names, `fps` of them a second.
+
+    One that cannot be decoded is skipped and told, and takes no time.
+    """
+
+    live = False
+
+    def __init__(self, spec: SourceSpec, notices: SourceNotices) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._notices = notices
+        self._closing = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        """See Source.frames."""
+        index = 0
+        for path in self._pictures():
+            if self._closing.is_set():
+                return
+            wall_s, read_s = time.time(), time.monotonic()
+            try:
+                pixels = decode(read_image_file(path, path.name), path.name)
+                check_frame(pixels, path.name)
+                pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
+            except BadImage as error:
+                self._notices.skipped(f"{self.name}: {error}; it is skipped")
+                continue
+            except SourceError as error:
+                raise SourceError(f"{self.name}: {path.name}: {error}") from error
+            yield Frame(index, index / (self._spec.fps or DEFAULT_FPS), wall_s, read_s, pixels)
+            index += 1
+        if not index:
+            raise SourceError(f"{self.name}: not one picture in {self._spec.address} can be decoded")
+
+    def close(self) -> None:
+        """See Source.close."""
+        self._closing.set()
+
+    def _pictures(self) -> list[Path]:
+        try:
+            names = [entry.name for entry in os.scandir(self._spec.address) if entry.is_file()]
+        except OSError as error:
+            raise SourceError(f"{self.name}: cannot read {self._spec.address}: {error.strerror}") from error
+        pictures = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+        if not pictures:
+            raise SourceError(f"{self.name}: no pictures ({', '.join(sorted(SUFFIXES))}) in {self._spec.address}")
+        return [Path(self._spec.address, name) for name in sorted(pictures, key=natural)]
+
+
+def natural(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Sorts 2.jpg before 10.jpg."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.lower())
+    return [(text, int(number or -1)) for text, number in parts], name

@@ -1,0 +1,36 @@
+"""Frames as JPEG files: for a server on another machine, where bytes cost more than computing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.images import ImageLike, check_frame
+
+QUALITY = 95
+"""1-100; OpenCV's own default. On 24 labelled faces 95 moved P(real) by 0.018 at the most, 90 and less by up to 0.17;
+no verdict changed."""
+
+
+class JpegCarrier:
+    """Encodes each frame once, in a thread."""
+
+    def __init__(self, quality: int = QUALITY) -> None:
+        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+
+    @asynccontextmanager
+    async def carry(self, pixels: NDArray[np.uint8]) -> AsyncIterator[ImageLike]:
+        """See Carrier. Raises BadImage."""
+        check_frame(pixels)
+        yield await asyncio.to_thread(self._encoded, pixels)
+
+    async def close(self) -> None:
+        """See Carrier."""
+
+    def _encoded(self, pixels: NDArray[np.uint8]) -> bytes:
+        return cv2.imencode(".jpg", pixels, self._options)[1].tobytes()

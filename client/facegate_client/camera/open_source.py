@@ -1,0 +1,33 @@
+"""The source for what a SOURCE says."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from facegate_client.camera.decoded import pyav
+from facegate_client.camera.folder import Folder
+from facegate_client.camera.frame import Source
+from facegate_client.camera.reconnect import LiveSource
+from facegate_client.camera.source_notices import SourceNotices
+from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.video_file import VideoFile
+
+_FILE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
+
+
+def open_source(spec: SourceSpec, notices: SourceNotices) -> Source:
+    """The source, which opens nothing before its `frames` are read. `spec.kind` is not "synthetic".
+
+    A URL of HTTP is a file's where its path ends like a video file's, and otherwise live. Of https and rtsps, FFmpeg
+    checks no certificate: cameras sign their own. Raises ImportError where a video needs PyAV and it is missing.
+    """
+    if spec.kind == "path" and Path(spec.address).is_dir():
+        return Folder(spec, notices)
+    pyav()
+    if spec.kind == "path":
+        return VideoFile(spec, notices)
+    suffix = PurePosixPath(urlsplit(spec.address).path).suffix.lower() if spec.kind == "stream" else ""
+    if spec.scheme.startswith("http") and suffix in _FILE_SUFFIXES:
+        return VideoFile(spec, notices)
+    return LiveSource(spec, notices)

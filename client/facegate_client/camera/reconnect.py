@@ -1,0 +1,89 @@
+"""Live cameras, which come and go."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Generator, Iterator
+
+from facegate_client.camera.decoded import TIMEOUT_S, Broken, opened
+from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.handover import Handover
+from facegate_client.camera.shaping import Shaping
+from facegate_client.camera.source_notices import SourceNotices
+from facegate_client.camera.source_spec import SourceSpec
+
+LEAST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+
+
+class LiveSource:
+    """A `Source` that is connected to again and again, whenever it gives no frame for ten seconds or breaks off.
+
+    `frames` ends with `close`, or where a stream with a declared duration ends; it raises SourceError only on what no
+    waiting mends. Times go on over an outage by the clock, indices without a gap.
+    """
+
+    live = True
+
+    def __init__(self, spec: SourceSpec, notices: SourceNotices) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._notices = notices
+        self._shaping = Shaping(spec, live=True)
+        self._closing = threading.Event()
+        self._connection: Handover[Frame | None] | None = None
+        self._finished = False
+
+    def frames(self) -> Iterator[Frame]:
+        """See Source.frames."""
+        failures = 0
+        while not self._closing.is_set():
+            connection = self._connection = Handover(self._connect)
+            if self._closing.is_set():  # by `close`, before it could see this connection
+                connection.abandon()
+            reason = "the stream ended"
+            try:
+                for frame in connection.items(TIMEOUT_S):
+                    if failures:
+                        self._notices.back()
+                        failures = 0
+                    if frame is not None:
+                        yield frame
+            except TimeoutError:
+                reason = f"no frame within {TIMEOUT_S:.0f} s"
+            except Broken as error:
+                reason = str(error)
+            except SourceError as error:
+                raise SourceError(f"{self.name}: {error}") from error
+            finally:
+                connection.abandon()
+            if self._finished or self._closing.is_set():
+                return
+            failures += 1
+            if failures == 1:
+                self._notices.lost(reason)
+            self._wait(failures, connection)
+
+    def close(self) -> None:
+        """See Source.close. At once; what was opened is freed within ten seconds by a thread that nobody waits for."""
+        self._closing.set()
+        if self._connection is not None:
+            self._connection.abandon()
+
+    def _connect(self) -> Generator[Frame | None, None, None]:
+        self._shaping.clock.restart()
+        with opened(self._spec, live=True) as video:
+            # A stream is joined in the middle: what cannot be decoded before its first key frame is no damage.
+            yield from video.frames(self._shaping, broken=lambda: None)
+            self._finished = video.finite
+
+    def _wait(self, failures: int, connection: Handover[Frame | None]) -> None:
+        """Longer with each failure, and at random, so that many cameras do not come back in step.
+
+        Also until the last connection is gone: one thread a camera, however often it hangs.
+        """
+        longest_s = min(LONGEST_WAIT_S, 2.0 ** min(failures - 1, 10))
+        self._closing.wait(random.uniform(LEAST_WAIT_S, longest_s))  # noqa: S311, no secret
+        while not connection.ended and not self._closing.wait(LEAST_WAIT_S):
+            pass

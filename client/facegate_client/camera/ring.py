@@ -1,0 +1,143 @@
+"""Frames in memory that the server maps: a slot for each frame in flight, and a request that only says which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.camera.carrier import CarrierError
+from facegate_client.camera.shared_file import START, SharedFile, exists, remove_orphans
+from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
+from facegate_client.images import ImageLike, SharedFrame, check_frame
+from facegate_client.transport import Place, Region, Regions
+
+REGISTRATION_S = 5.0
+"""For the server to map a region, or to let go of one: milliseconds where it is well."""
+
+PAUSES_S = (0.1, 0.2, 0.4, 0.8)
+"""Between attempts to have the server let go of a region: it refuses while one of its calls uses it."""
+
+
+class SharedMemoryCarrier:
+    """Holds `slots` frames at once; who carries one more waits. The first frame, and each larger one, makes the ring.
+
+    A slot is given to another frame when its block is left, and not before: by then its calls have ended. A server that
+    still works on a call that was given up may then read another frame; nobody hears of its answer.
+    """
+
+    def __init__(self, regions: Regions, admin_key: str | None, slots: int) -> None:
+        self._regions = regions
+        self._admin_key = admin_key
+        self._slots = slots
+        self._vacant = asyncio.Semaphore(slots)
+        self._making = asyncio.Lock()
+        self._ring: _Ring | None = None
+
+    @asynccontextmanager
+    async def carry(self, pixels: NDArray[np.uint8]) -> AsyncIterator[ImageLike]:
+        """See Carrier. Raises BadImage, CarrierError where /dev/shm is full, and the server's FaceGateErrors."""
+        check_frame(pixels)
+        async with self._vacant:
+            ring = await self._ring_for(pixels.nbytes)
+            try:
+                with ring.slot(pixels) as frame:
+                    yield frame
+            finally:
+                if ring is not self._ring and ring.idle:
+                    await self._forget(ring)
+
+    async def close(self) -> None:
+        """See Carrier."""
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            await self._forget(ring)
+
+    async def _ring_for(self, size: int) -> _Ring:
+        async with self._making:
+            before = self._ring
+            if before is None or before.slot_size < size:
+                self._ring = await self._new_ring(size)
+                if before is not None and before.idle:
+                    await self._forget(before)
+            assert self._ring is not None  # noqa: S101 - for mypy
+            return self._ring
+
+    async def _new_ring(self, size: int) -> _Ring:
+        ring = _Ring(self._slots, size)
+        try:
+            with suppress(Unreachable, DeadlineExceeded):  # the calls find that out, too, and tell it when it is back
+                await self._regions.register(ring.region, self._admin_key, REGISTRATION_S)
+        except BaseException:
+            ring.file.remove()
+            raise
+        return ring
+
+    async def _forget(self, ring: _Ring) -> None:
+        ring.file.remove()
+        for pause in PAUSES_S:
+            try:
+                return await self._regions.unregister(ring.region.name, self._admin_key, REGISTRATION_S)
+            except (Unreachable, DeadlineExceeded):  # a server that has ended has let go of it
+                return None
+            except FaceGateError:  # it still reads the frame of a call that was given up
+                await asyncio.sleep(pause)
+        return None  # the next run frees it
+
+
+class _Ring:
+    """`slots` slots of `slot_size` bytes."""
+
+    def __init__(self, slots: int, slot_size: int) -> None:
+        self.slot_size = slot_size
+        self.file = _file(slots * slot_size)
+        self.region = Region(self.file.name, self.file.key, self.file.size)
+        self._vacant = list(range(slots))
+        self._slots = slots
+
+    @property
+    def idle(self) -> bool:
+        """No slot is in use."""
+        return len(self._vacant) == self._slots
+
+    @contextmanager
+    def slot(self, pixels: NDArray[np.uint8]) -> Iterator[SharedFrame]:
+        """`pixels` in a slot."""
+        number = self._vacant.pop()
+        try:
+            offset = number * self.slot_size
+            held = self.file.bytes[offset : offset + pixels.nbytes].reshape(pixels.shape)
+            # Not in a thread, where it would go on after a cancellation, into a slot that is another frame's by then.
+            np.copyto(held, pixels)
+            yield SharedFrame(held, Place(self.region.name, offset))
+        finally:
+            self._vacant.append(number)
+
+
+async def try_out(regions: Regions, admin_key: str | None) -> None:
+    """Frees what killed processes have left, here and in the server. Raises FaceGateError where it takes no memory.
+
+    The server has mapped a file of this process's, so that its keys are names of this /dev/shm.
+    """
+    remove_orphans()
+    file = _file(1)
+    try:
+        await regions.register(Region(file.name, file.key, file.size), admin_key, REGISTRATION_S)
+    finally:
+        file.remove()
+    for region in await regions.listed(admin_key, REGISTRATION_S):
+        if region.name.startswith(START) and not exists(region.key):
+            with suppress(FaceGateError):  # still in use: for the next run
+                await regions.unregister(region.name, admin_key, REGISTRATION_S)
+
+
+def _file(size: int) -> SharedFile:
+    try:
+        return SharedFile(size)
+    except OSError as error:
+        raise CarrierError(
+            f"no {size / 2**20:.1f} MiB of shared memory: {error.strerror}; give /dev/shm more, or carry frames raw"
+        ) from error

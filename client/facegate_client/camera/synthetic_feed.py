@@ -1,0 +1,44 @@
+"""`synthetic:FOLDER`: a camera for who has none, of the faces in a folder's pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.async_client import AsyncFaceClient
+from facegate_client.camera.folder import Folder
+from facegate_client.camera.source_notices import SourceNotices
+from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.synthetic import Synthetic, scene_of
+
+FPS = 10.0
+MOST_PICTURES = 20
+
+
+class _Silent:
+    """Notices that nobody needs: a picture that cannot be decoded shows no face."""
+
+    def lost(self, reason: str) -> None: ...
+
+    def back(self) -> None: ...
+
+    def skipped(self, what: str) -> None: ...
+
+
+async def synthetic_feed(spec: SourceSpec, client: AsyncFaceClient) -> Callable[[SourceNotices], Synthetic]:
+    """Opens the scene; the server finds the faces. Raises SourceError, FaceGateError, and ValueError on an option."""
+    if spec.rotate or spec.roi:
+        raise ValueError(f"{spec.name}: rotate and roi are not for a synthetic source")
+    fps = spec.fps or FPS
+    folder = Folder(replace(spec, kind="path"), _Silent())
+    pictures: list[NDArray[np.uint8]] = await asyncio.to_thread(
+        lambda: [frame.pixels for frame in islice(folder.frames(), MOST_PICTURES)]
+    )
+    found = [(pixels, await client.analyze(pixels, embeddings=False, max_faces=1)) for pixels in pictures]
+    scene = scene_of(found, fps=fps)
+    return lambda notices: Synthetic(scene, name=spec.name, live=True)

@@ -1,0 +1,189 @@
+"""The faces of one camera, followed from frame to frame: which are due for a judgement, and what is known of each."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client import contract
+from facegate_client.camera.doubt import is_another, touching
+from facegate_client.camera.due import as_row, can_be_sent
+from facegate_client.camera.frame import Frame
+from facegate_client.camera.quality import quality
+from facegate_client.camera.sighting import Ended, Sighting
+from facegate_client.camera.track import Track
+from facegate_client.camera.tracking import BoxTracker
+from facegate_client.errors import ServerFault
+from facegate_client.results import Face, Faces
+
+HEARD_AFTER = 4  # frames after its own in which an answer may first change what is due
+MAX_AHEAD = 64  # frames seen and not absorbed
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A face in a frame: `row` is its place in `due`, None where it is not sent; `doubts` its track's by then."""
+
+    track: Track
+    face: Face
+    quality: float
+    doubts: int
+    counts: bool
+    row: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A frame that was seen. `due` are the faces to be judged, float32 [N, 14], N often 0: analyze's `faces`."""
+
+    due: NDArray[np.float32]
+    count: int = field(repr=False)
+    entries: tuple[_Seen, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What the answer on a face in frame `count` changes about what is due."""
+
+    count: int
+    track: Track
+    doubts: int
+    failed: bool = False
+    began_anew: bool = False
+    settled: bool = True
+
+
+class Tracks:
+    """A camera's tracks. Pure: no clock, no input or output; not for several threads.
+
+    `see` and `absorb` each take the frames in order; `see` may be up to MAX_AHEAD frames ahead. What is due follows
+    from what was seen and chosen. Answers take part only where one failed, contradicts its track's verdict or shows
+    another face, and not before HEARD_AFTER frames later: where every frame is absorbed before the HEARD_AFTER-th one
+    after it is seen, and no call fails, the results do not depend on how fast the answers come.
+    """
+
+    def __init__(self, *, anti_spoofing: bool, embeddings: bool, judge_every_s: float = 2.0) -> None:
+        """With `judge_every_s` 0 every face is due in every frame; with both flags False none ever is."""
+        if not (math.isfinite(judge_every_s) and judge_every_s >= 0):
+            raise ValueError(f"judge_every_s: expected seconds, 0 or more, got {judge_every_s}")
+        self._anti_spoofing = anti_spoofing
+        self._asks = anti_spoofing or embeddings
+        self._every_s = judge_every_s
+        self._boxes = BoxTracker()
+        self._tracks: dict[int, Track] = {}
+        self._over: list[Track] = []
+        self._heard: deque[_Heard] = deque()
+        self._seen = 0
+        self._absorbed = 0
+
+    def see(self, frame: Frame, faces: Sequence[Face]) -> Seen:
+        """Follows a frame's detected faces. Raises RuntimeError when MAX_AHEAD frames are not absorbed yet."""
+        if self._seen - self._absorbed >= MAX_AHEAD:
+            raise RuntimeError(f"{MAX_AHEAD} frames were seen and not absorbed: absorb each frame, answered or not")
+        self._seen += 1
+        self._hear()
+        matches = self._boxes.update(frame.media_s, np.array([face.box for face in faces]).reshape(-1, 4))
+        self._end_all_but(self._boxes.live)
+        close = touching(self._boxes.live)
+        rows: list[NDArray[np.float32]] = []
+        entries = []
+        for face, match in zip(faces, matches, strict=True):
+            track = self._tracks.get(match.track)
+            if track is None:
+                track = self._tracks[match.track] = Track(match.track, self._every_s, frame)
+            is_close = match.track in close
+            if is_close or is_another(match):
+                track.doubt()
+            entry = self._see_face(track, frame, face, is_close, rows)
+            entries.append(entry)
+        due = np.stack(rows) if rows else np.empty((0, contract.FACE_IN_VALUES), dtype=np.float32)
+        return Seen(due, self._seen, tuple(entries))
+
+    def _see_face(
+        self, track: Track, frame: Frame, face: Face, is_close: bool, rows: list[NDArray[np.float32]]
+    ) -> _Seen:
+        good = quality(frame.pixels, face)
+        track.see(self._seen, frame, good)
+        row = as_row(face)
+        height, width = frame.pixels.shape[:2]
+        place = None
+        if self._asks and track.choices.due(frame.media_s, good, is_close) and can_be_sent(row, height, width):
+            track.choices.choose(self._seen, frame.media_s, good)
+            place = len(rows)
+            rows.append(row)
+        return _Seen(track, face, good, track.doubts, not is_close, place)
+
+    def absorb(self, seen: Seen, judged: Faces | None) -> list[Sighting]:
+        """What is known of a frame's faces, in the order in which they were seen.
+
+        `judged` answers `seen.due`, row by row; None where nothing was due or the call failed, and then the faces are
+        due again. Raises ServerFault where it is no such answer, ValueError where it is not this frame's turn.
+        """
+        if seen.count != self._absorbed + 1:
+            raise ValueError(f"frame {seen.count} is absorbed out of turn: {self._absorbed + 1} is next")
+        self._absorbed += 1
+        if judged is not None and len(judged) != len(seen.due):
+            raise ServerFault(f"{len(seen.due)} faces were asked about, {len(judged)} answered")
+        return [self._absorb_face(entry, judged) for entry in seen.entries]
+
+    def _absorb_face(self, entry: _Seen, judged: Faces | None) -> Sighting:
+        known = entry.track.judged
+        if entry.doubts != known.doubts:
+            known.doubts = entry.doubts
+            known.forget()
+        answer = judged[entry.row] if judged is not None and entry.row is not None else None
+        if answer is None or judged is None:
+            if entry.row is not None:
+                self._heard.append(_Heard(self._absorbed, entry.track, entry.doubts, failed=True))
+        elif entry.counts:
+            anew = known.add(answer, judged.model, entry.quality, self._anti_spoofing)
+            self._heard.append(
+                _Heard(self._absorbed, entry.track, entry.doubts, began_anew=anew, settled=known.liveness.settled)
+            )
+        return Sighting(
+            entry.track.number,
+            entry.face,
+            entry.quality,
+            is_real=known.liveness.is_real,
+            antispoof_score=known.liveness.score,
+            judgements=known.liveness.judgements,
+            judgement=answer,
+            embedding=known.embedding,
+            embedding_digest=known.model.embedding_digest if known.model and known.embedding is not None else None,
+        )
+
+    def ended(self) -> list[Ended]:
+        """The tracks that are over since the last call and whose every frame is absorbed. Call it after each frame."""
+        over = [track for track in self._over if track.last_seen <= self._absorbed]
+        self._over = [track for track in self._over if track.last_seen > self._absorbed]
+        return [track.ended() for track in over]
+
+    def end(self) -> list[Ended]:
+        """The camera's end: all the tracks that are left, absorbed or not."""
+        self._end_all_but({})
+        over, self._over = self._over, []
+        self._boxes = BoxTracker()
+        return [track.ended() for track in over]
+
+    def _end_all_but(self, live: Container[int]) -> None:
+        over = [number for number in self._tracks if number not in live]
+        self._over += [self._tracks.pop(number) for number in over]
+
+    def _hear(self) -> None:
+        """Lets the answers take part in what is due, each no sooner than HEARD_AFTER frames after its own."""
+        while self._heard and self._heard[0].count + HEARD_AFTER <= self._seen:
+            heard = self._heard.popleft()
+            if heard.doubts != heard.track.doubts:
+                continue  # of another face, perhaps
+            choices = heard.track.choices
+            if heard.failed:
+                choices.failed(heard.count)
+                continue
+            if heard.began_anew:
+                choices.from_frame(heard.count)
+            choices.settled = heard.settled

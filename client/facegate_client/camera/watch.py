@@ -1,0 +1,117 @@
+"""Who is it? Tracks compared with the people to watch for, and their appearances told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from facegate_client.camera.frame import Frame
+from facegate_client.camera.people import Nearest, People
+from facegate_client.camera.records import AppearanceRecord
+from facegate_client.camera.sighting import Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a look at a track found.
+
+    `who` is the nearest person where near enough, `distance` the cosine distance to the nearest, 0-2: None where there
+    was nothing to compare. `appearance` is the line to write, if there is one.
+    """
+
+    who: str | None = None
+    distance: float | None = None
+    appearance: AppearanceRecord | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """Of one track: what the latest look found, and what the latest line claimed."""
+
+    match: Match
+    said: tuple[str, bool] | None = None  # who, verified
+
+
+class Watch:
+    """The people to watch for, on any number of cameras; of one thread.
+
+    `verified` is what face_verify would say: near enough, and with anti_spoofing the track and the reference both
+    real. An unchecked track is never verified, and says nothing. A later line of a track replaces the ones before.
+    `say` takes one-line warnings.
+    """
+
+    def __init__(self, people: People, *, say: Callable[[str], None]) -> None:
+        self._people = people
+        self._say = say
+        self._tracks: dict[tuple[str, int], _Known] = {}
+        self._warned_of: str | None = None
+
+    def look(self, camera: str, frame: Frame, sighting: Sighting) -> Match:
+        """Compares one sighting; each camera's in the order of its frames."""
+        known = self._tracks.setdefault((camera, sighting.track), _Known(Match()))
+        known.match = Match()
+        if sighting.embedding is None or sighting.embedding_digest is None:
+            return known.match
+        if self.stale(sighting.embedding_digest):
+            self._warn(sighting.embedding_digest)
+            return known.match
+        nearest = self._people.nearest(sighting.embedding)
+        near = nearest.distance < self._people.threshold
+        known.match = Match(nearest.person if near else None, nearest.distance)
+        claim = self._claim(known, nearest, sighting.is_real)
+        if claim is None or claim == known.said:
+            return known.match
+        distance = self._people.distance(claim[0], sighting.embedding)
+        line = self._line(camera, frame, sighting, claim, distance, revised=known.said is not None)
+        known.said = claim
+        return replace(known.match, appearance=line)
+
+    def forget(self, camera: str, track: int) -> Match:
+        """The track is over; what the latest look found. To be called for each, or memory grows."""
+        known = self._tracks.pop((camera, track), None)
+        return Match() if known is None else known.match
+
+    def stale(self, embedding_digest: str) -> bool:
+        """Whether the references were made with other nets: they must be loaded anew and given to `renew`."""
+        return embedding_digest != self._people.embedding_digest
+
+    def renew(self, people: People) -> None:
+        """The references anew. What was said of tracks stands until there is something else to say."""
+        self._people = people
+        self._warned_of = None
+        names = {reference.person for reference in people.references}
+        for known in self._tracks.values():
+            if known.said is not None and known.said[0] not in names:
+                known.said = None
+
+    def _claim(self, known: _Known, nearest: Nearest, is_real: bool | None) -> tuple[str, bool] | None:
+        """(who, verified), None where there is nothing to say. Who was said and is far by now is not verified."""
+        if self._people.anti_spoofing and is_real is None:
+            return None
+        who = known.match.who
+        if who is None:
+            return None if known.said is None else (known.said[0], False)
+        return who, nearest.verifiable and (is_real is True or not self._people.anti_spoofing)
+
+    def _line(
+        self, camera: str, frame: Frame, sighting: Sighting, claim: tuple[str, bool], distance: float, *, revised: bool
+    ) -> AppearanceRecord:
+        return AppearanceRecord(
+            camera=camera,
+            wall_s=frame.wall_s,
+            frame=frame.index,
+            media_s=frame.media_s,
+            track=sighting.track,
+            who=claim[0],
+            distance=distance,
+            threshold=self._people.threshold,
+            verified=claim[1],
+            is_real=sighting.is_real,
+            antispoof_score=sighting.antispoof_score,
+            revised=revised,
+        )
+
+    def _warn(self, embedding_digest: str) -> None:
+        if self._warned_of != embedding_digest:
+            self._warned_of = embedding_digest
+            self._say("nobody is recognised: the server has other nets than the people to watch for were described by")

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facegate_client.camera import shaping
+from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.open_source import open_source
+from facegate_client.camera.source_spec import parse
+from support.http_camera import HttpCamera
+from support.made_videos import number_of, picture, write_video
+
+
+class Skipped:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def skipped(self, what: str) -> None:
+        self.lines.append(what)
+
+    def lost(self, reason: str) -> None:
+        raise AssertionError("a file is never lost")
+
+    def back(self) -> None:
+        raise AssertionError("a file is never back")
+
+
+@pytest.fixture
+def notices() -> Skipped:
+    return Skipped()
+
+
+def read(text: str | Path, notices: Skipped) -> list[Frame]:
+    source = open_source(parse(str(text)), notices)
+    assert not source.live
+    return list(source.frames())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mjpeg"), ("a.ts", "libx264"), ("a.webm", "libvpx")],
+)
+def test_each_frame_of_a_video_once_with_its_time(tmp_path: Path, notices: Skipped, name: str, codec: str) -> None:
+    frames = read(write_video(tmp_path / name, 25, codec=codec), notices)
+    assert [frame.index for frame in frames] == list(range(25))
+    assert [number_of(frame.pixels) for frame in frames] == list(range(25))
+    assert [frame.media_s for frame in frames] == pytest.approx([number / 25 for number in range(25)], abs=0.001)
+    first = frames[0]
+    assert first.pixels.dtype == np.uint8 and first.pixels.shape == (120, 160, 3)
+    assert first.pixels.flags.c_contiguous
+    assert first.read_s <= frames[1].read_s and first.wall_s <= frames[1].wall_s
+    assert np.abs(frames[9].pixels.astype(int) - picture(9)).mean() < 6  # blue, green and red in this order
+    assert not notices.lines
+
+
+def test_a_width_that_ffmpeg_pads_gives_contiguous_pixels(tmp_path: Path, notices: Skipped) -> None:
+    frames = read(write_video(tmp_path / "a.mkv", 2, size=(150, 90)), notices)
+    assert frames[1].pixels.shape == (90, 150, 3) and frames[1].pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("turned", "rotate"), [(-90, 0), (None, 90), (90, 180), (180, 270)])
+def test_the_files_own_turn_comes_before_the_callers(
+    tmp_path: Path, notices: Skipped, turned: float | None, rotate: int
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 2, turned=turned)
+    pixels = read(f"{path}#rotate={rotate}", notices)[1].pixels
+    assert pixels.shape == (160, 120, 3) and pixels.flags.c_contiguous
+    assert pixels[20, 100, 2] > 200 and pixels[20, 20, 2] < 50  # a quarter to the right, all in all
+
+
+def test_the_region_is_of_the_turned_frame(tmp_path: Path, notices: Skipped) -> None:
+    path = write_video(tmp_path / "a.mkv", 2)
+    pixels = read(f"{path}#rotate=90&roi=55,0,65,150", notices)[1].pixels
+    assert pixels.shape == (150, 65, 3) and pixels.flags.c_contiguous
+    assert pixels[20, 30, 2] > 200 and pixels[120, 30, 2] < 50
+    with pytest.raises(SourceError, match=r"roi=55,0,66,150 does not lie in the frame of 120x160"):
+        read(f"{path}#rotate=90&roi=55,0,66,150", notices)
+
+
+def test_a_frame_rate_limit_counts_only_what_it_lets_through(tmp_path: Path, notices: Skipped) -> None:
+    frames = read(f"{write_video(tmp_path / 'a.mkv', 25)}#fps=5", notices)
+    assert [number_of(frame.pixels) for frame in frames] == [0, 5, 10, 15, 20]
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+
+
+def test_a_size_that_changes_in_the_middle(tmp_path: Path, notices: Skipped) -> None:
+    path = tmp_path / "a.h264"
+    path.write_bytes(
+        write_video(io.BytesIO(), 5, form="h264").getvalue()
+        + write_video(io.BytesIO(), 5, form="h264", size=(320, 240)).getvalue()
+    )
+    frames = read(path, notices)
+    assert [frame.pixels.shape for frame in frames] == [(120, 160, 3)] * 5 + [(240, 320, 3)] * 5
+    times = [frame.media_s for frame in frames]
+    assert times == sorted(set(times))
+
+
+def test_a_video_over_the_limit_is_refused_by_what_it_declares(
+    tmp_path: Path, notices: Skipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mkv", 2)
+    monkeypatch.setattr(shaping, "MAX_PIXELS", 160 * 120 - 1)
+    with pytest.raises(SourceError, match=r"160x120 is over the limit of 19,199 pixels"):
+        read(path, notices)
+
+
+def test_a_limit_broken_in_the_middle(tmp_path: Path, notices: Skipped, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h264"
+    path.write_bytes(
+        write_video(io.BytesIO(), 150, form="h264").getvalue()  # 6 s: FFmpeg looks 5 ahead
+        + write_video(io.BytesIO(), 5, form="h264", size=(320, 240)).getvalue()
+    )
+    monkeypatch.setattr(shaping, "MAX_PIXELS", 160 * 120)
+    with pytest.raises(SourceError, match=r"320x240 is over the limit.* after frame 149$"):
+        read(path, notices)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [("a.mp4", "libx264", {"movflags": "faststart"}), ("a.mkv", "libx264", {}), ("a.avi", "mjpeg", {})],
+)
+def test_a_file_that_was_cut_off_gives_its_frames_and_says_so(
+    tmp_path: Path, notices: Skipped, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = write_video(tmp_path / name, 50, codec=codec, options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    source = open_source(parse(str(path)), notices)
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match=rf"^a: {path}: damaged or cut off: .* of 2.0 s after frame \d+$") as cut:
+        deque(map(frames.append, source.frames()))  # those before the error count
+    assert str(cut.value).endswith(f"after frame {frames[-1].index}") and len(frames) > 5
+    assert [number_of(frame.pixels) for frame in frames] == [frame.index for frame in frames]
+
+
+def test_damage_in_the_middle_is_skipped_and_told_once(tmp_path: Path, notices: Skipped) -> None:
+    path = write_video(tmp_path / "a.avi", 30, codec="mjpeg")
+    data = bytearray(path.read_bytes())
+    starts = [at for at in range(len(data) - 1) if data[at : at + 3] == b"\xff\xd8\xff"]
+    for at in (10, 11):
+        size = starts[at + 1] - 8 - starts[at]  # 8: the next one's chunk header
+        data[starts[at] : starts[at] + size] = bytes(size)
+    path.write_bytes(data)
+    frames = read(path, notices)
+    assert [frame.index for frame in frames] == list(range(28))
+    assert [number_of(frame.pixels) for frame in frames] == [*range(10), *range(12, 30)]
+    assert frames[10].media_s == pytest.approx(12 / 25)
+    assert notices.lines == ["a: damaged after frame 9; that is skipped", "a: 2 damaged parts were skipped"]
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.mp4", b"plain text, which is no video"),
+        ("a.mp4", b""),
+        ("a.m3u8", PLAYLIST.encode()),
+        ("a.mp4", PLAYLIST.encode()),
+        ("a.mp4", b"ffconcat version 1.0\nfile other.ts\n"),
+        ("a.sdp", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 33\n"),
+    ],
+)
+def test_what_is_no_video_or_names_others_is_not_read(
+    tmp_path: Path, notices: Skipped, name: str, content: bytes
+) -> None:
+    write_video(tmp_path / "other.ts", 25)
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=rf"^a: {path}: cannot be read as video$"):
+        read(path, notices)
+
+
+def test_a_name_is_a_files_whatever_it_looks_like(
+    tmp_path: Path, notices: Skipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.rename(write_video(tmp_path / "a.mkv", 3), "subfile,,:a#1.mkv")
+    assert len(read("subfile,,:a#1.mkv", notices)) == 3
+
+
+def test_what_is_not_there_or_not_a_file(tmp_path: Path, notices: Skipped) -> None:
+    with pytest.raises(SourceError, match=r"^none: cannot read .*none\.mp4: No such file or directory$"):
+        read(tmp_path / "none.mp4", notices)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="neither a file nor a folder"):
+        read(tmp_path / "pipe", notices)
+
+
+def test_sound_alone_is_no_source(tmp_path: Path, notices: Skipped) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    with pytest.raises(SourceError, match="there is no video in it"):
+        read(tmp_path / "a.mp4", notices)
+
+
+def test_close_ends_a_video(tmp_path: Path, notices: Skipped) -> None:
+    source = open_source(parse(str(write_video(tmp_path / "a.mkv", 25))), notices)
+    frames = source.frames()
+    next(frames)
+    source.close()
+    source.close()
+    assert list(frames) == []
+
+
+def test_a_folder_in_natural_order_at_its_own_rate(tmp_path: Path, notices: Skipped) -> None:
+    for number, suffix in enumerate(["jpg", "jpeg", "png", "webp", "bmp"] * 3):
+        cv2.imwrite(str(tmp_path / f"shot{number}.{suffix}"), picture(number))
+    (tmp_path / "shot2.txt").write_text("no picture")
+    (tmp_path / "deeper.png").mkdir()
+    frames = read(tmp_path, notices)
+    assert [number_of(frame.pixels) for frame in frames] == list(range(15))
+    assert [frame.media_s for frame in frames[:3]] == pytest.approx([0, 0.1, 0.2])
+    turned = read(f"{tmp_path}#fps=2&rotate=90&roi=0,0,50,160", notices)
+    assert turned[1].media_s == 0.5 and turned[1].pixels.shape == (160, 50, 3)
+
+
+def test_a_picture_that_cannot_be_decoded_is_skipped_and_named(tmp_path: Path, notices: Skipped) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture(number))
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    frames = read(f"{tmp_path}#name=door", notices)
+    assert [(frame.index, number_of(frame.pixels)) for frame in frames] == [(0, 0), (1, 2)]
+    assert notices.lines == ["door: 1.png: OpenCV cannot decode it; it is skipped"]
+
+
+def test_folders_without_pictures(tmp_path: Path, notices: Skipped) -> None:
+    with pytest.raises(SourceError, match=r"no pictures \(.bmp, .jpeg, .jpg, .png, .webp\) in "):
+        read(tmp_path, notices)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"not one picture in .* can be decoded"):
+        read(tmp_path, notices)
+
+
+def test_a_file_behind_a_url_ends_like_any_other(tmp_path: Path, notices: Skipped) -> None:
+    with HttpCamera() as server:
+        video = write_video(tmp_path / "a.mp4", 10, options={"movflags": "faststart"})
+        server.files["/a.mp4"] = video.read_bytes()
+        frames = read(f"http://me:secret@{server.address}/a.mp4?key=secret", notices)
+        assert [number_of(frame.pixels) for frame in frames] == list(range(10))
+        with pytest.raises(SourceError, match="404 Not Found") as missing:
+            read(f"http://me:secret@{server.address}/b.mp4?key=secret", notices)
+    assert "secret" not in str(missing.value)

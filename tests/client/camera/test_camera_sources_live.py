@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from facegate_client.camera import decoded, reconnect
+from facegate_client.camera.frame import Frame, Source, SourceError
+from facegate_client.camera.open_source import open_source
+from facegate_client.camera.source_spec import SourceSpec, parse
+from support.http_camera import HttpCamera
+from support.made_videos import number_of, write_video
+from support.rtsp_server import RtspCamera
+
+
+class Told:
+    """What a source tells. `when` is called at each loss."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.when: Callable[[], object] = lambda: None
+
+    def lost(self, reason: str) -> None:
+        self.events.append(f"lost: {reason}")
+        self.when()
+
+    def back(self) -> None:
+        self.events.append("back")
+
+    def skipped(self, what: str) -> None:
+        self.events.append(f"skipped: {what}")
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "LEAST_WAIT_S", 0.02)
+    monkeypatch.setattr(reconnect, "LONGEST_WAIT_S", 0.05)
+
+
+@contextmanager
+def live(text: str, told: Told) -> Iterator[Source]:
+    source = open_source(parse(text), told)
+    assert source.live
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def until_lost(text: str, told: Told) -> list[Frame]:
+    """All frames up to the first loss."""
+    with live(text, told) as source:
+        told.when = source.close
+        return list(source.frames())
+
+
+def ends(thread: threading.Thread) -> bool:
+    thread.join(60)
+    return not thread.is_alive()
+
+
+def test_an_rtsp_camera_goes_and_comes_back(told: Told) -> None:
+    with RtspCamera() as camera, live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
+        told.when = camera.start
+        frames = source.frames()
+        seen = list(islice(frames, 20))
+        camera.stop()
+        while "back" not in told.events:
+            seen.append(next(frames))
+        seen += islice(frames, 5)
+    assert told.events == ["lost: the stream ended", "back"]
+    assert [frame.index for frame in seen] == list(range(len(seen)))
+    times = [frame.media_s for frame in seen]
+    assert times[:20] == pytest.approx([number / 25 for number in range(20)], abs=0.001)
+    assert times == sorted(set(times))
+    again = number_of(seen[-6].pixels)  # from the stream's beginning, and a frame each
+    assert [number_of(frame.pixels) for frame in seen[-5:]] == [again + number for number in range(1, 6)]
+
+
+def test_a_camera_that_is_not_there_yet_is_waited_for(told: Told) -> None:
+    with RtspCamera() as camera, live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
+        camera.stop()
+        told.when = camera.start
+        assert next(source.frames()).index == 0
+    assert told.events == ["lost: Connection refused", "back"]
+
+
+def test_a_camera_that_answers_and_gives_no_frames(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1)
+    with RtspCamera() as camera:
+        camera.silent = True
+        assert until_lost(f"rtsp://127.0.0.1:{camera.port}/live", told) == []
+        assert camera.played == 1
+    assert told.events == ["lost: no frame within 1 s"]
+
+
+def test_credentials_are_used_and_never_told(told: Told) -> None:
+    with RtspCamera("me", "pass word") as camera:
+        with live(f"rtsp://me:pass%20word@127.0.0.1:{camera.port}/live", told) as source:
+            assert source.name == f"127.0.0.1:{camera.port}/live"
+            assert next(source.frames()).index == 0
+        assert until_lost(f"rtsp://me:wr0ng@127.0.0.1:{camera.port}/live", told) == []
+    assert told.events == ["lost: Server returned 401 Unauthorized (authorization failed)"]
+
+
+def test_multipart_jpeg_has_the_clocks_times(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live?key=secret", told) as source:
+        frames = list(islice(source.frames(), 20))
+    assert [frame.index for frame in frames] == list(range(20))
+    assert len({number_of(frame.pixels) for frame in frames}) == 20
+    assert frames[-1].media_s == pytest.approx(frames[-1].read_s - frames[0].read_s, abs=0.05)
+    assert not told.events
+
+
+def test_each_connection_that_breaks_off_is_one_outage(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.frames = 12
+        frames = list(islice(source.frames(), 30))
+        assert camera.connections >= 3
+    assert [frame.index for frame in frames] == list(range(30))
+    assert told.events == ["lost: reading broke off", "back"] * 2
+
+
+def test_many_failures_are_one_outage(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/later", told) as source:
+        asked = iter(range(4))
+
+        def pictures_at_last(*anything: object) -> None:
+            if next(asked, None) is None:
+                camera.redirects["/later"] = "/live"
+
+        source._wait, wait = (  # type: ignore[attr-defined]
+            lambda *arguments: (pictures_at_last(), wait(*arguments)),
+            source._wait,  # type: ignore[attr-defined]
+        )
+        assert next(source.frames()).index == 0
+    assert told.events == ["lost: Server returned 404 Not Found", "back"]
+
+
+def test_a_limit_below_the_wait_for_frames_is_no_outage(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 0.7)  # shorter than the limit's second
+    with HttpCamera() as camera, live(f"http://{camera.address}/live#fps=1", told) as source:
+        frames = list(islice(source.frames(), 2))
+    assert frames[1].media_s == pytest.approx(1, abs=0.5)
+    assert not told.events
+
+
+def test_close_ends_a_read_that_waits_for_a_frame(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 3600)
+    monkeypatch.setattr(decoded, "TIMEOUT_S", 3600)
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        frames = source.frames()
+        next(frames)
+        camera.stalled.set()
+        reading = threading.Thread(target=list, args=(frames,), daemon=True)
+        reading.start()
+        source.close()
+        source.close()
+        assert ends(reading)
+    assert not told.events
+
+
+def test_close_ends_the_wait_before_another_try(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "LEAST_WAIT_S", 3600)
+    monkeypatch.setattr(reconnect, "LONGEST_WAIT_S", 3600)
+    source = open_source(parse("rtsp://127.0.0.1:9/live"), told)
+    waiting = threading.Event()
+    told.when = waiting.set
+    reading = threading.Thread(target=lambda: list(source.frames()), daemon=True)
+    reading.start()
+    assert waiting.wait(60)
+    source.close()
+    assert ends(reading)
+    assert list(source.frames()) == []
+
+
+def test_a_device_that_hangs_holds_one_thread_however_long(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, hangs = [], threading.Event()
+
+    @contextmanager
+    def hanging(spec: SourceSpec, live: bool) -> Iterator[None]:
+        tries.append(spec.name)
+        hangs.wait(60)
+        raise decoded.Broken("Input/output error")
+        yield
+
+    monkeypatch.setattr(reconnect, "opened", hanging)
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 0.01)
+    with live("/dev/video0", told) as source:
+        reading = threading.Thread(target=lambda: list(source.frames()), daemon=True)
+        lost = threading.Event()
+        told.when = lost.set
+        reading.start()
+        assert lost.wait(60)
+        reading.join(0.3)  # long enough for many more tries
+        assert reading.is_alive() and tries == ["video0"]
+        source.close()
+        assert ends(reading)
+        hangs.set()
+    assert told.events == ["lost: no frame within 0 s"]
+
+
+def test_a_webcam_that_is_not_plugged_in(told: Told) -> None:
+    assert until_lost("/dev/video987", told) == []
+    assert told.events == ["lost: No such file or directory"]
+
+
+def test_what_no_waiting_mends_is_an_error(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://me:secret@{camera.address}/live#roi=0,0,999,9", told) as source:
+        with pytest.raises(SourceError, match=r"/live: roi=0,0,999,9 does not lie in the frame of 160x120$") as error:
+            list(source.frames())
+        assert "secret" not in str(error.value)
+
+
+def test_a_stream_that_says_when_it_ends_is_not_played_again(tmp_path: Path, told: Told) -> None:
+    with HttpCamera() as camera:
+        video = write_video(tmp_path / "a.mp4", 10, options={"movflags": "faststart"})
+        camera.files["/video"] = video.read_bytes()
+        with live(f"http://{camera.address}/video", told) as source:
+            told.when = source.close
+            assert [number_of(frame.pixels) for frame in source.frames()] == list(range(10))
+    assert not told.events
+
+
+def playlist(segment: str) -> bytes:
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n#EXT-X-ENDLIST\n".encode()
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "file://{local}",
+        "{local}",
+        "concat:{local}",
+        "subfile,,start,0,end,99999,,:{local}",
+        "crypto:{local}",
+        "/elsewhere.ts",
+    ],
+)
+def test_a_hostile_playlist_reads_no_local_file(tmp_path: Path, told: Told, segment: str) -> None:
+    local = write_video(tmp_path / "local.ts", 25)
+    with HttpCamera() as camera:
+        camera.files |= {"/own.ts": local.read_bytes(), "/own.m3u8": playlist("own.ts")}
+        camera.files["/hostile.m3u8"] = playlist(segment.format(local=local))
+        camera.redirects["/elsewhere.ts"] = f"file://{local}"
+        with live(f"http://{camera.address}/own.m3u8", told) as source:
+            told.when = source.close
+            assert len(list(source.frames())) == 25  # HLS itself is read
+        assert until_lost(f"http://{camera.address}/hostile.m3u8", told) == []
+    assert len(told.events) == 1 and str(local) not in told.events[0]

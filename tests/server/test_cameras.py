@@ -1,0 +1,238 @@
+"""`faceclient camera` and a real Triton, as somebody at a terminal has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import av
+import psutil
+import pytest
+
+from facegate.running import free_ports
+from facegate_client import FaceClient
+from facegate_client.camera.shared_file import START
+from support.serving import serving, wait_for_line
+
+SHM = Path("/dev/shm")
+COUNTS = ("read", "sent", "dropped", "answered", "failed")
+
+
+def shared():
+    return {path.name for path in SHM.glob(f"{START}*")}
+
+
+def started(*arguments, url, out):
+    """`faceclient camera` with these arguments, results to the file `out`."""
+    command = [sys.executable, "-m", "facegate_client.cli", "camera", *map(str, arguments), "--url", url]
+    return subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+
+
+def ran(*arguments, url, out):
+    """The exit status, the lines on stderr, and the records."""
+    process = started(*arguments, url=url, out=out)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors.splitlines(), records(out) if out.exists() else []
+
+
+def records(out, kind=None):
+    return [each for each in map(json.loads, out.read_text().splitlines()) if kind in (None, each["type"])]
+
+
+def ends(found):
+    """The last line of each camera."""
+    return {each["camera"]: each for each in found if each["type"] == "camera"}
+
+
+def adds_up(end):
+    return end["read"] == end["sent"] + end["dropped"] and end["sent"] == end["answered"] + end["failed"]
+
+
+def until(condition, seconds=40):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def lines_of(out):
+    """Whole lines so far of a file that is being written."""
+    text = out.read_text() if out.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def answered(out):
+    return len({(each["camera"], each["frame"]) for each in lines_of(out) if each["type"] == "face"})
+
+
+@pytest.fixture(scope="module")
+def open_server(repository, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("cameras") / "log", "--client-shm") as running:
+        yield running
+
+
+@pytest.fixture
+def crowd(pictures, tmp_path):
+    """A folder of pictures with several faces each, of different sizes, each twice."""
+    folder = tmp_path / "crowd"
+    folder.mkdir()
+    names = ["t1.jpg", "couple.jpg", "selfie-many-people.jpg", "bald_guys.jpg"]
+    for number, name in enumerate(names * 2):
+        shutil.copy(pictures / "detection" / name, folder / f"{number}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("transport", ["raw", "shared-memory"])
+def test_each_frame_of_a_file_once_in_order_and_as_asked_one_by_one(open_server, crowd, tmp_path, transport):
+    options = "--anti-spoofing", "--judge-every", 0, "--in-flight", 4, "--transport", transport
+    status, said, found = ran(crowd, *options, url=open_server.grpc, out=tmp_path / "out")
+    assert status == 0 and len(said) == 1, said
+    faces = [each for each in found if each["type"] == "face"]
+    assert [each["frame"] for each in faces] == sorted(each["frame"] for each in faces)
+    assert {name: ends(found)["crowd"][name] for name in COUNTS} == dict(zip(COUNTS, (8, 8, 0, 8, 0), strict=True))
+    judged = 0
+    with FaceClient(open_server.grpc) as client:
+        for number in range(8):
+            expected = client.analyze(crowd / f"{number}.jpg", anti_spoofing=True, embeddings=False)
+            lines = [each for each in faces if each["frame"] == number]
+            assert [each["box"] for each in lines] == [list(face.box) for face in expected]
+            assert [each["score"] for each in lines] == [face.score for face in expected]
+            for line, face in zip(lines, expected, strict=True):
+                if line["frame_is_real"] is not None:  # a face at the edge cannot be sent for judgement
+                    assert line["frame_is_real"] == face.is_real
+                    assert line["frame_antispoof_score"] == face.antispoof_score
+                    judged += 1
+    assert judged > 30
+    assert not shared()
+
+
+def test_a_server_killed_in_the_middle(open_server, pictures, tmp_path):
+    out = tmp_path / "out"
+    scenes = [f"synthetic:{pictures / folder}#name={folder}" for folder in ("verification", "liveness")]
+    process = started(*scenes, "--anti-spoofing", url=open_server.grpc, out=out)
+    try:
+        until(lambda: answered(out) > 20)
+        ready = open_server.log.read_text().count("facegate: ready:")
+        tritons = psutil.Process(open_server.process.pid).children()
+        next(each for each in tritons if "tritonserver" in each.name()).kill()
+        wait_for_line(open_server.process, open_server.log, "facegate: ready:", count=ready + 1, seconds=60)
+        before = answered(out)
+        until(lambda: answered(out) > before + 30)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    said = errors.splitlines()
+    assert process.returncode == 0, errors
+    assert sum("go on without results" in line for line in said) == 1
+    assert sum("answers again" in line for line in said) == 1
+    by_camera = ends(records(out))
+    assert set(by_camera) == {"verification", "liveness"}
+    for end in by_camera.values():
+        assert end["event"] == "ended" and adds_up(end) and end["failed"] + end["dropped"] > 0
+    assert sum(end["failed"] for end in by_camera.values()) > 0
+    assert not shared()
+
+
+def test_a_client_that_was_killed_leaves_nothing_to_the_next(open_server, pictures, tmp_path):
+    out = tmp_path / "out"
+    process = started(f"synthetic:{pictures / 'liveness'}", url=open_server.grpc, out=out)
+    until(lambda: answered(out) > 3 and shared())
+    process.kill()
+    process.communicate()
+    status, _, _ = ran(pictures / "liveness", url=open_server.grpc, out=out)
+    assert status == 0
+    assert not shared()
+
+
+def test_bad_sources_say_one_line_each_and_the_others_go_on(server, pictures, tmp_path):
+    (tmp_path / "text.mp4").write_text("this is no video")
+    (tmp_path / "empty").mkdir()
+    (port,) = free_ports(1)
+    bad = {
+        "missing": tmp_path / "missing.mp4",
+        "text": tmp_path / "text.mp4",
+        "empty": tmp_path / "empty",
+        "video99": "/dev/video99",
+        f"127.0.0.1:{port}/live": f"rtsp://anna:secret@127.0.0.1:{port}/live",
+    }
+    out = tmp_path / "out"
+    process = started(*bad.values(), pictures / "liveness", "--anti-spoofing", url=server.grpc, out=out)
+    until(lambda: {each["camera"] for each in lines_of(out) if each.get("event") in ("lost", "failed")} >= set(bad))
+    until(lambda: any(each.get("event") == "ended" for each in lines_of(out)))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    found = records(out)
+    assert process.returncode == 2
+    assert ends(found)["liveness"]["answered"] == 9
+    said = Counter(name for line in errors.splitlines() for name in bad if line.startswith(f"faceclient: {name}"))
+    assert said == dict.fromkeys(bad, 1), errors
+    assert "secret" not in errors + out.read_text() and "anna" not in errors + out.read_text()
+
+
+def test_no_server(pictures, tmp_path):
+    (port,) = free_ports(1)
+    status, said, found = ran(pictures / "liveness", url=f"127.0.0.1:{port}", out=tmp_path / "out")
+    assert status == 2 and found == [] and len(said) == 1
+    assert said[0].startswith(f"faceclient: no FaceGate server answers at 127.0.0.1:{port}")
+
+
+def test_no_liveness(server_without_liveness, pictures, tmp_path):
+    where = {"url": server_without_liveness.grpc, "out": tmp_path / "out"}
+    status, said, found = ran(pictures / "liveness", "--anti-spoofing", **where)
+    assert status == 2 and found == [] and len(said) == 1 and "anti_spoofing was asked for" in said[0]
+    status, _, found = ran(pictures / "liveness", **where)
+    assert status == 0
+    assert {(each["is_real"], each["antispoof_score"]) for each in found if each["type"] == "face"} == {(None, None)}
+
+
+def test_a_watched_person_appears_once_and_a_spoof_of_them_is_not_verified(server, pictures, tmp_path):
+    """Frames of one picture: one appearance; of a photo of a photo: seen, and vetoed."""
+    for name, picture in {"anna": "image_T1.jpg", "fake": "image_F2.jpg"}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in range(8):
+            shutil.copy(pictures / "liveness" / picture, folder / f"{number}.jpg")
+    photo = tmp_path / "anna.jpg"
+    shutil.copy(pictures / "liveness" / "image_T1.jpg", photo)
+    options = "--anti-spoofing", "--watch", photo, "--threshold", 1.5  # near enough is not what is tested here
+    _, _, found = ran(tmp_path / "anna", tmp_path / "fake", *options, url=server.grpc, out=tmp_path / "out")
+    events = {each["camera"]: each for each in found if each["type"] == "appearance"}
+    assert sum(each["type"] == "appearance" for each in found) == 2
+    assert (events["anna"]["verified"], events["anna"]["is_real"], events["anna"]["who"]) == (True, True, "anna")
+    assert (events["fake"]["verified"], events["fake"]["is_real"]) == (False, False)
+    spoofs = [each for each in found if each["type"] == "face" and each["camera"] == "fake"]
+    assert spoofs and True not in {each["is_real"] for each in spoofs}
+
+
+def test_ctrl_c_finishes_the_files(server, pictures, tmp_path):
+    out = tmp_path / "out"
+    source = f"synthetic:{pictures / 'verification'}#name=lobby"
+    process = started(source, "--video", tmp_path, "--metrics-port", 0, url=server.grpc, out=out)
+    until(lambda: answered(out) > 10)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    end = ends(records(out))["lobby"]
+    assert end["event"] == "ended" and adds_up(end)
+    with av.open(str(tmp_path / "1-lobby-annotated.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == end["answered"]
+
+
+def test_who_stops_reading_ends_the_run(server, pictures):
+    command = [sys.executable, "-m", "facegate_client.cli", "camera", f"synthetic:{pictures / 'verification'}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "FACEGATE_URL": server.grpc}
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert json.loads(process.stdout.readline())["event"] == "started"
+    process.stdout.close()
+    assert process.wait(30) == 0
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
