@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import psutil
 import typer
 
@@ -89,6 +90,7 @@ def main(
     folder = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images" / "verification"
     if not folder.is_dir():
         sys.exit("the pictures are not here: set FACEGATE_MIRROR to a directory with images/verification")
+    cv2.setNumThreads(1)  # as the command does
     before = sorted(os.listdir("/dev/shm"))  # noqa: S108
     with running_server("--client-shm") as (address, watcher):
         result = asyncio.run(_measure(address, watcher.pid, folder, cameras, fps, minutes * 60, kill))

@@ -36,7 +36,7 @@ class GrpcRegions:
             await self._tell(region, admin_key, timeout_s)
         except BaseException as error:
             if not isinstance(error, Unreachable | DeadlineExceeded):  # who does not answer is told by the first call
-                del self._told[region.name]
+                self._told.pop(region.name, None)
             raise
 
     async def register_again(self, call: Call, timeout_s: float) -> None:

@@ -18,7 +18,6 @@ from facegate_client import AsyncFaceClient, FaceGateError
 from facegate_client.camera.carrier import CarrierError, RawCarrier
 from facegate_client.camera.choice import choose
 from facegate_client.camera.ring import SharedMemoryCarrier
-from facegate_client.camera.shared_file import START
 from facegate_client.transport import CudaRegion
 from support.serving import serving, wait_for_line
 
@@ -45,8 +44,13 @@ def frames(samples):
     return [picture, cv2.resize(picture, None, fx=0.5, fy=0.5), np.ascontiguousarray(picture[420:])]
 
 
-def files():
-    return {path.name for path in SHM.glob(f"{START}*")}
+def files(names):
+    """Those of `names` that are in /dev/shm, which other tests may use, too."""
+    return {name for name in names if (SHM / name).exists()}
+
+
+async def regions(client):
+    return {region.name for region in await client.regions.listed(KEY, 5)}
 
 
 async def shared(client, in_flight=2, admin_key=KEY):
@@ -73,12 +77,12 @@ def test_the_server_sees_the_very_pixels_each_frame_its_own(keyed, frames):
             order = [number % 3 for number in range(1, 19)]
             answers = await asyncio.gather(*(both_calls(client, carrier, frames[number]) for number in order))
             assert answers == [expected[number] for number in order]
-            assert len(await client.regions.listed(KEY, 5)) == 1
+            held = await regions(client)
+            assert len(held) == 1 and files(held) == held
             await carrier.close()
-            assert await client.regions.listed(KEY, 5) == []
+            assert await regions(client) == files(held) == set()
 
     asyncio.run(run())
-    assert not files()
 
 
 def test_the_same_image_stands_for_its_pixels_with_a_client_that_the_server_was_not_told_by(keyed, frames):
@@ -113,10 +117,10 @@ def test_a_server_killed_in_the_middle_is_told_again(keyed, frames):
                         assert "answers at" in str(error)  # the channel has not noticed yet
                         await asyncio.sleep(0.1)
             assert (found.as_dict(), judged.as_dict()) == before
-            assert len(await client.regions.listed(KEY, 5)) == 1
+            assert len(await regions(client)) == 1
             assert set(await asyncio.gather(*(len_of(client, carrier, frames[0]) for _ in range(6)))) == {1}
             await carrier.close()
-            assert await client.regions.listed(KEY, 5) == []
+            assert await regions(client) == set()
 
     async def len_of(client, carrier, pixels):
         return len((await both_calls(client, carrier, pixels))[0]["faces"])
@@ -130,16 +134,15 @@ def test_calls_that_were_given_up_leave_nothing_in_the_server(keyed):
         async with AsyncFaceClient(keyed.grpc) as client:
             carrier = await shared(client, in_flight=3)
             calls = [asyncio.create_task(both_calls(client, carrier, noise)) for _ in range(3)]
-            while not (await client.regions.listed(KEY, 5)):
+            while not (held := await regions(client)):
                 await asyncio.sleep(0.01)
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
             await carrier.close()
-            assert await client.regions.listed(KEY, 5) == []
+            assert await regions(client) == files(held) == set()
 
     asyncio.run(run())
-    assert not files()
 
 
 PROGRAM = """
@@ -170,9 +173,9 @@ def other_process(address):
 
 
 def test_what_a_killed_process_left_is_freed_by_the_next_and_what_a_living_one_has_is_not(keyed):
-    async def regions():
+    async def now():
         async with AsyncFaceClient(keyed.grpc) as client:
-            return {region.name for region in await client.regions.listed(KEY, 5)}
+            return await regions(client)
 
     async def next_run():
         async with AsyncFaceClient(keyed.grpc) as client:
@@ -180,19 +183,20 @@ def test_what_a_killed_process_left_is_freed_by_the_next_and_what_a_living_one_h
 
     living = other_process(keyed.grpc)
     try:
-        theirs = files()
+        theirs = asyncio.run(now())
         killed = other_process(keyed.grpc)
-        assert len(asyncio.run(regions())) == len(files()) == 2
+        both = asyncio.run(now())
+        assert len(theirs) == 1 and len(both) == 2 and files(both) == both
         killed.kill()
         assert killed.communicate(timeout=20)[1] == ""
         asyncio.run(next_run())
-        assert asyncio.run(regions()) == files() == theirs
+        assert asyncio.run(now()) == files(both) == theirs
         assert living.stdout.readline() == "answered\n"
     finally:
         living.send_signal(signal.SIGINT)
         _, errors = living.communicate(timeout=20)
     assert "leaked" not in errors
-    assert asyncio.run(regions()) == files() == set()
+    assert asyncio.run(now()) == files(both) == set()
 
 
 @pytest.mark.parametrize(("admin_key", "remedy"), [(None, "give its --admin-key"), ("wrong-word", "this is another")])
@@ -212,7 +216,6 @@ def test_a_server_that_keeps_it_to_itself_is_said_with_the_remedy(server, admin_
         assert remedy in said
         assert "wrong-word" not in said
         assert "\n" not in said
-    assert not files()
 
 
 def test_client_shm_opens_it_without_a_key(open_server, frames):

@@ -10,7 +10,7 @@ from facegate_client.async_client import AsyncFaceClient
 from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mode
 from facegate_client.camera.server_notices import ServerNotices
-from facegate_client.errors import DeadlineExceeded, FaceGateError, Overloaded, Unreachable
+from facegate_client.errors import DeadlineExceeded, Overloaded, Unreachable
 from facegate_client.images import ImageLike
 from facegate_client.results import Faces
 
@@ -38,14 +38,12 @@ class Asker:
         self._stopping.set()
 
     async def analyze(self, image: ImageLike, **options: Any) -> Faces:
-        """AsyncFaceClient.analyze's answer. Raises FaceGateError."""
+        """AsyncFaceClient.analyze's answer. Raises FaceGateError; of those that may pass, it has told."""
         while True:
             try:
                 faces = await self._client.analyze(image, **options)
-            except FaceGateError as error:
+            except PASSING as error:
                 self._notices.failed(self._camera, error)
-                if not isinstance(error, PASSING):
-                    raise
                 await self._rest(self._gate.refused())
                 if not self._persists or self._stopping.is_set():
                     raise
@@ -53,6 +51,11 @@ class Asker:
                 self._gate.answered()
                 self._notices.answered()
                 return faces
+
+    def give_up(self, error: Exception) -> None:
+        """Tells of a frame that has no result, where `analyze` has not."""
+        if not isinstance(error, PASSING):
+            self._notices.failed(self._camera, error)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):

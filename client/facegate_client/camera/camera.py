@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from facegate_client.camera.asking import Asker
-from facegate_client.camera.carrier import Carrier
+from facegate_client.camera.carrier import Carrier, CarrierError
 from facegate_client.camera.frame import Frame, Source, SourceError
 from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mailbox
@@ -23,15 +23,14 @@ from facegate_client.results import Faces
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a frame came to. Its faces' tracks are up to date with it and with none that follow.
+    """What a frame came to: its faces, none where the server did not answer, and the tracks that are over by it.
 
-    `sightings` is empty where the server did not answer; `error` says so.
+    Each sighting's track is up to date with this frame and with none that follows.
     """
 
     frame: Frame
     sightings: Sequence[Sighting]
     ended: Sequence[Ended]
-    error: FaceGateError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class Camera:
     async def _analyse(self, frame: Frame, before: _Turn, turn: _Turn) -> None:
         seen: Seen | None = None
         judged: Faces | None = None
-        failure: FaceGateError | None = None
+        failure: Exception | None = None
         try:
             try:
                 async with self._carrier.carry(frame.pixels) as image:
@@ -147,8 +146,9 @@ class Camera:
                         )
             except LivenessUnavailable:
                 raise
-            except FaceGateError as error:
+            except (FaceGateError, CarrierError) as error:
                 failure = error
+                self._asker.give_up(error)
             finally:
                 self._gate.release()
             await before.done.wait()
@@ -156,18 +156,17 @@ class Camera:
         finally:
             turn.over()
 
-    async def _finish(
-        self, frame: Frame, seen: Seen | None, judged: Faces | None, failure: FaceGateError | None
-    ) -> None:
+    async def _finish(self, frame: Frame, seen: Seen | None, judged: Faces | None, failure: Exception | None) -> None:
         sightings: Sequence[Sighting] = []
         try:
             if seen is not None:
                 sightings = self._tracks.absorb(seen, judged)
         except FaceGateError as error:  # the answer is none to what was asked
             failure = error
+            self._asker.give_up(error)
         if seen is not None:
             self._stats.sightings(sightings)
-        await self._deliver(Result(frame, sightings, self._tracks.ended(), failure))
+        await self._deliver(Result(frame, sightings, self._tracks.ended()))
         if failure is None:
             self._stats.answered(time.monotonic() - frame.read_s)
         else:

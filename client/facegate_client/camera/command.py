@@ -7,14 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from enum import Enum
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facegate_client.async_client import AsyncFaceClient
+from facegate_client.camera.mailbox import Mode
 from facegate_client.cli_options import (
     ERROR,
     AntiSpoofing,
@@ -28,17 +31,11 @@ from facegate_client.cli_options import (
     errors_in_a_line,
     log_on_stderr,
 )
+from facegate_client.picture_files import opencv
 from facegate_client.transport import Tls
 
 if TYPE_CHECKING:
     from facegate_client.camera.run import Feed, Settings
-
-
-class ModeName(str, Enum):
-    """What happens to frames that come faster than they are answered."""
-
-    latest = "latest"
-    every = "every"
 
 
 class TransportKind(str, Enum):
@@ -48,6 +45,7 @@ class TransportKind(str, Enum):
     jpeg = "jpeg"
     raw = "raw"
     shared_memory = "shared-memory"
+    cuda_shared_memory = "cuda-shared-memory"
 
 
 def camera(
@@ -72,7 +70,7 @@ def camera(
         float, typer.Option(min=0.0, help="Seconds after which a face is judged anew; 0: in every frame.")
     ] = 2.0,
     mode: Annotated[
-        ModeName | None,
+        Mode | None,
         typer.Option(
             help="latest drops old frames and never lags; every drops none and waits.",
             show_default="latest for live sources, every for files",
@@ -142,7 +140,7 @@ def camera(
             fallback="local" if local else None,
         )
         try:
-            well = asyncio.run(_run(new_client, sources, mode and mode.value, settings, out, metrics_port))
+            well = asyncio.run(_run(new_client, sources, mode, settings, out, metrics_port))
         except PipeClosed:
             return
     if not well:
@@ -152,7 +150,7 @@ def camera(
 async def _run(
     new_client: Callable[[], AsyncFaceClient],
     sources: Sequence[str],
-    mode: str | None,
+    mode: Mode | None,
     settings: Settings,
     out: str | None,
     metrics_port: int | None,
@@ -162,6 +160,7 @@ async def _run(
     from facegate_client.camera.live_table import LiveTable
     from facegate_client.camera.run import Run
 
+    opencv().setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
     with ExitStack() as stack:
         async with new_client() as client:
             feeds = await _feeds(sources, mode, client)
@@ -183,22 +182,32 @@ async def _run(
             return await run.run()
 
 
-async def _feeds(sources: Sequence[str], mode: str | None, client: AsyncFaceClient) -> list[Feed]:
+async def _feeds(sources: Sequence[str], mode: Mode | None, client: AsyncFaceClient) -> list[Feed]:
     """Raises ValueError on a source that cannot be understood."""
-    from facegate_client.camera.mailbox import Mode
     from facegate_client.camera.open_source import open_source
     from facegate_client.camera.run import Feed, Opener
     from facegate_client.camera.source_spec import parse
     from facegate_client.camera.synthetic_feed import synthetic_feed
 
     feeds = []
-    for spec in [parse(source) for source in sources]:
+    specs = [parse(source) for source in sources]
+    for known, name in zip(specs, _distinct([spec.name for spec in specs]), strict=True):
+        spec = replace(known, name=name)
         opener: Opener = partial(open_source, spec)
         if spec.kind == "synthetic":
             opener = await synthetic_feed(spec, client)
-        wanted = spec.mode or mode
-        feeds.append(Feed(spec.name, opener, None if wanted is None else Mode(wanted)))
+        feeds.append(Feed(spec.name, opener, spec.mode or mode))
     return feeds
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The second camera of a name is NAME-2, unless another one is called so."""
+    distinct: list[str] = []
+    for name in names:
+        others = (f"{name}-{number}" for number in count(2))
+        free = (each for each in others if each not in names and each not in distinct)
+        distinct.append(name if name not in distinct else next(free))
+    return distinct
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client import contract
-from facegate_client.camera.track_liveness import ENOUGH
+from facegate_client.camera.track_liveness import ENOUGH, WINDOW
 from facegate_client.results import Face
 
 BETTER = 1.25  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
+BURST = 4  # judgements that outvote those of another face before (track_liveness.WINDOW)
 WORTH = 0.1  # quality; what is worse is not "better" than anything
 
 
@@ -24,11 +25,15 @@ class _Choice:
 
 
 class Choices:
-    """The frames of a track that were chosen since the last doubt. `frame` counts the frames seen."""
+    """The frames of a track that were chosen since the last doubt. `frame` counts the frames seen.
+
+    Due are the first ENOUGH frames; one that is BETTER than the best; one every `judge_every_s`; and, while the answers
+    are not `settled`, each, up to BURST in that time.
+    """
 
     def __init__(self, judge_every_s: float) -> None:
         self._every_s = judge_every_s
-        self._chosen: deque[_Choice] = deque(maxlen=16)
+        self._chosen: deque[_Choice] = deque(maxlen=WINDOW)
         self.settled = True
 
     def due(self, media_s: float, quality: float, touching: bool) -> bool:
@@ -38,11 +43,15 @@ class Choices:
         if touching:
             return False
         return (
-            not self.settled
-            or len(self._chosen) < ENOUGH
+            len(self._chosen) < ENOUGH
+            or (not self.settled and not self._often(media_s))
             or quality >= BETTER * max(WORTH, *(choice.quality for choice in self._chosen))
             or media_s - self._chosen[-1].media_s >= self._every_s
         )
+
+    def _often(self, media_s: float) -> bool:
+        """Whether the last interval has BURST judgements: a face on which the nets never agree gets no more."""
+        return len(self._chosen) >= BURST and media_s - self._chosen[-BURST].media_s < self._every_s
 
     def choose(self, frame: int, media_s: float, quality: float) -> None:
         """Notes that the frame is sent."""

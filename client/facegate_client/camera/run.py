@@ -6,8 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,12 +77,14 @@ class Run:
         *,
         say: Callable[[str], None],
     ) -> None:
-        """`say` takes one-line notices, from any thread."""
+        """`say` takes one-line notices, from any thread. Raises ValueError on two feeds of one name."""
+        if len({feed.name for feed in feeds}) < len(feeds):
+            raise ValueError(f"two cameras have one name: {', '.join(sorted(feed.name for feed in feeds))}")
         self._client = client
         self._settings = settings
         self._outputs = outputs
         self._say = say
-        self._feeds = _with_names_of_their_own(feeds)
+        self._feeds = feeds
         self._stats = [CameraStats(feed.name) for feed in self._feeds]
         self._gate = Gate(settings.in_flight * len(feeds))
         self._server = ServerNotices(say)
@@ -180,13 +181,14 @@ class Run:
                 with suppress(asyncio.CancelledError):
                     await telling
             recorder.ended(ended, time.time())
-            if camera.fault is None:
+            fault = str(camera.fault) if camera.fault else _unanswered(feed.name, mode, stats)
+            if fault is None:
                 stats.ended()
                 recorder.tell("ended")
                 return True
             stats.failed_for_good()
-            self._say(str(camera.fault))
-            recorder.tell("failed", str(camera.fault))
+            self._say(fault)
+            recorder.tell("failed", fault)
             return False
 
     def _video(self, feed: Feed, stack: AsyncExitStack) -> AnnotatedVideo | None:
@@ -204,19 +206,14 @@ class Run:
             camera.stop()
 
 
+def _unanswered(name: str, mode: Mode, stats: CameraStats) -> str | None:
+    """That frames have no result, where each should have one."""
+    counts = stats.snapshot()
+    if mode is Mode.latest or not counts.failed:
+        return None
+    return f"{name}: {counts.failed} of {counts.sent} frames have no result"
+
+
 async def _tell(events: SourceEvents, recorder: Recorder) -> None:
     while True:
         recorder.tell(*await events.queue.get())
-
-
-def _with_names_of_their_own(feeds: Sequence[Feed]) -> list[Feed]:
-    """The second camera of a name is NAME-2, unless another one is called so."""
-    given = {feed.name for feed in feeds}
-    taken: set[str] = set()
-    named = []
-    for feed in feeds:
-        others = (f"{feed.name}-{number}" for number in count(2))
-        name = feed.name if feed.name not in taken else next(each for each in others if each not in given | taken)
-        taken.add(name)
-        named.append(replace(feed, name=name))
-    return named

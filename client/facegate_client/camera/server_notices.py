@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from facegate_client.errors import DeadlineExceeded, FaceGateError, Overloaded, Unreachable
+from facegate_client.errors import DeadlineExceeded, Overloaded, Unreachable
 
 AGAIN_S = 60.0
 """A trouble that lasts is told of as often as this."""
@@ -19,8 +19,8 @@ class ServerNotices:
         self._said: dict[tuple[str, str], float] = {}
         self._away = False
 
-    def failed(self, camera: str, error: FaceGateError) -> None:
-        """The server refused a frame of `camera`, or is not there."""
+    def failed(self, camera: str, error: Exception) -> None:
+        """A frame of `camera` has no result: the server refused it or is away, or it could not be sent."""
         if isinstance(error, Unreachable | DeadlineExceeded):
             self._away = True
             self._once("", "away", f"{error}; cameras go on without results until it answers")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegate_client.camera.command import _distinct
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.mailbox import Mode
 from facegate_client.camera.records import CameraRecord, FaceRecord, Record, TrackRecord
@@ -209,7 +210,8 @@ def test_a_judgement_that_fails_leaves_the_face_not_checked() -> None:
 
 def test_a_frame_that_the_server_will_not_have_is_not_sent_again() -> None:
     client = MadeClient(lambda frame, tries: InvalidRequest("too odd") if frame == 3 else None)
-    _, kept, (snapshot,), _ = go(client, Frames(10))
+    well, kept, (snapshot,), said = go(client, Frames(10))
+    assert not well and said[-2:] == ["door: a frame without result: too odd", "door: 1 of 10 frames have no result"]
     assert [face.frame for face in kept.of(FaceRecord)] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert (snapshot.answered, snapshot.failures) == (9, {"InvalidRequest": 1})
 
@@ -261,10 +263,21 @@ def test_a_stop_while_the_server_is_away_ends_soon() -> None:
     assert snapshot.answered == 0 < snapshot.failed and adds_up([snapshot])
 
 
-def test_cameras_of_one_name_are_told_apart() -> None:
-    _, kept, snapshots, _ = go(MadeClient(), Frames(3), Frames(3), Frames(3, name="door-2"))
-    assert [snapshot.camera for snapshot in snapshots] == ["door", "door-3", "door-2"]
-    assert {face.camera for face in kept.of(FaceRecord)} == {"door", "door-2", "door-3"}
+def test_two_cameras_of_one_name_would_be_taken_for_one() -> None:
+    with pytest.raises(ValueError, match="two cameras have one name: door, door"):
+        go(MadeClient(), Frames(3), Frames(3))
+
+
+@pytest.mark.parametrize(
+    ("names", "distinct"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "a", "a"], ["a", "a-2", "a-3"]),
+        (["a", "a", "a-2", "a-2"], ["a", "a-3", "a-2", "a-2-2"]),
+    ],
+)
+def test_the_command_tells_cameras_of_one_name_apart(names: list[str], distinct: list[str]) -> None:
+    assert _distinct(names) == distinct
 
 
 def test_an_output_that_fails_ends_the_run() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -203,6 +204,12 @@ def test_sound_alone_is_no_source(tmp_path: Path, notices: Skipped) -> None:
         container.mux(stream.encode())
     with pytest.raises(SourceError, match="there is no video in it"):
         read(tmp_path / "a.mp4", notices)
+
+
+def test_without_pyav_the_extra_is_named(notices: Skipped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ImportError, match=r"pip install 'facegate-client\[camera\]'"):
+        open_source(parse("a.mp4"), notices)
 
 
 def test_close_ends_a_video(tmp_path: Path, notices: Skipped) -> None:

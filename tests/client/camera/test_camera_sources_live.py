@@ -95,12 +95,12 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(told: Told) -> None:
 
 
 def test_a_camera_that_answers_and_gives_no_frames(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1)
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 2)
     with RtspCamera() as camera:
         camera.silent = True
         assert until_lost(f"rtsp://127.0.0.1:{camera.port}/live", told) == []
         assert camera.played == 1
-    assert told.events == ["lost: no frame within 1 s"]
+    assert told.events == ["lost: no frame within 2 s"]
 
 
 def test_credentials_are_used_and_never_told(told: Told) -> None:
@@ -147,10 +147,10 @@ def test_many_failures_are_one_outage(told: Told) -> None:
 
 
 def test_a_limit_below_the_wait_for_frames_is_no_outage(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconnect, "TIMEOUT_S", 0.7)  # shorter than the limit's second
-    with HttpCamera() as camera, live(f"http://{camera.address}/live#fps=1", told) as source:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1.5)  # shorter than the limit's two seconds
+    with HttpCamera() as camera, live(f"http://{camera.address}/live#fps=0.5", told) as source:
         frames = list(islice(source.frames(), 2))
-    assert frames[1].media_s == pytest.approx(1, abs=0.5)
+    assert frames[1].media_s > 1.5
     assert not told.events
 
 

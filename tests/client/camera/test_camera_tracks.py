@@ -113,6 +113,7 @@ def test_frame_by_frame_every_face_is_due_in_every_frame_even_where_faces_touch(
         sightings = film.show(face(300), face(330))
     assert film.due == [2] * 10
     assert all(sighting.judgement and sighting.is_real is None for sighting in sightings)
+    assert [sighting.judgements for sighting in sightings] == [0, 0]  # whose is whose, while they touch?
 
 
 def test_nothing_is_due_where_nothing_was_asked_for() -> None:
@@ -148,10 +149,19 @@ def test_a_judgement_against_the_verdict_is_followed_up_until_it_is_settled() ->
     assert found.is_real is False and film.due[-5:] == [0] * 5
 
 
+def test_a_face_on_which_the_nets_never_agree_is_not_judged_for_ever() -> None:
+    film = liveness()
+    for count in range(200):
+        film.show(face(300), real=bool(count % 3))
+    assert max(sum(film.due[start : start + 20]) for start in range(180)) <= 7
+    assert sum(film.due) > 60
+
+
 @pytest.mark.parametrize(
     "hopeless",
     [
-        face(-20),  # more than half outside
+        face(-20),  # more than half outside, and the landmarks' mean
+        replace(face(40), box=(-45.0, 200.0, 35.0, 280.0)),
         face(300, side=7.9),
         face(1e7),
         replace(face(300), landmarks=((-500.0, 200.0),) * 5),
