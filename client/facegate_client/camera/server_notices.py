@@ -10,6 +10,9 @@ from facegate_client.errors import DeadlineExceeded, Overloaded, Unreachable
 AGAIN_S = 60.0
 """A trouble that lasts is told of as often as this."""
 
+LATE_S = 1.0
+"""Calls that failed before the server was back may be heard of until then: no outage begins."""
+
 
 class ServerNotices:
     """Of all cameras together. For the event loop's thread."""
@@ -22,8 +25,8 @@ class ServerNotices:
     def failed(self, camera: str, error: Exception) -> None:
         """A frame of `camera` has no result: the server refused it or is away, or it could not be sent."""
         if isinstance(error, Unreachable | DeadlineExceeded):
-            self._away = True
-            self._once("", "away", f"{error}; cameras go on without results until it answers")
+            said = self._once("", "away", f"{error}; cameras go on without results until it answers")
+            self._away = self._away or said
         elif isinstance(error, Overloaded):
             self._once("", "full", f"the server is full ({error}); cameras send less")
         else:
@@ -33,11 +36,14 @@ class ServerNotices:
         """The server has answered a frame."""
         if self._away:
             self._away = False
-            self._said.pop(("", "away"), None)
+            self._said["", "away"] = time.monotonic() - AGAIN_S + LATE_S
             self._say("the server answers again")
 
-    def _once(self, camera: str, kind: str, line: str) -> None:
+    def _once(self, camera: str, kind: str, line: str) -> bool:
+        """Whether it was said."""
         now = time.monotonic()
-        if now - self._said.get((camera, kind), float("-inf")) >= AGAIN_S:
-            self._said[camera, kind] = now
-            self._say(" ".join(line.split()))
+        if now - self._said.get((camera, kind), float("-inf")) < AGAIN_S:
+            return False
+        self._said[camera, kind] = now
+        self._say(" ".join(line.split()))
+        return True
