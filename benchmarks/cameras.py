@@ -3,7 +3,7 @@
 Synthetic cameras, 640x480, each with faces that come, go and cross, run by the client's own pipeline in a process of
 its own beside the server: liveness of every track and one watched person. Every ten seconds it notes each camera's
 rate, latency (from reading to result) and counts, and the memory of both sides. --kill ends tritonserver with
-SIGKILL in the middle. Writes benchmarks/results/cameras.json, or cameras-killed.json.
+SIGKILL in the middle. Writes benchmarks/results/cameras-8x10.json, or cameras-8x10-killed.json.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from engines.build import ROOT
 from ensemble.image import decode
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient
+from facegate_client.camera import shared_file
 from facegate_client.camera.json_lines import JsonLines
 from facegate_client.camera.run import Feed, Run, Settings
 from facegate_client.camera.stats import CameraSnapshot
 from facegate_client.camera.synthetic import Synthetic, scene_of
+from server import shared_memory
 
 STEP_S = 10.0
 SIZE = 640, 480
@@ -91,12 +93,12 @@ def main(
     if not folder.is_dir():
         sys.exit("the pictures are not here: set FACEGATE_MIRROR to a directory with images/verification")
     cv2.setNumThreads(1)  # as the command does
-    before = sorted(os.listdir("/dev/shm"))  # noqa: S108
+    before = _regions()
     with running_server("--client-shm") as (address, watcher):
         result = asyncio.run(_measure(address, watcher.pid, folder, cameras, fps, minutes * 60, kill))
-    result["shared_memory_left_behind"] = sorted(set(os.listdir("/dev/shm")) - set(before))  # noqa: S108
+    result["shared_memory_left_behind"] = [name for name in _regions() - before if _of(name, watcher.pid)]
     print(json.dumps({name: value for name, value in result.items() if name != "readings"}, indent=2))
-    out = ROOT / "benchmarks" / "results" / ("cameras-killed.json" if kill else "cameras.json")
+    out = ROOT / "benchmarks" / "results" / f"cameras-{cameras}x{fps:g}{'-killed' if kill else ''}.json"
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
@@ -189,6 +191,15 @@ def _report(
         },
         "readings": [vars(reading) for reading in readings.of],
     }
+
+
+def _regions() -> set[str]:
+    return {path.name for path in shared_memory.REGIONS.iterdir()}
+
+
+def _of(name: str, watcher: int) -> bool:
+    """Whether a region is this run's: of its server, or a client's frames."""
+    return f"-{watcher}-" in name or name.startswith(shared_file.START)
 
 
 def _cpu(watcher: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from facegate_client import contract
 from facegate_client.camera.track_liveness import ENOUGH, WINDOW
 from facegate_client.results import Face
 
-BETTER = 1.25  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
+BETTER = 1.5  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
 BURST = 4  # judgements that outvote those of another face before (track_liveness.WINDOW)
 WORTH = 0.1  # quality; what is worse is not "better" than anything
 
