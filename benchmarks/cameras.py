@@ -123,7 +123,7 @@ async def _measure(
         spent = {side: round((now - cpu[side]) / took, 2) for side, now in _cpu(watcher).items()}
         run.stop()
         await running
-        lines.close()
+        await lines.close()
         return _report(run.snapshots(), readings, fps, took, spent)
 
 

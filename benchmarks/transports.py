@@ -34,12 +34,12 @@ from benchmarks.bench.streaming import stream, unary
 from engines.build import ROOT
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient
-from facegate_client.camera.carrier import Carrier
-from facegate_client.camera.choice import Kind, choose
+from facegate_client.camera.carrier import Carrier, CarrierKind
+from facegate_client.camera.choice import choose
 from facegate_client.camera.jpeg import QUALITY
 
 SIZES = {"640x480": (480, 640), "1080p": (1080, 1920), "4K": (2160, 3840)}
-KINDS: tuple[Kind, ...] = ("shared-memory", "raw", "jpeg")
+KINDS = (CarrierKind.shared_memory, CarrierKind.raw, CarrierKind.jpeg)
 TASKS = 4
 FRAMES = 24  # of each kind in a round, with one caller, and as many with four
 
@@ -83,7 +83,7 @@ async def _measure(
         head = f"{'frame':8} {'work':23} {'by':14} {'p50 ms':>18} {'p95 ms':>7} {'frames/s of 4':>20}"
         print(f"{head} {'client':>16} server")
         for size, work in ((size, work) for size in SIZES for work in WORKS):
-            figures: dict[Kind, Figures] = {kind: defaultdict(list) for kind in KINDS}
+            figures: dict[CarrierKind, Figures] = {kind: defaultdict(list) for kind in KINDS}
             carriers = {kind: (await choose(kind, client, in_flight=TASKS)).make() for kind in KINDS}
             ask = {kind: partial(WORKS[work], client, carriers[kind], pixels[size]) for kind in KINDS}
             for number in range(-1, rounds):  # the first warms up

@@ -5,6 +5,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from tritonclient.utils import InferenceServerException
 
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
 from facegate_client.transport import Call, CudaRegion, Region, too_late, unreachable
+
+_log = logging.getLogger("facegate_client")
 
 KEY_HEADER = "triton-grpc-protocol-admin-key"
 """What `facegate serve` tells Triton to ask for before it opens a restricted API."""
@@ -40,10 +43,17 @@ class GrpcRegions:
             raise
 
     async def register_again(self, call: Call, timeout_s: float) -> None:
-        """Tells the server anew of the regions that `call` names."""
+        """Tells the server anew of the regions that `call` names. One that it refuses is not used any more."""
         for name in {tensor.place.region for tensor in call.inputs if tensor.place is not None}:
-            if name in self._told:
+            if name not in self._told:
+                continue
+            try:
                 await self._tell(*self._told[name], timeout_s)
+            except (Unreachable, DeadlineExceeded):
+                raise
+            except FaceGateError as error:
+                if self._told.pop(name, None) is not None:
+                    _log.warning("frames are sent as raw pixels from now on: %s", error)
 
     async def unregister(self, name: str, admin_key: str | None, timeout_s: float) -> None:
         """See Regions."""

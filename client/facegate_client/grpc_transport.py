@@ -66,15 +66,18 @@ class AsyncGrpcTransport:
     async def infer(self, call: Call, timeout_s: float) -> Answer:
         """See Transport. A server that was started anew is told of the call's regions, and asked once more."""
         ends = time.monotonic() + timeout_s
-        request = _request(call, self.regions)
         with _errors_of_ours(self._url, timeout_s):
             try:
-                return _answer(await self._client.infer(**request, client_timeout=timeout_s))
+                return await self._infer(call, timeout_s)
             except InferenceServerException as error:
                 if not has_forgotten(error):
                     raise
             await self.regions.register_again(call, max(1e-3, ends - time.monotonic()))
-            return _answer(await self._client.infer(**request, client_timeout=max(1e-3, ends - time.monotonic())))
+            return await self._infer(call, max(1e-3, ends - time.monotonic()))
+
+    async def _infer(self, call: Call, timeout_s: float) -> Answer:
+        request = _request(call, self.regions)
+        return _answer(await self._client.infer(**request, client_timeout=timeout_s))
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """See Transport."""

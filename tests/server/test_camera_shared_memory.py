@@ -199,6 +199,25 @@ def test_what_a_killed_process_left_is_freed_by_the_next_and_what_a_living_one_h
     assert asyncio.run(now()) == files(both) == set()
 
 
+def test_a_server_that_comes_back_and_will_not_share_gets_the_pixels(keyed, frames, caplog):
+    """As one that is started anew with another key does: it has forgotten the region, and refuses it."""
+
+    async def run():
+        async with AsyncFaceClient(keyed.grpc) as client:
+            carrier = await shared(client)
+            expected = await both_calls(client, carrier, frames[0])
+            (name,) = await regions(client)
+            told = client.regions._told[name][0]
+            await client.regions.unregister(name, KEY, 5)
+            client.regions._told[name] = told, "wrong-word"
+            assert [await both_calls(client, carrier, frames[0]) for _ in range(2)] == [expected] * 2
+            await carrier.close()
+
+    asyncio.run(run())
+    assert caplog.text.count("sent as raw pixels from now on") == 1
+    assert "wrong-word" not in caplog.text
+
+
 @pytest.mark.parametrize(("admin_key", "remedy"), [(None, "give its --admin-key"), ("wrong-word", "this is another")])
 def test_a_server_that_keeps_it_to_itself_is_said_with_the_remedy(server, admin_key, remedy):
     async def run(kind):
@@ -210,7 +229,7 @@ def test_a_server_that_keeps_it_to_itself_is_said_with_the_remedy(server, admin_
         asyncio.run(run("shared-memory"))
     carrier, reason = asyncio.run(run("auto"))
     assert isinstance(carrier, RawCarrier)
-    assert reason.startswith(f"raw pixels: {server.grpc} is this machine, but no shared memory: ")
+    assert reason.startswith(f"as raw pixels: {server.grpc} is this machine, but no shared memory: ")
     for said in (str(refused.value), reason):
         assert "--client-shm" in said
         assert remedy in said
@@ -224,7 +243,7 @@ def test_client_shm_opens_it_without_a_key(open_server, frames):
             choice = await choose("auto", client, in_flight=1)
             carrier = choice.make()
             assert isinstance(carrier, SharedMemoryCarrier)
-            assert choice.reason == "shared memory: the server is on this machine"
+            assert choice.reason == "by shared memory: the server is on this machine"
             found, _ = await both_calls(client, carrier, frames[0])
             await carrier.close()
             return len(found["faces"])

@@ -14,12 +14,15 @@ from support.made_videos import picture
 class HttpCamera:
     """`/live` is MJPEG, a frame every 40 ms, `frames` of them a connection; `files` and `redirects` are by path.
 
+    The first requests for a path get the statuses that `errors` has for it. Of files, `sent` is the part that arrives.
     With `stalled` set, frames stop and connections stay.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
+        self.errors: dict[str, list[int]] = {}
+        self.sent = 1.0
         self.frames = 1_000_000
         self.connections = 0
         self.stalled = threading.Event()
@@ -54,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         camera = self.server.camera
         path = self.path.partition("?")[0]
         try:
-            if path == "/live":
+            if camera.errors.get(path):
+                self.send_error(camera.errors[path].pop(0))
+            elif path == "/live":
                 self._live(camera)
             elif path in camera.redirects:
                 self.send_response(302)
@@ -64,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(camera.files[path])))
                 self.end_headers()
-                self.wfile.write(camera.files[path])
+                self.wfile.write(camera.files[path][: round(len(camera.files[path]) * camera.sent)])
             else:
                 self.send_error(404)
         except OSError:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
+from io import FileIO
+from itertools import chain, count
 from pathlib import Path
 from typing import cast
 
@@ -36,7 +38,8 @@ class AnnotatedVideo:
     """One mp4: H.264 where FFmpeg was built with libx264, else MPEG-4.
 
     Frames are shown at their media time. The first one's size, less an odd row or column, is the video's; others are
-    fitted in, with black beside them. The methods block, may be called from any thread, and raise OutputError.
+    fitted in, with black beside them. A file that is there already is left alone, and NAME-2.mp4 written beside it. The
+    methods block, may be called from any thread, and raise OutputError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +49,7 @@ class AnnotatedVideo:
         self._last = -1
         self._container: OutputContainer | None = None
         try:  # here, as FFmpeg would open it with the first frame, and take a name with a colon for an address
-            self._file = path.open("wb", buffering=0)
+            self._path, self._file = _open_new(path)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             raise self._error("open", error) from error
         self._container = av.open(self._file, "w", format="mp4", options=_MP4)
@@ -77,8 +80,8 @@ class AnnotatedVideo:
                 raise self._error("finish", error) from error
             finally:
                 self._file.close()
-        if stream is None and self._path.is_file():  # never a device
-            self._path.unlink()
+        if stream is None:
+            self._path.unlink(missing_ok=True)
 
     def _encode(self, container: OutputContainer, picture: NDArray[np.uint8], media_s: float) -> None:
         stream = self._stream = self._stream or _new_stream(container, picture)
@@ -97,6 +100,15 @@ class AnnotatedVideo:
 
     def _error(self, what: str, error: Exception) -> OutputError:
         return OutputError(f"cannot {what} {self._path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _open_new(path: Path) -> tuple[Path, FileIO]:
+    """A file that was not there, of the first name that is free, and that name."""
+    names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+    while True:
+        free = next(names)
+        with suppress(FileExistsError):
+            return free, free.open("xb", buffering=0)
 
 
 def mark(face: FaceRecord) -> Mark:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from facegate_client.camera.asking import Asker
 from facegate_client.camera.carrier import Carrier, CarrierError
 from facegate_client.camera.frame import Frame, Source, SourceError
-from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mailbox
+from facegate_client.camera.records import AskedOf
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
 from facegate_client.camera.tracks import Seen, Tracks
@@ -25,21 +24,14 @@ from facegate_client.results import Faces
 class Result:
     """What a frame came to: its faces, none where the server did not answer, and the tracks that are over by it.
 
-    Each sighting's track is up to date with this frame and with none that follows.
+    Each sighting's track is up to date with this frame and with none that follows. `error` is why the frame, or the
+    judgement of its faces, has no answer.
     """
 
     frame: Frame
     sightings: Sequence[Sighting]
     ended: Sequence[Ended]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of the server: of each frame its faces, of those that are due their liveness or embeddings."""
-
-    anti_spoofing: bool
-    embeddings: bool
-    min_score: float | None = None
+    error: Exception | None
 
 
 @dataclass(slots=True)
@@ -63,14 +55,14 @@ class Camera:
 
     def __init__(
         self,
+        *,
         source: Source,
         mailbox: Mailbox,
         asker: Asker,
         carrier: Carrier,
         tracks: Tracks,
-        gate: Gate,
         stats: CameraStats,
-        asked: Asked,
+        asked: AskedOf,
         deliver: Callable[[Result], Awaitable[None]],
         in_flight: int,
     ) -> None:
@@ -79,43 +71,33 @@ class Camera:
         self._asker = asker
         self._carrier = carrier
         self._tracks = tracks
-        self._gate = gate
         self._stats = stats
         self._asked = asked
         self._deliver = deliver
         self._in_flight = in_flight
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         self.fault: SourceError | None = None
 
     async def run(self) -> list[Ended]:
         """Until the source ends, fails (`fault`) or is stopped; gives the tracks that lasted to the end.
 
-        Raises LivenessUnavailable where the liveness that was asked for is not served, and what `deliver` raises.
+        Raises LivenessUnavailable where the liveness that was asked for is not served, and what `deliver` raises; the
+        frames under way are then failed.
         """
-        reading = threading.Thread(target=self._read, name=f"camera {self._source.name}", daemon=True)
-        reading.start()
-        jobs: deque[asyncio.Task[None]] = deque()
-        before = _Turn().over()
+        threading.Thread(target=self._read, name=f"camera {self._source.name}", daemon=True).start()
+        self._feeding = asyncio.create_task(self._feed())
         try:
-            while await self._mailbox.filled():
-                await self._gate.acquire()
-                frame = self._mailbox.take()
-                if frame is None:
-                    self._gate.release()
-                    continue
-                self._stats.sent()
-                turn = _Turn()
-                jobs.append(asyncio.create_task(self._analyse(frame, before, turn)))
-                before = turn
-                if len(jobs) >= self._in_flight:
-                    await jobs.popleft()
-            while jobs:
-                await jobs.popleft()
+            await asyncio.wait([self._feeding])
         finally:
             self.stop()
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            tasks = [self._feeding, *self._jobs]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._carrier.close()
+        if self._failure is not None:
+            raise self._failure
         return self._tracks.end()
 
     def stop(self) -> None:
@@ -123,6 +105,36 @@ class Camera:
         self._source.close()
         self._mailbox.close()
         self._asker.stop()
+
+    async def _feed(self) -> None:
+        """Makes a job of each frame."""
+        before = _Turn().over()
+        while await self._mailbox.filled():
+            await self._asker.begin()
+            frame = self._mailbox.take()
+            if frame is None:
+                self._asker.end()
+                continue
+            self._stats.sent()
+            turn = _Turn()
+            job = asyncio.create_task(self._analyse(frame, before, turn))
+            self._jobs.add(job)
+            job.add_done_callback(self._done)  # not in the job: one that is cancelled early runs no line of it
+            before = turn
+            if len(self._jobs) >= self._in_flight:
+                await asyncio.wait(self._jobs, return_when=asyncio.FIRST_COMPLETED)
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+
+    def _done(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        self._asker.end()
+        if job.cancelled():
+            self._stats.failed("Cancelled")
+        elif (error := job.exception()) is not None:
+            self._stats.failed(type(error).__name__)
+            self._failure = self._failure or error
+            self._feeding.cancel()
 
     async def _analyse(self, frame: Frame, before: _Turn, turn: _Turn) -> None:
         seen: Seen | None = None
@@ -132,7 +144,7 @@ class Camera:
             try:
                 async with self._carrier.carry(frame.pixels) as image:
                     faces = await self._asker.analyze(
-                        image, anti_spoofing=False, embeddings=False, min_score=self._asked.min_score
+                        image, anti_spoofing=False, embeddings=False, min_score=self._asked["min_score"]
                     )
                     await before.seen.wait()
                     seen = self._tracks.see(frame, faces)
@@ -141,16 +153,14 @@ class Camera:
                         judged = await self._asker.analyze(
                             image,
                             faces=seen.due,
-                            anti_spoofing=self._asked.anti_spoofing,
-                            embeddings=self._asked.embeddings,
+                            anti_spoofing=self._asked["anti_spoofing"],
+                            embeddings=self._asked["embeddings"],
                         )
             except LivenessUnavailable:
                 raise
             except (FaceGateError, CarrierError) as error:
                 failure = error
                 self._asker.give_up(error)
-            finally:
-                self._gate.release()
             await before.done.wait()
             await self._finish(frame, seen, judged, failure)
         finally:
@@ -166,7 +176,7 @@ class Camera:
             self._asker.give_up(error)
         if seen is not None:
             self._stats.sightings(sightings)
-        await self._deliver(Result(frame, sightings, self._tracks.ended()))
+        await self._deliver(Result(frame, sightings, self._tracks.ended(), failure))
         if failure is None:
             self._stats.answered(time.monotonic() - frame.read_s)
         else:
@@ -180,6 +190,6 @@ class Camera:
         except SourceError as error:
             self.fault = error
         except Exception as error:  # a decoder's, of which it told nobody
-            self.fault = SourceError(f"{self._source.name}: unexpected {type(error).__name__}: {error}")
+            self.fault = SourceError(f"unexpected {type(error).__name__}: {error}")
         finally:
             self._mailbox.end()

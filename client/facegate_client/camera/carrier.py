@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.images import ImageLike
+
+
+class CarrierKind(str, Enum):
+    """How frames get to the server. `auto` is the cheapest way that there is."""
+
+    auto = "auto"
+    jpeg = "jpeg"
+    raw = "raw"
+    shared_memory = "shared-memory"
+    cuda_shared_memory = "cuda-shared-memory"
 
 
 class CarrierError(Exception):

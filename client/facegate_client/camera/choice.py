@@ -8,19 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.carrier import Carrier, CarrierError, RawCarrier
+from facegate_client.camera.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
 from facegate_client.camera.cuda import CudaCarrier, cuda_library
 from facegate_client.camera.jpeg import QUALITY, JpegCarrier
 from facegate_client.camera.ring import SharedMemoryCarrier, try_out
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from facegate_client.transport import Regions
-
-Kind = Literal["auto", "jpeg", "raw", "shared-memory", "cuda-shared-memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +28,38 @@ class Choice:
     reason: str
 
 
-async def choose(
-    kind: Kind, client: AsyncFaceClient, *, in_flight: int, admin_key: str | None = None, quality: int = QUALITY
-) -> Choice:
-    """The way that `kind` names; for "auto" shared memory where the server takes it, else raw to this machine's, else
+async def choose(kind: CarrierKind, client: AsyncFaceClient, *, in_flight: int, admin_key: str | None = None) -> Choice:
+    """The way that `kind` names; for `auto` shared memory where the server takes it, else raw to this machine's, else
     JPEG.
 
     `in_flight` is how many frames a camera has with the server at once. Raises CarrierError where shared memory was
     asked for and there is none, and Unreachable or DeadlineExceeded where it takes a server to find out and none
     answers.
     """
-    jpeg = partial(JpegCarrier, quality)
-    if kind == "jpeg":
-        return Choice(jpeg, f"JPEG of quality {quality}, as asked for")
-    if kind == "raw":
-        return Choice(RawCarrier, "raw pixels, as asked for")
-    if kind == "cuda-shared-memory":
-        return Choice(await _cuda_memory(client, admin_key, in_flight), "a GPU's shared memory, as asked for")
-    local = await asyncio.to_thread(_is_here, client.url)
-    if kind == "auto" and not local:
-        return Choice(jpeg, f"JPEG of quality {quality}: {client.url} is another machine")
+    if kind == CarrierKind.jpeg:
+        return Choice(JpegCarrier, f"as JPEG of quality {QUALITY}, as asked for")
+    if kind == CarrierKind.raw:
+        return Choice(RawCarrier, "as raw pixels, as asked for")
+    if kind == CarrierKind.cuda_shared_memory:
+        return Choice(await _cuda_memory(client, admin_key, in_flight), "by a GPU's shared memory, as asked for")
+    if kind == CarrierKind.shared_memory:
+        return Choice(await _shared_memory(client, admin_key, in_flight), "by shared memory, as asked for")
+    if not await asyncio.to_thread(_is_here, client.url):
+        return Choice(JpegCarrier, f"as JPEG of quality {QUALITY}: {client.url} is another machine")
     try:
-        shared = await _shared_memory(client, admin_key, in_flight)
-    except CarrierError as error:
-        if kind == "auto":
-            return Choice(RawCarrier, f"raw pixels: {client.url} is this machine, but no shared memory: {error}")
-        raise
-    return Choice(shared, "shared memory" + (": the server is on this machine" if kind == "auto" else ", as asked for"))
+        shared = await _shared_memory(client, admin_key, in_flight, or_raw=True)
+    except (CarrierError, Unreachable, DeadlineExceeded) as error:  # the latter with a fallback, which answers now
+        return Choice(RawCarrier, f"as raw pixels: {client.url} is this machine, but no shared memory: {error}")
+    return Choice(shared, "by shared memory: the server is on this machine")
 
 
-async def _shared_memory(client: AsyncFaceClient, admin_key: str | None, slots: int) -> Callable[[], Carrier]:
+async def _shared_memory(
+    client: AsyncFaceClient, admin_key: str | None, slots: int, *, or_raw: bool = False
+) -> Callable[[], Carrier]:
     regions = _regions(client)
     with _refused():
         await try_out(regions, admin_key)
-    return partial(SharedMemoryCarrier, regions, admin_key, slots)
+    return partial(SharedMemoryCarrier, regions, admin_key, slots, or_raw=or_raw)
 
 
 async def _cuda_memory(client: AsyncFaceClient, admin_key: str | None, slots: int) -> Callable[[], Carrier]:

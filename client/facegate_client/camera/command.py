@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
-from enum import Enum
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate_client.async_client import AsyncFaceClient
+from facegate_client.camera.carrier import CarrierError, CarrierKind
 from facegate_client.camera.mailbox import Mode
 from facegate_client.cli_options import (
     ERROR,
@@ -36,16 +37,7 @@ from facegate_client.transport import Tls
 
 if TYPE_CHECKING:
     from facegate_client.camera.run import Feed, Settings
-
-
-class TransportKind(str, Enum):
-    """How frames get to the server."""
-
-    auto = "auto"
-    jpeg = "jpeg"
-    raw = "raw"
-    shared_memory = "shared-memory"
-    cuda_shared_memory = "cuda-shared-memory"
+    from facegate_client.camera.source_spec import SourceSpec
 
 
 def camera(
@@ -78,9 +70,9 @@ def camera(
     ] = None,
     in_flight: Annotated[int, typer.Option(min=1, max=4, help="Frames of a camera with the server at once.")] = 2,
     transport: Annotated[
-        TransportKind,
+        CarrierKind,
         typer.Option(help="How frames travel; auto: shared memory or raw on this machine, JPEG to another."),
-    ] = TransportKind.auto,
+    ] = CarrierKind.auto,
     admin_key: Annotated[
         str | None, typer.Option(envvar="FACEGATE_ADMIN_KEY", help="The server's key, for shared memory.")
     ] = None,
@@ -111,7 +103,6 @@ def camera(
     Exit status 0; 2: an error, or a source that failed while the others went on.
     """
     with errors_in_a_line(), _extra():
-        from facegate_client.camera.carrier import CarrierError
         from facegate_client.camera.frame import SourceError
         from facegate_client.camera.output import OutputError, PipeClosed
         from facegate_client.camera.people import WatchError
@@ -123,7 +114,7 @@ def camera(
             min_score=min_score,
             judge_every_s=judge_every,
             in_flight=in_flight,
-            carrier=transport.value,
+            carrier=transport,
             admin_key=admin_key,
             photos=watch or (),
             threshold=threshold,
@@ -131,6 +122,8 @@ def camera(
         )
         if out is None and not sys.stdout.isatty():
             out = "-"
+        if out == "" or Path() in settings.photos:
+            raise ValueError("--out and --watch: expected a name, got an empty one")
         new_client = partial(
             AsyncFaceClient,
             url,
@@ -161,38 +154,64 @@ async def _run(
     from facegate_client.camera.run import Run
 
     opencv().setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
-    with ExitStack() as stack:
-        async with new_client() as client:
-            feeds = await _feeds(sources, mode, client)
-            if settings.videos is not None:
-                settings.videos.mkdir(parents=True, exist_ok=True)
-            outputs = []
-            if out is not None:
-                outputs.append(JsonLines(out))
-                stack.callback(outputs[0].close)
-            run = Run(client, feeds, settings, outputs, say=_say)
-            if metrics_port is not None:
-                exporter = Exporter(run.snapshots, metrics_port)
-                stack.callback(exporter.close)
-                _say(f"metrics at http://127.0.0.1:{exporter.port}/metrics")
-            if out != "-" or not sys.stdout.isatty():
-                stack.enter_context(LiveTable(run.snapshots))
-            stack.enter_context(log_on_stderr())
-            stack.enter_context(_stopped_by_signals(run.stop))
-            return await run.run()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(new_client())
+        specs = _specs(sources)
+        if out is not None:
+            _check_apart(out, specs)
+        feeds = await _feeds(specs, mode, client)
+        if settings.videos is not None:
+            _make_folder(settings.videos)
+        outputs = [] if out is None else [JsonLines(out)]
+        run = Run(client, feeds, settings, outputs, say=_say)
+        if metrics_port is not None:
+            exporter = Exporter(run.snapshots, metrics_port)
+            stack.callback(exporter.close)
+            _say(f"metrics at http://127.0.0.1:{exporter.port}/metrics")
+        if out != "-" or not sys.stdout.isatty():
+            stack.enter_context(LiveTable(run.snapshots))
+        stack.enter_context(log_on_stderr())
+        stack.enter_context(_stopped_by_signals(run.stop))
+        for output in outputs:
+            stack.push_async_callback(output.close)
+        return await run.run()
 
 
-async def _feeds(sources: Sequence[str], mode: Mode | None, client: AsyncFaceClient) -> list[Feed]:
+def _specs(sources: Sequence[str]) -> list[SourceSpec]:
     """Raises ValueError on a source that cannot be understood."""
+    from facegate_client.camera.source_spec import parse
+
+    specs = [parse(source) for source in sources]
+    return [
+        replace(spec, name=name) for spec, name in zip(specs, _distinct([spec.name for spec in specs]), strict=True)
+    ]
+
+
+def _check_apart(out: str, specs: Sequence[SourceSpec]) -> None:
+    """Raises ValueError where results would be written into a source."""
+    for spec in specs:
+        there = spec.kind != "stream" and os.path.exists(out) and os.path.exists(spec.address)
+        if there and os.path.samefile(out, spec.address):
+            raise ValueError(f"--out {out}: is a source; results would be written into it")
+
+
+def _make_folder(folder: Path) -> None:
+    from facegate_client.camera.output import OutputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--video {folder}: cannot make this folder: {error.strerror}") from error
+
+
+async def _feeds(specs: Sequence[SourceSpec], mode: Mode | None, client: AsyncFaceClient) -> list[Feed]:
+    """Raises SourceError, ValueError and FaceGateError where a synthetic source cannot be made."""
     from facegate_client.camera.open_source import open_source
     from facegate_client.camera.run import Feed, Opener
-    from facegate_client.camera.source_spec import parse
     from facegate_client.camera.synthetic_feed import synthetic_feed
 
     feeds = []
-    specs = [parse(source) for source in sources]
-    for known, name in zip(specs, _distinct([spec.name for spec in specs]), strict=True):
-        spec = replace(known, name=name)
+    for spec in specs:
         opener: Opener = partial(open_source, spec)
         if spec.kind == "synthetic":
             opener = await synthetic_feed(spec, client)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """How long a connection may take, and then each frame."""
 
+_KNOWN = "MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, IVF, H.264, HEVC, MJPEG"  # of _FILES, in users' words
 _FILES = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,h264,hevc,mjpeg,mpjpeg"
 _STREAMS = f"{_FILES},hls,aac,mp3,ac3,eac3,webvtt"  # with what HLS may have beside the video
 _USUAL_STEP_S = 0.04
@@ -33,6 +34,10 @@ _DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # the tag of a track, as mux
 
 class Broken(Exception):
     """A video cannot be opened, or read any further. The message is one line and names no source."""
+
+
+class Refused(Broken):
+    """User and password are not accepted. Cameras lock out who tries wrong ones too often."""
 
 
 class Video:
@@ -44,6 +49,7 @@ class Video:
         self._step_s = float(1 / stream.average_rate) if stream.average_rate else _USUAL_STEP_S
         self._timeless = container.format.name == "mpjpeg"  # its times are FFmpeg's guess of 25 frames a second
         self._last_s = 0.0
+        self.begun = False  # whether a frame was decoded
 
     @property
     def finite(self) -> bool:
@@ -54,6 +60,7 @@ class Video:
         """The frames, None for each that is limited away. `broken` is called for what is skipped. Raises Broken."""
         for packet in self._container.demux(self._stream):
             for picture in self._pictures(packet, broken):
+                self.begun = True
                 self._last_s = max(self._last_s, picture.time or 0.0)
                 yield shaping.frame(picture, None if self._timeless else picture.time, self._step_s)
 
@@ -101,13 +108,17 @@ def opened(spec: SourceSpec, live: bool) -> Iterator[Video]:
     Raises Broken on whatever may be otherwise another time, and SourceError on what will not; neither names the source.
     """
     error_types = pyav().error
+    video = None
     try:
         with _container(spec) as container:
-            yield Video(container, _video_stream(container, live))
+            video = Video(container, _video_stream(container, live))
+            yield video
     except (error_types.ProtocolNotFoundError, error_types.DecoderNotFoundError) as error:
         raise SourceError(f"FFmpeg cannot: {error.strerror}") from error
     except error_types.FFmpegError as error:
-        raise Broken(_reason(error)) from error
+        if isinstance(error, error_types.HTTPUnauthorizedError | error_types.HTTPForbiddenError):
+            raise Refused("refused: check user and password") from error
+        raise Broken(_reason(error, spec, live, video)) from error
 
 
 def pyav() -> Any:
@@ -156,13 +167,22 @@ def _video_stream(container: InputContainer, live: bool) -> VideoStream:
     return stream
 
 
-def _reason(error: Any) -> str:
-    """FFmpeg's words without the address, which its exceptions' own text has."""
+def _reason(error: Any, spec: SourceSpec, live: bool, video: Video | None) -> str:
+    """What happened and what to do, or FFmpeg's words without the address, which its exceptions' own text has."""
     error_types = pyav().error
     if isinstance(error, error_types.ExitError):
         return f"no answer within {TIMEOUT_S:.0f} s"
     if isinstance(error, error_types.InvalidDataError | error_types.ArgumentError):
-        return "cannot be read as video"
+        if video is not None and video.begun:
+            return "cannot be read any further"
+        remedies = {"path": f"; known are {_KNOWN}", "stream": ": check the path"}
+        return f"cannot be read as video{remedies.get(spec.kind, '')}"
+    if isinstance(error, error_types.HTTPNotFoundError):
+        return "nothing there: check the path"
     if error.errno == errno.EIO:
+        if spec.kind == "stream" and video is None:  # a name that nobody knows, too
+            return "cannot be reached: check the name and the network"
+        if spec.kind == "stream" and not live and video is not None and not video.begun:
+            return "cannot be read from where it is: download it first"
         return "reading broke off"
     return str(error.strerror)

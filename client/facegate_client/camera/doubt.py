@@ -1,6 +1,7 @@
 """When a track may have become another face's: then nothing that was known of it holds.
 
-Boxes alone cannot tell two faces apart that change places, so whatever may be such a change is taken for one.
+Boxes alone cannot tell two faces apart that change places, so whatever may be such a change is taken for one; so is a cut
+to another picture (cuts.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facegate_client.camera.tracking import Array, Match, covered
+from facegate_client.camera.tracking import Array, Matched, covered
 
 TOUCHING = 0.3  # of the smaller box; the detector's NMS keeps two boxes to about an IoU of 0.3, 0.46 of equal boxes
 LOST_S = 0.3  # unseen for longer is long enough to hold a picture before a face
@@ -18,7 +19,7 @@ JUMP = 0.2  # IoU with what was expected or last seen, under which a box has jum
 _STEPS = (0.25, 0.5, 0.75, 1.0)  # on the way between two frames
 
 
-def is_another(match: Match) -> bool:
+def is_another(match: Matched) -> bool:
     """Whether a match may well be of a face other than the track's."""
     lost = match.gap_s > (LOST_S if match.missed else BLIND_S)
     return not match.new and (lost or match.overlap < JUMP)
@@ -30,13 +31,15 @@ def touching(live: Mapping[int, tuple[Array, Array]]) -> set[int]:
     `live` has for each track its box before and now, seen or expected: a face that vanishes behind another's is doubt
     about the other.
     """
-    if len(live) < 2:
+    if not live:
         return set()
     before, now = np.array(list(live.values())).swapaxes(0, 1)
+    low, high = np.minimum(before, now)[:, :2], np.maximum(before, now)[:, 2:]
+    near = (low[:, None, 0] < high[None, :, 0]) & (low[:, None, 1] < high[None, :, 1])
+    a, b = np.nonzero(np.triu(near & near.T, 1))  # the pairs whose ways' outlines meet
     touched = np.zeros(len(live), dtype=bool)
     for step in _STEPS:
         boxes = before + (now - before) * step
-        shares = covered(boxes, boxes)
-        np.fill_diagonal(shares, 0)
-        touched |= (shares > TOUCHING).any(axis=1)
+        met = covered(boxes[a], boxes[b]) > TOUCHING
+        touched[a[met]] = touched[b[met]] = True
     return {track for track, is_touched in zip(live, touched, strict=True) if is_touched}

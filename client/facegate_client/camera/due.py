@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,25 +76,28 @@ class Choices:
         self._chosen.extend(choices)
 
 
-def as_row(face: Face) -> NDArray[np.float32]:
-    """FACES_IN's row of a face, float32 [14]: x1 y1 x2 y2 and the landmarks' x y, unaltered."""
-    return np.array([*face.box, *(value for point in face.landmarks for value in point)], dtype=np.float32)
+def as_rows(faces: Sequence[Face]) -> NDArray[np.float64]:
+    """FACES_IN's rows, float64 [N, 14]: x1 y1 x2 y2 and the landmarks' x y, unaltered."""
+    rows = [[*face.box, *(value for point in face.landmarks for value in point)] for face in faces]
+    return np.array(rows, dtype=np.float64).reshape(-1, contract.FACE_IN_VALUES)
 
 
-def can_be_sent(row: NDArray[np.float32], height: int, width: int) -> bool:
-    """Whether the server takes the face as one of an image of `height` x `width`.
+def can_be_sent(rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
+    """Whether the server takes each face, float32 [N, 14], as one of an image of `height` x `width`; bool [N].
 
     It refuses a call for one face that is not finite, smaller than contract.LEAST_FACE_IN, outside by more than half,
     or whose landmarks' mean is outside: by the same arithmetic in float32 as here.
     """
-    if not np.abs(row).max() <= 1e6:
-        return False
-    box, limits = row[:4], np.array([width, height], dtype=np.float32)
-    sides = box[2:] - box[:2]
-    inside = np.clip(box[2:], 0, limits) - np.clip(box[:2], 0, limits)
-    centre = row[4:].reshape(5, 2).mean(axis=0)
-    return bool(
-        (sides >= contract.LEAST_FACE_IN).all()
-        and inside.prod() >= sides.prod() / 2
-        and ((centre >= 0) & (centre < limits)).all()
-    )
+    limits = np.array([width, height], dtype=np.float32)
+    low, high = rows[:, :2], rows[:, 2:4]
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.abs(rows).max(axis=1, initial=0.0) <= 1e6
+        sides = high - low
+        inside = np.clip(high, 0, limits) - np.clip(low, 0, limits)
+        centre = rows[:, 4:].reshape(-1, 5, 2).mean(axis=1)
+        return np.asarray(
+            finite
+            & (sides >= contract.LEAST_FACE_IN).all(axis=1)
+            & (inside.prod(axis=1) >= sides.prod(axis=1) / 2)
+            & ((centre >= 0) & (centre < limits)).all(axis=1)
+        )

@@ -13,25 +13,25 @@ from facegate_client.camera.latency import BOUNDS
 from facegate_client.camera.output import OutputError
 from facegate_client.camera.stats import CameraSnapshot
 
+ADDRESS = "127.0.0.1"
+
 _LE = [str(bound) for bound in BOUNDS] + ["+Inf"]
 
 
 class Exporter:
-    """Serves `/metrics` over HTTP, from a thread, until `close`. Raises OutputError where it cannot listen.
+    """Serves `/metrics` over HTTP to this machine, from a thread, until `close`. Raises OutputError where it cannot.
 
     `snapshots` is called by that thread whenever somebody asks. Port 0 takes a free one; `port` is the one taken.
     """
 
-    def __init__(
-        self, snapshots: Callable[[], Sequence[CameraSnapshot]], port: int, address: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, snapshots: Callable[[], Sequence[CameraSnapshot]], port: int) -> None:
         registry = CollectorRegistry(auto_describe=True)
         registry.register(CameraCollector(snapshots))
         try:
-            self._server, self._thread = start_http_server(port, address, registry)
+            self._server, self._thread = start_http_server(port, ADDRESS, registry)
         except (OSError, OverflowError) as error:  # OverflowError: a port above 65535
             reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot serve metrics at {address}:{port}: {reason}") from error
+            raise OutputError(f"cannot serve metrics at {ADDRESS}:{port}: {reason}") from error
         self.port: int = self._server.server_port
 
     def close(self) -> None:

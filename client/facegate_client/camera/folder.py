@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from facegate_client.camera.declared_size import check_declared_size
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.shaping import turned_and_cut
 from facegate_client.camera.source_notices import SourceNotices
@@ -43,18 +44,20 @@ class Folder:
                 return
             wall_s, read_s = time.time(), time.monotonic()
             try:
-                pixels = decode(read_image_file(path, path.name), path.name)
+                data = read_image_file(path, path.name)
+                check_declared_size(data, path.name)
+                pixels = decode(data, path.name)
                 check_frame(pixels, path.name)
                 pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
             except BadImage as error:
-                self._notices.skipped(f"{self.name}: {error}; it is skipped")
+                self._notices.skipped(f"{error}; it is skipped")
                 continue
             except SourceError as error:
-                raise SourceError(f"{self.name}: {path.name}: {error}") from error
+                raise SourceError(f"{path.name}: {error}") from error
             yield Frame(index, index / (self._spec.fps or DEFAULT_FPS), wall_s, read_s, pixels)
             index += 1
         if not index:
-            raise SourceError(f"{self.name}: not one picture in {self._spec.address} can be decoded")
+            raise SourceError(f"not one picture in {self._spec.address} can be decoded")
 
     def close(self) -> None:
         """See Source.close."""
@@ -62,13 +65,19 @@ class Folder:
 
     def _pictures(self) -> list[Path]:
         try:
-            names = [entry.name for entry in os.scandir(self._spec.address) if entry.is_file()]
+            names = [name for name in os.listdir(self._spec.address) if Path(name).suffix.lower() in SUFFIXES]
         except OSError as error:
-            raise SourceError(f"{self.name}: cannot read {self._spec.address}: {error.strerror}") from error
-        pictures = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+            raise SourceError(f"cannot read {self._spec.address}: {error.strerror}") from error
+        pictures = []
+        for name in sorted(names, key=natural):
+            path = Path(self._spec.address, name)
+            if os.path.isfile(path):
+                pictures.append(path)
+            elif not os.path.isdir(path):
+                self._notices.skipped(f"{name}: not a file, or a link to none; it is skipped")
         if not pictures:
-            raise SourceError(f"{self.name}: no pictures ({', '.join(sorted(SUFFIXES))}) in {self._spec.address}")
-        return [Path(self._spec.address, name) for name in sorted(pictures, key=natural)]
+            raise SourceError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {self._spec.address}")
+        return pictures
 
 
 def natural(name: str) -> tuple[list[tuple[str, int]], str]:

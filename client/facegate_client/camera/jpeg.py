@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate_client.errors import BadImage
 from facegate_client.images import ImageLike, check_frame
 
 QUALITY = 95
@@ -20,17 +21,18 @@ no verdict changed."""
 class JpegCarrier:
     """Encodes each frame once, in a thread."""
 
-    def __init__(self, quality: int = QUALITY) -> None:
-        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-
     @asynccontextmanager
     async def carry(self, pixels: NDArray[np.uint8]) -> AsyncIterator[ImageLike]:
         """See Carrier. Raises BadImage."""
         check_frame(pixels)
-        yield await asyncio.to_thread(self._encoded, pixels)
+        yield await asyncio.to_thread(_encoded, pixels)
 
     async def close(self) -> None:
         """See Carrier."""
 
-    def _encoded(self, pixels: NDArray[np.uint8]) -> bytes:
-        return cv2.imencode(".jpg", pixels, self._options)[1].tobytes()
+
+def _encoded(pixels: NDArray[np.uint8]) -> bytes:
+    written, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not written:
+        raise BadImage(f"image: {pixels.shape[1]}x{pixels.shape[0]} is too large for a JPEG, which ends at 65,500")
+    return data.tobytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from facegate_client.camera.stats import CameraSnapshot
+from facegate_client.camera.stats import VERDICTS, CameraSnapshot
 
 _A_SECOND = 2  # refreshes
-_COUNTS = ("frames\n/s", "p50\nms", "p95\nms", "read", "dropped", "failed", "faces", "real", "fake", "not\nchecked")
+_COUNTS = ("frames\n/s", "p50\nms", "p95\nms", "read", "dropped", "failed", "tracks", "real", "fake", "not\nchecked")
 _STATES = {"starting": "yellow", "running": "green", "lost": "red", "ended": "dim", "failed": "bold red"}
 
 
@@ -21,13 +21,11 @@ class LiveTable:
     """Drawn on stderr while the context lasts, twice a second, by a thread; what is there at the end stays.
 
     `snapshots` is called by that thread. Lines that others write to `sys.stderr` meanwhile come out above the table.
-    Nothing is drawn where stderr is no terminal, unless it `must` be.
+    Nothing is drawn where stderr is no terminal.
     """
 
-    def __init__(
-        self, snapshots: Callable[[], Sequence[CameraSnapshot]], *, must: bool = False, console: Console | None = None
-    ) -> None:
-        console = console or Console(stderr=True, force_terminal=True if must else None)
+    def __init__(self, snapshots: Callable[[], Sequence[CameraSnapshot]]) -> None:
+        console = Console(stderr=True)
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(
@@ -52,7 +50,8 @@ class LiveTable:
 def table(cameras: Sequence[CameraSnapshot]) -> Table:
     """One row a camera, and of several their sum first, where a small terminal still shows it.
 
-    The rate and the times are of the last ten seconds; faces, and how their tracks are judged, of the latest frame.
+    The rate and the times are of the last ten seconds, all else since the start; a track counts by its last verdict.
+    Where no face was judged yet, none is counted as real or fake, not even 0.
     """
     drawn = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     drawn.add_column("camera")
@@ -74,7 +73,7 @@ def _row(camera: CameraSnapshot) -> list[Text | str]:
         f"{latency.per_second:.1f}",
         _milliseconds(latency.p50_s),
         _milliseconds(latency.p95_s),
-        *map(str, _counts(camera)),
+        *_counts([camera]),
     ]
 
 
@@ -86,14 +85,19 @@ def _sum(cameras: Sequence[CameraSnapshot]) -> list[Text | str]:
         f"{sum(camera.latency.per_second for camera in cameras):.1f}",
         "",
         "",
-        *(str(sum(column)) for column in zip(*map(_counts, cameras), strict=True)),
+        *_counts(cameras),
     ]
 
 
-def _counts(camera: CameraSnapshot) -> tuple[int, ...]:
-    tracks = camera.tracks
-    faces = sum(tracks.values()), tracks["real"], tracks["fake"], tracks["not_checked"]
-    return camera.read, camera.dropped, camera.failed, *faces
+def _counts(cameras: Sequence[CameraSnapshot]) -> Iterator[str]:
+    """Of all `cameras` together."""
+    for name in ("read", "dropped", "failed"):
+        yield str(sum(getattr(camera, name) for camera in cameras))
+    tracks = {word: sum(camera.tracks_so_far[word] for camera in cameras) for word in VERDICTS}
+    judged = any(camera.judgements["real"] or camera.judgements["fake"] for camera in cameras)
+    yield str(sum(tracks.values()))
+    for word in VERDICTS:
+        yield str(tracks[word]) if judged or word == "not_checked" else "-"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -16,10 +16,16 @@ class PipeClosed(OutputError):
 
 
 class Output(Protocol):
-    """Takes the records in order. Both methods may block and raise OutputError; not from two threads at once."""
+    """Takes the records in order; for the tasks of one event loop, which it never blocks. Raises OutputError.
 
-    def write(self, record: Record) -> None:
-        """One record, on its way when this returns."""
+    What a write comes to may be told by a later `write`, or by `close`.
+    """
 
-    def close(self) -> None:
+    async def write(self, record: Record) -> None:
+        """One record, on its way when this returns; waits where who reads them is far behind."""
+
+    def hurry(self) -> None:
+        """The run is to end: a reader who has stopped reading is waited for no longer than two seconds."""
+
+    async def close(self) -> None:
         """Finishes what was begun; any number of times, and no `write` after it."""

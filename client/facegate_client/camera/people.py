@@ -120,7 +120,7 @@ async def _describe(
     try:
         faces = await client.analyze(photo, anti_spoofing=anti_spoofing, max_faces=2)
     except InvalidRequest as error:
-        raise WatchError(f"{photo} cannot be watched for: {error}") from error
+        raise WatchError(f"{photo} cannot be watched for: {error}; give another picture, or move it away") from error
     if not faces:
         raise WatchError(f"{photo} shows no face; use a picture that shows it larger or sharper")
     face = faces[0]

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.results import Face
-
 Pixels = NDArray[np.uint8]
+Array = NDArray[np.float64]
 
 # Between the eyes, and from between the eyes to between the mouth's corners, in ArcFace's template of 112 x 112
 # (insightface, utils/face_align.py: arcface_dst), pixels. In a smaller face the aligned crop is enlarged.
@@ -30,50 +29,60 @@ _DARK, _BRIGHT = 16, 240  # grey; beyond them details are lost
 _FAR = 1e6  # pixels; beyond any picture
 
 
-def quality(pixels: Pixels, face: Face) -> float:
-    """0, useless, to 1 of `face` in `pixels`, uint8 [height, width, 3], BGR. Any face goes: outside, coinciding points.
+def qualities(pixels: Pixels, faces: Array) -> Array:
+    """Of each of `faces` in `pixels`, uint8 [height, width, 3], BGR: float64 [N], 0, useless, to 1.
+
+    `faces`, float64 [N, 14], are x1 y1 x2 y2 and five landmarks' x y, pixels; any go: outside, coinciding points.
 
     The product of size (the aligned crop is not enlarged: 1), frontality (by where the nose is between the eyes and the
     mouth), sharpness (variance of the Laplacian: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy,
     ICPR 2000; here as a share of the contrast, or all that is dark would be blurred), exposure (the share of pixels
     that are neither black nor white), and the share of the box that is in the picture.
     """
-    points = np.clip(np.asarray(face.landmarks, dtype=np.float64), -_FAR, _FAR)
-    posed = _size(points) * _frontality(points)
-    x1, y1, x2, y2 = (min(max(value, -_FAR), _FAR) for value in face.box)
+    faces = np.clip(faces, -_FAR, _FAR)
+    boxes, points = faces[:, :4], faces[:, 4:].reshape(-1, 5, 2)
     height, width = pixels.shape[:2]
-    left, top, right, bottom = (
-        math.floor(min(max(value, 0), limit)) for value, limit in ((x1, width), (y1, height), (x2, width), (y2, height))
-    )
-    if right - left < 2 or bottom - top < 2 or posed == 0:
-        return 0.0
-    visible = min(1.0, (right - left) * (bottom - top) / ((x2 - x1) * (y2 - y1)))
-    return float(posed * visible * _image(pixels[top:bottom, left:right]))
+    inside = np.floor(np.clip(boxes, 0, [width, height, width, height])).astype(int)
+    sides = inside[:, 2:] - inside[:, :2]
+    found: Array = _size(points) * _frontality(points) * (sides >= 2).all(axis=1)
+    for index in np.flatnonzero(found):
+        left, top, right, bottom = inside[index].tolist()
+        x1, y1, x2, y2 = boxes[index].tolist()
+        visible = min(1.0, (right - left) * (bottom - top) / ((x2 - x1) * (y2 - y1)))
+        found[index] *= visible * _image(pixels[top:bottom, left:right])
+    return found
 
 
-def _size(points: NDArray[np.float64]) -> float:
-    """How large the face is beside the template; the longer of two lengths, since a turn of the head shortens one."""
-    eyes = float(np.linalg.norm(points[1] - points[0])) / _EYES
-    down = float(np.linalg.norm(points[3:].mean(axis=0) - points[:2].mean(axis=0))) / _EYES_TO_MOUTH
-    return min(1.0, max(eyes, down))
+def _size(points: Array) -> Array:
+    """How large faces are beside the template; the longer of two lengths, since a turn of the head shortens one."""
+    across, down = _axes(points)
+    return np.minimum(1.0, np.maximum(_length(across) / _EYES, _length(down) / _EYES_TO_MOUTH))
 
 
-def _frontality(points: NDArray[np.float64]) -> float:
+def _frontality(points: Array) -> Array:
     """1 from in front, 0 where the nose is above an eye or beside it, as in a profile."""
-    across = points[1] - points[0]
-    down = points[3:].mean(axis=0) - points[:2].mean(axis=0)
-    nose = points[2] - points[:2].mean(axis=0)
-    if across @ across < 1e-6 or down @ down < 1e-6:
-        return 0.0
-    turned = 2 * abs(float(nose @ across / (across @ across)))  # 0: between the eyes, 1: at one
-    nodded = abs(float(nose @ down / (down @ down)) - _NOSE) / _NOSE
-    return max(0.0, 1 - turned) * max(0.0, 1 - nodded)
+    across, down = _axes(points)
+    nose = points[:, 2] - points[:, :2].mean(axis=1)
+    across_2, down_2 = np.maximum((across**2).sum(axis=1), 1e-6), np.maximum((down**2).sum(axis=1), 1e-6)
+    turned = 2 * np.abs((nose * across).sum(axis=1) / across_2)  # 0: between the eyes, 1: at one
+    nodded = np.abs((nose * down).sum(axis=1) / down_2 - _NOSE) / _NOSE
+    good = np.maximum(0.0, 1 - turned) * np.maximum(0.0, 1 - nodded)
+    return np.where((across_2 > 1e-6) & (down_2 > 1e-6), good, 0.0)
+
+
+def _axes(points: Array) -> tuple[Array, Array]:
+    """From eye to eye, and from between the eyes to between the mouth's corners; [N, 2] each."""
+    return points[:, 1] - points[:, 0], points[:, 3:].mean(axis=1) - points[:, :2].mean(axis=1)
+
+
+def _length(vectors: Array) -> Array:
+    return np.asarray(np.linalg.norm(vectors, axis=1))
 
 
 def _image(crop: Pixels) -> float:
     every = max(1, min(crop.shape[:2]) // (2 * _SIDE))  # a large face is thinned out first, for speed
-    small = cv2.resize(np.ascontiguousarray(crop[::every, ::every]), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    thinned = cv2.cvtColor(np.ascontiguousarray(crop[::every, ::every]), cv2.COLOR_BGR2GRAY)
+    grey = cv2.resize(thinned, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     contrast, edges = (float(cv2.meanStdDev(each)[1][0, 0]) ** 2 for each in (grey, cv2.Laplacian(grey, cv2.CV_16S)))
     sharpness = 1 - math.exp(-edges / (contrast + _CONTRAST) / _SHARP)
     exposure = float(((grey >= _DARK) & (grey <= _BRIGHT)).mean())

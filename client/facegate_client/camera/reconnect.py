@@ -6,8 +6,8 @@ import random
 import threading
 from collections.abc import Generator, Iterator
 
-from facegate_client.camera.decoded import TIMEOUT_S, Broken, opened
-from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.decoded import TIMEOUT_S, Broken, Refused, opened
+from facegate_client.camera.frame import Frame
 from facegate_client.camera.handover import Handover
 from facegate_client.camera.shaping import Shaping
 from facegate_client.camera.source_notices import SourceNotices
@@ -42,7 +42,7 @@ class LiveSource:
             connection = self._connection = Handover(self._connect)
             if self._closing.is_set():  # by `close`, before it could see this connection
                 connection.abandon()
-            reason = "the stream ended"
+            reason, refused = "the stream ended", False
             try:
                 for frame in connection.items(TIMEOUT_S):
                     if failures:
@@ -53,9 +53,7 @@ class LiveSource:
             except TimeoutError:
                 reason = f"no frame within {TIMEOUT_S:.0f} s"
             except Broken as error:
-                reason = str(error)
-            except SourceError as error:
-                raise SourceError(f"{self.name}: {error}") from error
+                reason, refused = str(error), isinstance(error, Refused)
             finally:
                 connection.abandon()
             if self._finished or self._closing.is_set():
@@ -63,7 +61,7 @@ class LiveSource:
             failures += 1
             if failures == 1:
                 self._notices.lost(reason)
-            self._wait(failures, connection)
+            self._wait(pause_s(failures, refused), connection)
 
     def close(self) -> None:
         """See Source.close. At once; what was opened is freed within ten seconds by a thread that nobody waits for."""
@@ -78,12 +76,20 @@ class LiveSource:
             yield from video.frames(self._shaping, broken=lambda: None)
             self._finished = video.finite
 
-    def _wait(self, failures: int, connection: Handover[Frame | None]) -> None:
-        """Longer with each failure, and at random, so that many cameras do not come back in step.
-
-        Also until the last connection is gone: one thread a camera, however often it hangs.
-        """
-        longest_s = min(LONGEST_WAIT_S, 2.0 ** min(failures - 1, 10))
-        self._closing.wait(random.uniform(LEAST_WAIT_S, longest_s))  # noqa: S311, no secret
+    def _wait(self, pause: float, connection: Handover[Frame | None]) -> None:
+        """`pause` seconds, and until the last connection is gone: one thread a camera, however often it hangs."""
+        self._closing.wait(pause)
         while not connection.ended and not self._closing.wait(LEAST_WAIT_S):
             pass
+
+
+def pause_s(failures: int, refused: bool) -> float:
+    """Seconds before another try, after so many failures in a row.
+
+    Longer with each, and at random, so that many cameras do not come back in step; at once the longest where user and
+    password were refused.
+    """
+    if refused:
+        return LONGEST_WAIT_S
+    longest_s = min(LONGEST_WAIT_S, 2.0 ** min(failures - 1, 10))
+    return random.uniform(LEAST_WAIT_S, longest_s)  # noqa: S311, no secret

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Literal
 
 from facegate_client.camera.annotated_video import AnnotatedVideo
 from facegate_client.camera.camera import Result
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.output import Output
-from facegate_client.camera.records import FaceRecord, TrackRecord
+from facegate_client.camera.records import (
+    AppearanceRecord,
+    AskedOf,
+    CameraEvent,
+    CameraRecord,
+    FaceRecord,
+    FrameRecord,
+    Record,
+    TrackRecord,
+)
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
 from facegate_client.camera.watch import Match
@@ -20,48 +28,101 @@ from facegate_client.camera.watching import Watching
 
 
 class Recorder:
-    """One camera's. For the tasks of one event loop, one result at a time. Its methods raise OutputError."""
+    """One camera's. For the tasks of one event loop, one result at a time. Its methods raise OutputError.
+
+    They wait where an output's reader is behind. `say` takes a line for each appearance.
+    """
 
     def __init__(
-        self, stats: CameraStats, outputs: Sequence[Output], watching: Watching | None, video: AnnotatedVideo | None
+        self,
+        stats: CameraStats,
+        outputs: Sequence[Output],
+        watching: Watching | None,
+        video: AnnotatedVideo | None,
+        say: Callable[[str], None],
     ) -> None:
         self._stats = stats
         self._outputs = outputs
         self._watching = watching
         self._video = video
+        self._say = say
+        self._lost_for: str | None = None
 
     async def deliver(self, result: Result) -> None:
-        """A frame's lines: its faces, appearances, and the tracks that are over by it."""
+        """A frame's lines: its faces, appearances, what it is without them, and the tracks that are over by it."""
         frame = result.frame
         if self._watching is not None:
             await self._watching.keep(result.sightings)
-        faces = [self._face(frame, sighting) for sighting in result.sightings]
-        self.ended(result.ended, frame.wall_s)
+        matches = [self._look(frame, sighting) for sighting in result.sightings]
+        faces = [self._face(frame, *seen) for seen in zip(result.sightings, matches, strict=True)]
+        for face, match in zip(faces, matches, strict=True):
+            await self._write(face)
+            if match.appearance is not None:
+                await self._appear(match.appearance)
+        if not faces or result.error is not None:
+            await self._write(self._frame(frame, result.error))
+        await self.ended(result.ended, frame.wall_s)
         if self._video is not None:
             await asyncio.to_thread(self._video.add, frame, faces)
 
-    def ended(self, tracks: Iterable[Ended], wall_s: float) -> None:
+    async def ended(self, tracks: Iterable[Ended], wall_s: float) -> None:
         """A line for each track that is over."""
         for ended in tracks:
             match = Match() if self._watching is None else self._watching.watch.forget(self._stats.camera, ended.track)
-            line = TrackRecord(
-                camera=self._stats.camera, wall_s=wall_s, who=match.who, distance=match.distance, **asdict(ended)
+            self._stats.over(ended)
+            await self._write(
+                TrackRecord(
+                    camera=self._stats.camera, wall_s=wall_s, who=match.who, distance=match.distance, **asdict(ended)
+                )
             )
-            for output in self._outputs:
-                output.write(line)
 
-    def tell(self, event: Literal["started", "lost", "back", "ended", "failed"], reason: str | None = None) -> None:
-        """A line of what becomes of the camera."""
-        line = self._stats.snapshot().record(event, reason, wall_s=time.time())
+    async def tell(self, event: CameraEvent, reason: str | None = None, asked: AskedOf | None = None) -> None:
+        """A line of what becomes of the camera; one that ends while it is lost has the loss's reason."""
+        if event in ("lost", "back"):
+            self._lost_for = reason
+        now = self._stats.snapshot()
+        await self._write(
+            CameraRecord(
+                camera=now.camera,
+                wall_s=time.time(),
+                event=event,
+                reason=self._lost_for if reason is None else reason,
+                asked=asked,
+                read=now.read,
+                sent=now.sent,
+                dropped=now.dropped,
+                answered=now.answered,
+                failed=now.failed,
+            )
+        )
+
+    async def _write(self, line: Record) -> None:
         for output in self._outputs:
-            output.write(line)
+            await output.write(line)
 
-    def _face(self, frame: Frame, sighting: Sighting) -> FaceRecord:
-        watching = self._watching
-        match = Match() if watching is None else watching.watch.look(self._stats.camera, frame, sighting)
+    async def _appear(self, line: AppearanceRecord) -> None:
+        self._stats.appeared(line)
+        self._say(in_words(line))
+        await self._write(line)
+
+    def _look(self, frame: Frame, sighting: Sighting) -> Match:
+        if self._watching is None:
+            return Match()
+        return self._watching.watch.look(self._stats.camera, frame, sighting)
+
+    def _frame(self, frame: Frame, error: Exception | None) -> FrameRecord:
+        return FrameRecord(
+            camera=self._stats.camera,
+            wall_s=frame.wall_s,
+            frame=frame.index,
+            media_s=frame.media_s,
+            error=None if error is None else type(error).__name__,
+        )
+
+    def _face(self, frame: Frame, sighting: Sighting, match: Match) -> FaceRecord:
         height, width = frame.pixels.shape[:2]
         judged = sighting.judgement
-        line = FaceRecord(
+        return FaceRecord(
             camera=self._stats.camera,
             wall_s=frame.wall_s,
             frame=frame.index,
@@ -81,10 +142,15 @@ class Recorder:
             who=match.who,
             distance=match.distance,
         )
-        for output in self._outputs:
-            output.write(line)
-            if match.appearance is not None:
-                output.write(match.appearance)
-        if match.appearance is not None:
-            self._stats.appeared(match.appearance)
-        return line
+
+
+def in_words(line: AppearanceRecord) -> str:
+    """An appearance for the person at the terminal."""
+    far = line.distance >= line.threshold
+    if line.verified:
+        what = " appears, verified" + (", liveness not asked for" if line.is_real is None else "")
+    elif line.is_real is False:
+        what = ", NOT LIVE: not verified"
+    else:
+        what = ", no longer near enough: not verified" if far else ", whose photo is not live: not verified"
+    return f"{line.camera}: {'revised: ' if line.revised else ''}{line.who}{what}, distance {line.distance:.2f}"

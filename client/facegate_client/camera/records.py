@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 VERSION = 1
+
+CameraEvent = Literal["started", "lost", "back", "ended", "failed"]
+
+# Decimals: a hundredth of a pixel, a millisecond, a ten-thousandth of all else. More would be float32's noise.
+_DECIMALS = {"box": 2, "landmarks": 2, "media_s": 3, "first_s": 3, "last_s": 3}
+_OTHER_DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +28,11 @@ class Record:
     wall_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """JSON-ready, numbers rounded."""
         values = asdict(self)
         time = datetime.fromtimestamp(values.pop("wall_s"), timezone.utc).isoformat(timespec="milliseconds")
-        return {"v": VERSION, "type": self.type, "time": time.replace("+00:00", "Z"), **values}
+        rounded = {name: _rounded(value, _DECIMALS.get(name, _OTHER_DECIMALS)) for name, value in values.items()}
+        return {"v": VERSION, "type": self.type, "time": time.replace("+00:00", "Z"), **rounded}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,20 @@ class FaceRecord(Record):
     frame_antispoof_score: float | None
     who: str | None
     distance: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRecord(Record):
+    """A frame without a face, or one that failed: then `error` is the error's class name.
+
+    A failed one may have faces beside this line, not judged in it. So each frame that was answered or failed has one.
+    """
+
+    type: ClassVar[str] = "frame"
+
+    frame: int
+    media_s: float
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +120,38 @@ class AppearanceRecord(Record):
     revised: bool
 
 
+class AskedOf(TypedDict):
+    """What a run asks of a camera's frames: with which options, and how they travel."""
+
+    anti_spoofing: bool
+    embeddings: bool
+    min_score: float | None
+    judge_every_s: float
+    transport: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraRecord(Record):
-    """What becomes of a camera, and its counts so far: read = sent + dropped, sent = answered + failed at the end."""
+    """What becomes of a camera, and its counts so far: read = sent + dropped, sent = answered + failed at the end.
+
+    `asked` is told once, when it has started.
+    """
 
     type: ClassVar[str] = "camera"
 
-    event: Literal["started", "lost", "back", "ended", "failed"]
+    event: CameraEvent
     reason: str | None
+    asked: AskedOf | None
     read: int
     sent: int
     dropped: int
     answered: int
     failed: int
+
+
+def _rounded(value: Any, decimals: int) -> Any:
+    if isinstance(value, float):
+        return round(value, decimals)
+    if isinstance(value, tuple):
+        return [_rounded(each, decimals) for each in value]
+    return value

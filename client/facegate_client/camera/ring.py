@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -14,6 +15,8 @@ from facegate_client.camera.shared_file import START, SharedFile, exists, remove
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from facegate_client.images import ImageLike, SharedFrame, check_frame
 from facegate_client.transport import Place, Region, Regions
+
+_log = logging.getLogger("facegate_client")
 
 REGISTRATION_S = 5.0
 """For the server to map a region, or to let go of one: milliseconds where it is well."""
@@ -29,20 +32,30 @@ class SharedMemoryCarrier:
     still works on a call that was given up may then read another frame; nobody hears of its answer.
     """
 
-    def __init__(self, regions: Regions, admin_key: str | None, slots: int) -> None:
+    def __init__(self, regions: Regions, admin_key: str | None, slots: int, *, or_raw: bool = False) -> None:
+        """With `or_raw`, frames for which there is no memory are sent as they are."""
         self._regions = regions
         self._admin_key = admin_key
         self._slots = slots
+        self._or_raw = or_raw
         self._vacant = asyncio.Semaphore(slots)
         self._making = asyncio.Lock()
         self._ring: _Ring | None = None
+        self._told = False
 
     @asynccontextmanager
     async def carry(self, pixels: NDArray[np.uint8]) -> AsyncIterator[ImageLike]:
         """See Carrier. Raises BadImage, CarrierError where /dev/shm is full, and the server's FaceGateErrors."""
         check_frame(pixels)
         async with self._vacant:
-            ring = await self._ring_for(pixels.nbytes)
+            try:
+                ring = await self._ring_for(pixels.nbytes)
+            except CarrierError as error:
+                if not self._or_raw:
+                    raise
+                self._tell_once(error)
+                yield pixels
+                return
             try:
                 with ring.slot(pixels) as frame:
                     yield frame
@@ -55,6 +68,11 @@ class SharedMemoryCarrier:
         ring, self._ring = self._ring, None
         if ring is not None:
             await self._forget(ring)
+
+    def _tell_once(self, error: CarrierError) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("a camera's frames are sent as raw pixels: %s", error)
 
     async def _ring_for(self, size: int) -> _Ring:
         async with self._making:

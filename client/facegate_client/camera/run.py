@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from facegate_client.async_client import AsyncFaceClient
 from facegate_client.camera.annotated_video import AnnotatedVideo
 from facegate_client.camera.asking import Asker
-from facegate_client.camera.camera import Asked, Camera
-from facegate_client.camera.carrier import Carrier
-from facegate_client.camera.choice import Kind, choose
+from facegate_client.camera.camera import Camera
+from facegate_client.camera.carrier import Carrier, CarrierKind
+from facegate_client.camera.choice import choose
 from facegate_client.camera.frame import Source
 from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mailbox, Mode
 from facegate_client.camera.output import Output
 from facegate_client.camera.recorder import Recorder
+from facegate_client.camera.records import AskedOf
 from facegate_client.camera.server_notices import ServerNotices
 from facegate_client.camera.source_events import SourceEvents
 from facegate_client.camera.source_notices import SourceNotices
@@ -31,6 +34,7 @@ from facegate_client.camera.watching import Watching
 
 _BLACK = np.zeros((64, 64, 3), np.uint8)
 
+T = TypeVar("T")
 Opener = Callable[[SourceNotices], Source]
 
 
@@ -58,11 +62,22 @@ class Settings:
     min_score: float | None = None
     judge_every_s: float = 2.0
     in_flight: int = 2
-    carrier: Kind = "auto"
+    carrier: CarrierKind = CarrierKind.auto
     admin_key: str | None = None
     photos: Sequence[Path] = ()
     threshold: float | None = None
     videos: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if not 0 <= self.judge_every_s < math.inf:
+            raise ValueError(f"judge_every: expected seconds, 0 or more, got {self.judge_every_s}")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score: expected a number in 0-1, got {self.min_score}")
+        if self.threshold is not None and not 0 < self.threshold <= 2:
+            raise ValueError(f"threshold: expected a cosine distance in (0, 2], got {self.threshold}")
+        if self.threshold is not None and not self.photos:
+            raise ValueError("threshold: is for people to watch for, and there are none; name them with --watch")
 
 
 class Run:
@@ -79,7 +94,8 @@ class Run:
     ) -> None:
         """`say` takes one-line notices, from any thread. Raises ValueError on two feeds of one name."""
         if len({feed.name for feed in feeds}) < len(feeds):
-            raise ValueError(f"two cameras have one name: {', '.join(sorted(feed.name for feed in feeds))}")
+            names = ", ".join(sorted(feed.name for feed in feeds))
+            raise ValueError(f"two cameras have one name: {names}; give each a #name= of its own")
         self._client = client
         self._settings = settings
         self._outputs = outputs
@@ -107,26 +123,36 @@ class Run:
         CarrierError and OutputError.
         """
         # A black picture, not readiness: it tells whether what will be asked can be answered.
-        await self._client.analyze(_BLACK, anti_spoofing=self._settings.anti_spoofing, embeddings=False)
         settings = self._settings
+        await self._client.analyze(
+            _BLACK, anti_spoofing=settings.anti_spoofing, embeddings=False, min_score=settings.min_score
+        )
         choice = await choose(
             settings.carrier, self._client, in_flight=settings.in_flight, admin_key=settings.admin_key
         )
-        self._say(f"frames go by {choice.reason}")
+        self._say(f"frames go {choice.reason}")
         watching = await self._watching()
+        asked = AskedOf(
+            anti_spoofing=settings.anti_spoofing,
+            embeddings=settings.anti_spoofing or watching is not None,  # which tell when a track is another face
+            min_score=settings.min_score,
+            judge_every_s=settings.judge_every_s,
+            transport=choice.reason,
+        )
         works = [
-            asyncio.create_task(self._camera(feed, stats, choice.make, watching))
+            asyncio.create_task(self._camera(feed, stats, choice.make(), asked, watching))
             for feed, stats in zip(self._feeds, self._stats, strict=True)
         ]
+        first: set[asyncio.Task[bool]] = set()
         try:
-            await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
+            first, _ = await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            self._stop()
-            ends = await asyncio.gather(*works, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
-        return all(ends)
+            if not all(work.done() for work in works):
+                self._stop()
+            await asyncio.gather(*works, return_exceptions=True)
+        for work in [*first, *works]:  # what failed first is why others failed
+            work.result()
+        return all(work.result() for work in works)
 
     async def _watching(self) -> Watching | None:
         settings = self._settings
@@ -143,53 +169,51 @@ class Run:
         return watching
 
     async def _camera(
-        self, feed: Feed, stats: CameraStats, new_carrier: Callable[[], Carrier], watching: Watching | None
+        self, feed: Feed, stats: CameraStats, carrier: Carrier, asked: AskedOf, watching: Watching | None
     ) -> bool:
         """One camera, to its end; whether that was a good one."""
-        settings = self._settings
         events = SourceEvents(stats, self._say)
         source = feed.open(events)
         mode = feed.mode or (Mode.latest if source.live else Mode.every)
         async with AsyncExitStack() as stack:
-            video = self._video(feed, stack)
-            recorder = Recorder(stats, self._outputs, watching, video)
-            camera = Camera(
-                source,
-                Mailbox(mode, stats),
-                Asker(feed.name, mode, self._client, self._gate, self._server),
-                new_carrier(),
-                Tracks(
-                    anti_spoofing=settings.anti_spoofing,
-                    embeddings=watching is not None,
-                    judge_every_s=settings.judge_every_s,
-                ),
-                self._gate,
-                stats,
-                Asked(settings.anti_spoofing, watching is not None, settings.min_score),
-                recorder.deliver,
-                settings.in_flight,
-            )
+            recorder = Recorder(stats, self._outputs, watching, self._video(feed, stack), self._say)
+            camera = self._new_camera(source, mode, stats, carrier, recorder, asked)
             self._cameras.append(camera)
             if self._stopped:
                 camera.stop()
-            recorder.tell("started")
-            telling = asyncio.create_task(_tell(events, recorder))
-            try:
-                ended = await camera.run()
-            finally:
-                telling.cancel()
-                with suppress(asyncio.CancelledError):
-                    await telling
-            recorder.ended(ended, time.time())
-            fault = str(camera.fault) if camera.fault else _unanswered(feed.name, mode, stats)
+            await recorder.tell("started", asked=asked)
+            ended = await _while(camera.run(), _tell(events, recorder))
+            while not events.queue.empty():
+                await recorder.tell(*events.queue.get_nowait())
+            await recorder.ended(ended, time.time())
+            fault = str(camera.fault) if camera.fault else _unanswered(mode, stats)
             if fault is None:
                 stats.ended()
-                recorder.tell("ended")
+                await recorder.tell("ended")
                 return True
             stats.failed_for_good()
-            self._say(fault)
-            recorder.tell("failed", fault)
+            self._say(f"{feed.name}: {fault}")
+            await recorder.tell("failed", fault)
             return False
+
+    def _new_camera(
+        self, source: Source, mode: Mode, stats: CameraStats, carrier: Carrier, recorder: Recorder, asked: AskedOf
+    ) -> Camera:
+        return Camera(
+            source=source,
+            mailbox=Mailbox(mode, stats),
+            asker=Asker(stats.camera, mode, self._client, self._gate, self._server),
+            carrier=carrier,
+            tracks=Tracks(
+                anti_spoofing=asked["anti_spoofing"],
+                embeddings=asked["embeddings"],
+                judge_every_s=asked["judge_every_s"],
+            ),
+            stats=stats,
+            asked=asked,
+            deliver=recorder.deliver,
+            in_flight=self._settings.in_flight,
+        )
 
     def _video(self, feed: Feed, stack: AsyncExitStack) -> AnnotatedVideo | None:
         if self._settings.videos is None:
@@ -202,18 +226,34 @@ class Run:
 
     def _stop(self) -> None:
         self._stopped = True
+        for output in self._outputs:
+            output.hurry()
         for camera in self._cameras:
             camera.stop()
 
 
-def _unanswered(name: str, mode: Mode, stats: CameraStats) -> str | None:
-    """That frames have no result, where each should have one."""
+def _unanswered(mode: Mode, stats: CameraStats) -> str | None:
+    """That frames have no result: any, where each should have one, or all of them."""
     counts = stats.snapshot()
-    if mode is Mode.latest or not counts.failed:
+    if not counts.failed or (mode is Mode.latest and counts.answered):
         return None
-    return f"{name}: {counts.failed} of {counts.sent} frames have no result"
+    return f"{counts.failed} of {counts.sent} frames have no result"
 
 
-async def _tell(events: SourceEvents, recorder: Recorder) -> None:
+async def _tell(events: SourceEvents, recorder: Recorder) -> NoReturn:
     while True:
-        recorder.tell(*await events.queue.get())
+        await recorder.tell(*await events.queue.get())
+
+
+async def _while(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, NoReturn]) -> T:
+    """What `work` comes to; `other` goes on meanwhile, and its failure ends both."""
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(other)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[1].done():
+            tasks[1].result()
+        return await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

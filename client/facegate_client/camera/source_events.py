@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Literal
 
+from facegate_client.camera.records import CameraEvent
 from facegate_client.camera.stats import CameraStats
 
-Event = tuple[Literal["lost", "back"], str | None]
+Event = tuple[CameraEvent, str | None]
 
 
 class SourceEvents:
@@ -24,20 +24,21 @@ class SourceEvents:
 
     def lost(self, reason: str) -> None:
         """See SourceNotices."""
+        never = self._stats.snapshot().read == 0
         self._stats.lost()
         self._put("lost", reason)
-        self._say(f"{self._stats.camera} is lost: {reason}; it is tried again")
+        self._say(f"{self._stats.camera} is {'not there yet' if never else 'lost'}: {reason}; it is tried again")
 
     def back(self) -> None:
         """See SourceNotices."""
         self._stats.back()
         self._put("back", None)
-        self._say(f"{self._stats.camera} is back")
+        self._say(f"{self._stats.camera} is there")
 
     def skipped(self, what: str) -> None:
         """See SourceNotices."""
-        self._say(what)
+        self._say(f"{self._stats.camera}: {what}")
 
-    def _put(self, event: Literal["lost", "back"], reason: str | None) -> None:
+    def _put(self, event: CameraEvent, reason: str | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
             self._loop.call_soon_threadsafe(self.queue.put_nowait, (event, reason))

@@ -24,6 +24,9 @@ _MODES: dict[str, Mode] = {mode.value: mode for mode in Mode}
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _OPTION_PART = re.compile(r"[A-Za-z_]\w*=")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]*")
+_SECRETS_WORD = re.compile(r"pass|pw|psw|token|key|secret|auth|user|login", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,19 @@ class SourceSpec:
 
     @property
     def shown(self) -> str:
-        """The address without user, password and query."""
+        """The address without user, password and query, nor a path that may hold a password, as recorders' do."""
         return _shown(urlsplit(self.address)) if self.kind == "stream" else self.address
 
 
 def parse(text: str) -> SourceSpec:
     """Reads `ADDRESS[#name=door&rotate=90&roi=x,y,width,height&fps=5&mode=latest]`.
 
-    A `#` that no `word=` follows belongs to the address. Raises ValueError, in one line and without credentials, on an
-    unknown scheme or option and on a value out of range; whether there is anything at the address is not looked up.
+    A `#` that no `word=` follows belongs to the address, and so does any where the whole text is a path that is there.
+    Raises ValueError, in one line and without credentials, on an unknown scheme or option and on a value out of range;
+    whether there is anything at the address is for whoever opens it to find out.
     """
     address, mark, rest = text.rpartition("#")
-    if not mark or not _OPTION_PART.match(rest):
+    if not mark or not _OPTION_PART.match(rest) or os.path.exists(text):
         address, rest = text, ""
     kind, name = _kind_and_name(address, rest)
     try:
@@ -89,6 +93,8 @@ def _kind_and_name(address: str, rest: str) -> tuple[Kind, str]:
         return "device", _printable(Path(address).name)
     url = _URL.match(address)
     if url is None:
+        if ":" in address and "@" in address and not os.path.exists(address):  # no message is to have its password
+            raise ValueError(f"source: no such file; of a URL, the {'://, '.join(SCHEMES)}:// before it is missing")
         return "path", _printable(Path(os.path.abspath(address)).stem) or "source"
     if url[1].lower() not in SCHEMES:
         raise ValueError(f"source: unknown scheme {url[1]}://; known are a plain path and {', '.join(SCHEMES)}")
@@ -99,8 +105,11 @@ def _checked_url(address: str, rest: str) -> str:
     """The name of a URL that FFmpeg may be given."""
     if not address.isascii() or re.search(r"[\x00-\x20\x7f]", address):
         raise ValueError("source: a URL may hold no spaces, control or non-ASCII characters; write them as %XX")
-    if "@" in rest and "@" not in address:
-        raise ValueError("source: what follows the # looks like the end of a password; write a # in one as %23")
+    authority, beyond = re.split(r"(?=[/?#])", f"{address.partition('://')[2]}#{rest}", maxsplit=1)
+    if "@" in beyond and "@" not in authority:
+        raise ValueError(
+            "source: an @ after the host: in a password write a # as %23, a / as %2F, a ? as %3F; elsewhere an @ as %40"
+        )
     try:
         parts = urlsplit(address)
         _ = parts.port
@@ -108,13 +117,16 @@ def _checked_url(address: str, rest: str) -> str:
         raise ValueError("source: not a URL: its host or port cannot be read") from None
     if not parts.hostname:
         raise ValueError(f"source: {parts.scheme}:// without a host")
+    if not _HOST.fullmatch(parts.hostname):
+        raise ValueError("source: not a URL: its host cannot be read")
     return _shown(parts).partition("://")[2].rstrip("/")
 
 
 def _shown(url: SplitResult) -> str:
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     port = "" if url.port is None else f":{url.port}"
-    return f"{url.scheme}://{host}{port}{url.path}"
+    secret = not _PLAIN_PATH.fullmatch(url.path) or _SECRETS_WORD.search(url.path)
+    return f"{url.scheme}://{host}{port}{'/...' if secret else url.path}"
 
 
 def _options(rest: str) -> dict[str, str]:

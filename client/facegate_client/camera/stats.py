@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from facegate_client.camera.latency import Latencies, LatencySnapshot
-from facegate_client.camera.records import AppearanceRecord, CameraRecord
-from facegate_client.camera.sighting import Sighting
+from facegate_client.camera.records import AppearanceRecord
+from facegate_client.camera.sighting import Ended, Sighting
 
 State = Literal["starting", "running", "lost", "ended", "failed"]
 Verdict = Literal["real", "fake", "not_checked"]
@@ -20,12 +20,13 @@ VERDICTS: tuple[Verdict, ...] = ("real", "fake", "not_checked")
 
 @dataclass(frozen=True, slots=True)
 class CameraSnapshot:
-    """One camera at one moment. What is counted is so since the start, and only grows.
+    """One camera at one moment. What is counted is so since the start.
 
     Frames: `read` = `sent` + `dropped` + those that wait, `sent` = `answered` + `failed` + those under way. `failures`
     has the failed ones by the error's class name. `detections` are faces in answered frames; `judgements` those that
     the server was asked to judge, by its answer on that frame; `tracks` the faces of the latest frame by their track's
-    verdict; `appearances` the appearance lines by `verified`, revised ones too. `outages`: how often it was lost.
+    verdict; `tracks_so_far` all tracks, those that are over too, by their last verdict; `appearances` the appearance
+    lines by `verified`, revised ones too. `outages`: how often it was lost.
     """
 
     camera: str
@@ -39,29 +40,10 @@ class CameraSnapshot:
     detections: int
     judgements: Mapping[Verdict, int]
     tracks: Mapping[Verdict, int]
+    tracks_so_far: Mapping[Verdict, int]
     appearances: Mapping[bool, int]
     outages: int
     latency: LatencySnapshot
-
-    def record(
-        self,
-        event: Literal["started", "lost", "back", "ended", "failed"],
-        reason: str | None = None,
-        *,
-        wall_s: float | None = None,
-    ) -> CameraRecord:
-        """The line that tells of `event` with the counts so far; now, where no Unix time is given."""
-        return CameraRecord(
-            camera=self.camera,
-            wall_s=time.time() if wall_s is None else wall_s,
-            event=event,
-            reason=reason,
-            read=self.read,
-            sent=self.sent,
-            dropped=self.dropped,
-            answered=self.answered,
-            failed=self.failed,
-        )
 
 
 class CameraStats:
@@ -76,6 +58,8 @@ class CameraStats:
         self._failures: Counter[str] = Counter()
         self._judgements: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
         self._tracks: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
+        self._over: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
+        self._live: dict[int, Verdict] = {}  # each track that is not over
         self._appearances = {True: 0, False: 0}
         self._detections = self._outages = 0
         self._latencies = Latencies(clock())
@@ -113,10 +97,17 @@ class CameraStats:
         with self._lock:
             for sighting in seen:
                 tracks[verdict(sighting.is_real)] += 1
+                self._live[sighting.track] = verdict(sighting.is_real)
                 self._detections += 1
                 if sighting.judgement is not None:
                     self._judgements[verdict(sighting.judgement.is_real)] += 1
             self._tracks = tracks
+
+    def over(self, track: Ended) -> None:
+        """It will not be seen again."""
+        with self._lock:
+            self._live.pop(track.track, None)
+            self._over[verdict(track.is_real)] += 1
 
     def appeared(self, line: AppearanceRecord) -> None:
         """A watched person's appearance, new or revised, was written."""
@@ -147,7 +138,7 @@ class CameraStats:
     def snapshot(self) -> CameraSnapshot:
         """All of it at one moment."""
         with self._lock:
-            frames = self._frames
+            frames, live = self._frames, Counter(self._live.values())
             return CameraSnapshot(
                 camera=self.camera,
                 state=self._state,
@@ -160,6 +151,7 @@ class CameraStats:
                 detections=self._detections,
                 judgements=dict(self._judgements),
                 tracks=dict(self._tracks),
+                tracks_so_far={word: self._over[word] + live[word] for word in VERDICTS},
                 appearances=dict(self._appearances),
                 outages=self._outages,
                 latency=self._latencies.snapshot(self._clock()),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client import contract
+from facegate_client.camera.cuts import Cuts
 from facegate_client.camera.doubt import is_another, touching
-from facegate_client.camera.due import as_row, can_be_sent
+from facegate_client.camera.due import as_rows, can_be_sent
 from facegate_client.camera.frame import Frame
-from facegate_client.camera.quality import quality
+from facegate_client.camera.quality import qualities
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.track import Track
-from facegate_client.camera.tracking import BoxTracker
+from facegate_client.camera.tracking import BoxTracker, Matched
 from facegate_client.errors import ServerFault
 from facegate_client.results import Face, Faces
 
@@ -43,6 +43,7 @@ class Seen:
 
     due: NDArray[np.float32]
     count: int = field(repr=False)
+    media_s: float = field(repr=False)
     entries: tuple[_Seen, ...] = field(repr=False)
 
 
@@ -65,6 +66,11 @@ class Tracks:
     from what was seen and chosen. Answers take part only where one failed, contradicts its track's verdict or shows
     another face, and not before HEARD_AFTER frames later: where every frame is absorbed before the HEARD_AFTER-th one
     after it is seen, and no call fails, the results do not depend on how fast the answers come.
+
+    What a verdict is worth: a face that takes a track's place, and gives neither box nor picture reason for doubt, has
+    its verdict until the track's next judgement, `judge_every_s` later at the latest, where it is another person's and
+    `embeddings` are asked for; the same person's photo, or without embeddings anybody's, until that and the few
+    judgements that follow it have outvoted those before. A track that is no longer judged is not checked (KEPT_S).
     """
 
     def __init__(self, *, anti_spoofing: bool, embeddings: bool, judge_every_s: float = 2.0) -> None:
@@ -75,6 +81,8 @@ class Tracks:
         self._asks = anti_spoofing or embeddings
         self._every_s = judge_every_s
         self._boxes = BoxTracker()
+        self._cuts = Cuts()
+        self._scene = 0
         self._tracks: dict[int, Track] = {}
         self._over: list[Track] = []
         self._heard: deque[_Heard] = deque()
@@ -87,64 +95,74 @@ class Tracks:
             raise RuntimeError(f"{MAX_AHEAD} frames were seen and not absorbed: absorb each frame, answered or not")
         self._seen += 1
         self._hear()
-        matches = self._boxes.update(frame.media_s, np.array([face.box for face in faces]).reshape(-1, 4))
-        self._end_all_but(self._boxes.live)
-        close = touching(self._boxes.live)
-        rows: list[NDArray[np.float32]] = []
+        self._scene += self._cuts.see(frame.pixels)
+        values = as_rows(faces)
+        rows = values.astype(np.float32)
+        good = qualities(frame.pixels, values).tolist()
+        sendable = can_be_sent(rows, *frame.pixels.shape[:2]).tolist()
+        matches = self._boxes.update(frame.media_s, values[:, :4])
+        live = self._boxes.live
+        self._end_all_but(live)
+        close = touching(live)
+        due: list[int] = []
         entries = []
-        for face, match in zip(faces, matches, strict=True):
-            track = self._tracks.get(match.track)
-            if track is None:
-                track = self._tracks[match.track] = Track(match.track, self._every_s, frame)
-            is_close = match.track in close
-            if is_close or is_another(match):
-                track.doubt()
-            entry = self._see_face(track, frame, face, is_close, rows)
-            entries.append(entry)
-        due = np.stack(rows) if rows else np.empty((0, contract.FACE_IN_VALUES), dtype=np.float32)
-        return Seen(due, self._seen, tuple(entries))
+        for index, (face, matched) in enumerate(zip(faces, matches, strict=True)):
+            is_close = matched.track in close
+            track = self._track(matched, frame, is_close)
+            track.see(self._seen, frame, good[index])
+            place = None
+            if self._asks and sendable[index] and track.choices.due(frame.media_s, good[index], is_close):
+                track.choices.choose(self._seen, frame.media_s, good[index])
+                place = len(due)
+                due.append(index)
+            entries.append(_Seen(track, face, good[index], track.doubts, not is_close, place))
+        return Seen(rows[due], self._seen, frame.media_s, tuple(entries))
 
-    def _see_face(
-        self, track: Track, frame: Frame, face: Face, is_close: bool, rows: list[NDArray[np.float32]]
-    ) -> _Seen:
-        good = quality(frame.pixels, face)
-        track.see(self._seen, frame, good)
-        row = as_row(face)
-        height, width = frame.pixels.shape[:2]
-        place = None
-        if self._asks and track.choices.due(frame.media_s, good, is_close) and can_be_sent(row, height, width):
-            track.choices.choose(self._seen, frame.media_s, good)
-            place = len(rows)
-            rows.append(row)
-        return _Seen(track, face, good, track.doubts, not is_close, place)
+    def _track(self, matched: Matched, frame: Frame, is_close: bool) -> Track:
+        """The track of a box, in doubt where it may have become another face's."""
+        track = self._tracks.get(matched.track)
+        if track is None:
+            track = self._tracks[matched.track] = Track(matched.track, self._every_s, frame, self._scene)
+        if is_close or is_another(matched) or track.scene != self._scene:
+            track.doubt()
+        track.scene = self._scene
+        return track
 
     def absorb(self, seen: Seen, judged: Faces | None) -> list[Sighting]:
         """What is known of a frame's faces, in the order in which they were seen.
 
         `judged` answers `seen.due`, row by row; None where nothing was due or the call failed, and then the faces are
-        due again. Raises ServerFault where it is no such answer, ValueError where it is not this frame's turn.
+        due again. Raises ServerFault where it is no such answer, and then, too, the faces are due again and nothing is
+        known of them that was not before; ValueError where it is not this frame's turn.
         """
         if seen.count != self._absorbed + 1:
             raise ValueError(f"frame {seen.count} is absorbed out of turn: {self._absorbed + 1} is next")
         self._absorbed += 1
-        if judged is not None and len(judged) != len(seen.due):
-            raise ServerFault(f"{len(seen.due)} faces were asked about, {len(judged)} answered")
-        return [self._absorb_face(entry, judged) for entry in seen.entries]
+        fault = None if judged is None else self._fault(len(seen.due), judged)
+        if judged is None or fault:
+            asked = [entry for entry in seen.entries if entry.row is not None]
+            self._heard += [_Heard(self._absorbed, entry.track, entry.doubts, failed=True) for entry in asked]
+        if fault:
+            raise ServerFault(fault)
+        return [self._absorb_face(seen.media_s, entry, judged) for entry in seen.entries]
 
-    def _absorb_face(self, entry: _Seen, judged: Faces | None) -> Sighting:
+    def _fault(self, asked: int, judged: Faces) -> str | None:
+        if len(judged) != asked:
+            return f"{asked} faces were asked about, {len(judged)} answered"
+        if self._anti_spoofing and any(face.is_real is None or face.antispoof_score is None for face in judged):
+            return "liveness was asked for and the answer has none"
+        return None
+
+    def _absorb_face(self, media_s: float, entry: _Seen, judged: Faces | None) -> Sighting:
         known = entry.track.judged
-        if entry.doubts != known.doubts:
-            known.doubts = entry.doubts
-            known.forget()
+        known.keep_up(entry.doubts, media_s)
         answer = judged[entry.row] if judged is not None and entry.row is not None else None
-        if answer is None or judged is None:
-            if entry.row is not None:
-                self._heard.append(_Heard(self._absorbed, entry.track, entry.doubts, failed=True))
-        elif entry.counts:
-            anew = known.add(answer, judged.model, entry.quality, self._anti_spoofing)
+        if answer is not None and judged is not None and entry.counts:
+            anew = known.add(answer, judged.model, media_s, entry.quality, self._anti_spoofing)
             self._heard.append(
                 _Heard(self._absorbed, entry.track, entry.doubts, began_anew=anew, settled=known.liveness.settled)
             )
+        mean = known.embedding.mean
         return Sighting(
             entry.track.number,
             entry.face,
@@ -153,8 +171,9 @@ class Tracks:
             antispoof_score=known.liveness.score,
             judgements=known.liveness.judgements,
             judgement=answer,
-            embedding=known.embedding,
-            embedding_digest=known.model.embedding_digest if known.model and known.embedding is not None else None,
+            embedding=mean,
+            newest=known.embedding.newest,
+            embedding_digest=known.model.embedding_digest if known.model and mean is not None else None,
         )
 
     def ended(self) -> list[Ended]:
@@ -170,7 +189,7 @@ class Tracks:
         self._boxes = BoxTracker()
         return [track.ended() for track in over]
 
-    def _end_all_but(self, live: Container[int]) -> None:
+    def _end_all_but(self, live: Collection[int]) -> None:
         over = [number for number in self._tracks if number not in live]
         self._over += [self._tracks.pop(number) for number in over]
 

@@ -40,11 +40,11 @@ class VideoFile:
                         yield frame
                 video.check_end()
         except (Broken, SourceError) as error:
-            raise SourceError(f"{self.name}: {self._spec.shown}: {error}{self._so_far()}") from error
+            raise SourceError(f"{self._spec.shown}: {error}{self._so_far()}") from error
         if not self._shaping.count:
-            raise SourceError(f"{self.name}: {self._spec.shown}: not one frame in it can be decoded")
+            raise SourceError(f"{self._spec.shown}: not one frame in it can be decoded")
         if self._broken > 1:
-            self._notices.skipped(f"{self.name}: {self._broken} damaged parts were skipped")
+            self._notices.skipped(f"{self._broken} damaged parts were skipped")
 
     def close(self) -> None:
         """See Source.close. A file behind a URL that does not answer is given up within 10 s."""
@@ -53,16 +53,16 @@ class VideoFile:
     def _check_file(self, path: Path) -> None:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise SourceError(f"{self.name}: {path} is neither a file nor a folder")
+                raise SourceError(f"{path} is neither a file nor a folder")
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise SourceError(f"{self.name}: cannot read {path}: {error.strerror}") from error
+            raise SourceError(f"cannot read {path}: {error.strerror}") from error
 
     def _count_broken(self) -> None:
         self._broken += 1
         if self._broken == 1:
-            self._notices.skipped(f"{self.name}: damaged{self._so_far()}; that is skipped")
+            self._notices.skipped(f"damaged{self._so_far()}; that is skipped")
 
     def _so_far(self) -> str:
         return f" after frame {self._shaping.count - 1}" if self._shaping.count else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from facegate_client.camera.frame import Frame
@@ -24,46 +23,47 @@ class Match:
     appearance: AppearanceRecord | None = None
 
 
+UNSURE_S = 3.0
+"""Media time after which a person who was verified, and whose track is not checked any more, is so no longer: longer
+than a crossing and the three judgements after it take."""
+
+
 @dataclass(slots=True)
 class _Known:
-    """Of one track: what the latest look found, and what the latest line claimed."""
+    """Of one track: what the latest look found, and what the latest line claimed, at which distance."""
 
     match: Match
     said: tuple[str, bool] | None = None  # who, verified
+    distance: float = 0.0
+    unsure_since: float | None = None  # media time
 
 
 class Watch:
     """The people to watch for, on any number of cameras; of one thread.
 
     `verified` is what face_verify would say: near enough, and with anti_spoofing the track and the reference both
-    real. An unchecked track is never verified, and says nothing. A later line of a track replaces the ones before.
-    `say` takes one-line warnings.
+    real. To become so takes the newest judgement to be near enough by itself, too; to stay so, the mean. An unchecked
+    track is never verified, and says nothing, unless it was verified and stays unchecked for UNSURE_S. A later line
+    of a track replaces the ones before.
     """
 
-    def __init__(self, people: People, *, say: Callable[[str], None]) -> None:
+    def __init__(self, people: People) -> None:
         self._people = people
-        self._say = say
         self._tracks: dict[tuple[str, int], _Known] = {}
-        self._warned_of: str | None = None
 
     def look(self, camera: str, frame: Frame, sighting: Sighting) -> Match:
         """Compares one sighting; each camera's in the order of its frames."""
         known = self._tracks.setdefault((camera, sighting.track), _Known(Match()))
         known.match = Match()
-        if sighting.embedding is None or sighting.embedding_digest is None:
-            return known.match
-        if self.stale(sighting.embedding_digest):
-            self._warn(sighting.embedding_digest)
-            return known.match
-        nearest = self._people.nearest(sighting.embedding)
-        near = nearest.distance < self._people.threshold
-        known.match = Match(nearest.person if near else None, nearest.distance)
-        claim = self._claim(known, nearest, sighting.is_real)
+        claim, distance = self._compare(known, sighting)
+        if claim is not None:
+            known.unsure_since = None
+        elif self._unsure(known, frame):
+            claim, distance = _withdrawn(known), known.distance
         if claim is None or claim == known.said:
             return known.match
-        distance = self._people.distance(claim[0], sighting.embedding)
         line = self._line(camera, frame, sighting, claim, distance, revised=known.said is not None)
-        known.said = claim
+        known.said, known.distance = claim, distance
         return replace(known.match, appearance=line)
 
     def forget(self, camera: str, track: int) -> Match:
@@ -78,11 +78,28 @@ class Watch:
     def renew(self, people: People) -> None:
         """The references anew. What was said of tracks stands until there is something else to say."""
         self._people = people
-        self._warned_of = None
         names = {reference.person for reference in people.references}
         for known in self._tracks.values():
             if known.said is not None and known.said[0] not in names:
                 known.said = None
+
+    def _compare(self, known: _Known, sighting: Sighting) -> tuple[tuple[str, bool] | None, float]:
+        """What may be claimed of a sighting, and the distance that goes with it; notes the match."""
+        if sighting.embedding is None or sighting.embedding_digest is None or self.stale(sighting.embedding_digest):
+            return None, 0.0
+        nearest = self._people.nearest(sighting.embedding)
+        near = nearest.distance < self._people.threshold
+        if near and sighting.newest is not None and known.said != (nearest.person, True):
+            near = self._people.distance(nearest.person, sighting.newest) < self._people.threshold
+        known.match = Match(nearest.person if near else None, nearest.distance)
+        claim = self._claim(known, nearest, sighting.is_real)
+        return claim, 0.0 if claim is None else self._people.distance(claim[0], sighting.embedding)
+
+    def _unsure(self, known: _Known, frame: Frame) -> bool:
+        """Whether nothing could be claimed for UNSURE_S of who was verified."""
+        if known.unsure_since is None:
+            known.unsure_since = frame.media_s
+        return frame.media_s - known.unsure_since >= UNSURE_S
 
     def _claim(self, known: _Known, nearest: Nearest, is_real: bool | None) -> tuple[str, bool] | None:
         """(who, verified), None where there is nothing to say. Who was said and is far by now is not verified."""
@@ -90,7 +107,7 @@ class Watch:
             return None
         who = known.match.who
         if who is None:
-            return None if known.said is None else (known.said[0], False)
+            return _withdrawn(known)
         return who, nearest.verifiable and (is_real is True or not self._people.anti_spoofing)
 
     def _line(
@@ -111,7 +128,6 @@ class Watch:
             revised=revised,
         )
 
-    def _warn(self, embedding_digest: str) -> None:
-        if self._warned_of != embedding_digest:
-            self._warned_of = embedding_digest
-            self._say("nobody is recognised: the server has other nets than the people to watch for were described by")
+
+def _withdrawn(known: _Known) -> tuple[str, bool] | None:
+    return None if known.said is None else (known.said[0], False)

@@ -16,6 +16,9 @@ from facegate_client.errors import FaceGateError
 AGAIN_S = 5.0
 """Between two tries to load the references anew. Until one succeeds nobody is recognised."""
 
+SAY_S = 60.0
+"""A trouble that lasts is told of as often as this."""
+
 
 class Watching:
     """Keeps `watch` comparable with what the server answers."""
@@ -35,12 +38,12 @@ class Watching:
         self._threshold = threshold
         self._say = say
         self._loading = asyncio.Lock()
-        self._tried_at = float("-inf")
+        self._tried_at = self._said_at = float("-inf")
         self.watch: Watch
 
     async def start(self) -> None:
         """Loads the references. Raises WatchError and FaceGateError."""
-        self.watch = Watch(await self._load(), say=self._say)
+        self.watch = Watch(await self._load())
 
     async def keep(self, sightings: Sequence[Sighting]) -> None:
         """Loads them anew where `sightings` are described by other nets."""
@@ -53,7 +56,12 @@ class Watching:
             try:
                 self.watch.renew(await self._load())
             except (WatchError, FaceGateError) as error:
-                self._say(f"the people to watch for cannot be loaded anew: {error}; nobody is recognised")
+                self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if time.monotonic() - self._said_at >= SAY_S:
+            self._said_at = time.monotonic()
+            self._say(f"the people to watch for cannot be loaded anew: {error}; nobody is recognised")
 
     def _is_stale(self, sighting: Sighting) -> bool:
         return sighting.embedding_digest is not None and self.watch.stale(sighting.embedding_digest)

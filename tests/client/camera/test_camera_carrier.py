@@ -275,6 +275,21 @@ def test_no_room_for_a_ring_is_one_line_with_the_remedy(books, monkeypatch):
     assert not list(books.folder.iterdir())
 
 
+def test_where_there_is_no_room_auto_sends_the_pixels_and_says_so_once(books, monkeypatch, caplog):
+    monkeypatch.setattr(os, "posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    pixels = picture(512, 1024)
+
+    async def run():
+        carrier = SharedMemoryCarrier(books, None, 2, or_raw=True)
+        for _ in range(3):
+            async with carrier.carry(pixels) as image:
+                assert image is pixels
+
+    asyncio.run(run())
+    assert caplog.text.count("sent as raw pixels") == 1
+    assert not list(books.folder.iterdir())
+
+
 OWNER = """
 import sys, time, pathlib
 from facegate_client.camera import shared_file
@@ -321,10 +336,10 @@ def test_a_file_outlives_a_forked_child_and_a_hunt_and_not_its_killed_owner_and_
 @pytest.mark.parametrize(
     ("url", "kind", "reason"),
     [
-        ("192.0.2.1:8001", "auto", "JPEG of quality 95: 192.0.2.1:8001 is another machine"),
-        ("no-such-host.invalid:8001", "auto", "JPEG of quality 95: no-such-host.invalid:8001 is another machine"),
-        ("192.0.2.1:8001", "raw", "raw pixels, as asked for"),
-        ("192.0.2.1:8001", "jpeg", "JPEG of quality 95, as asked for"),
+        ("192.0.2.1:8001", "auto", "as JPEG of quality 95: 192.0.2.1:8001 is another machine"),
+        ("no-such-host.invalid:8001", "auto", "as JPEG of quality 95: no-such-host.invalid:8001 is another machine"),
+        ("192.0.2.1:8001", "raw", "as raw pixels, as asked for"),
+        ("192.0.2.1:8001", "jpeg", "as JPEG of quality 95, as asked for"),
     ],
 )
 def test_no_server_is_asked_where_none_has_to_be(url, kind, reason):
@@ -348,11 +363,12 @@ def test_http_to_this_machine_is_raw_and_says_why(url):
         asyncio.run(run("shared-memory"))
 
 
-@pytest.mark.parametrize("kind", ["auto", "shared-memory"])
-def test_a_server_that_does_not_answer_is_no_reason_to_choose_otherwise(kind):
-    async def run():
+def test_a_server_that_does_not_answer_is_no_reason_to_choose_otherwise_than_asked():
+    async def run(kind):
         async with AsyncFaceClient("127.0.0.1:9") as client:
-            await choose(kind, client, in_flight=1)
+            return await choose(kind, client, in_flight=1)
 
     with pytest.raises(Unreachable):
-        asyncio.run(run())
+        asyncio.run(run("shared-memory"))
+    choice = asyncio.run(run("auto"))  # with a fallback, this process may answer meanwhile
+    assert isinstance(choice.make(), RawCarrier) and "no FaceGate server answers" in choice.reason

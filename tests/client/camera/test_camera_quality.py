@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facegate_client.camera.quality import quality
+from facegate_client.camera.due import as_rows
+from facegate_client.camera.quality import qualities
 from facegate_client.results import Face
 
 Pixels = NDArray[np.uint8]
@@ -22,6 +23,10 @@ _TEMPLATE = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2
 def face(left: float = 100, top: float = 80, scale: float = 2.0) -> Face:
     points = tuple((left + scale * x, top + scale * y) for x, y in _TEMPLATE)
     return Face((left, top, left + 112 * scale, top + 112 * scale), 0.9, points)
+
+
+def quality(pixels: Pixels, face: Face) -> float:
+    return float(qualities(pixels, as_rows([face]))[0])
 
 
 def drawn() -> Pixels:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegate_client.camera.asking import LATE_TRIES
 from facegate_client.camera.command import _distinct
 from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mode
 from facegate_client.camera.records import CameraRecord, FaceRecord, Record, TrackRecord
 from facegate_client.camera.run import Feed, Run, Settings
 from facegate_client.camera.stats import CameraSnapshot
 from facegate_client.errors import (
+    DeadlineExceeded,
     FaceGateError,
     InvalidRequest,
     LivenessUnavailable,
@@ -92,10 +95,13 @@ class Kept:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def write(self, record: Record) -> None:
+    async def write(self, record: Record) -> None:
         self.records.append(record)
 
-    def close(self) -> None:
+    def hurry(self) -> None:
+        pass
+
+    async def close(self) -> None:
         pass
 
     def of(self, kind: type[Record]) -> list[Any]:
@@ -222,6 +228,46 @@ def test_liveness_that_is_not_served_ends_the_run() -> None:
         go(client, Frames(10_000), Frames(10_000, name="gate"))
 
 
+def test_a_failure_is_noticed_while_the_camera_is_quiet() -> None:
+    class Quiet(Frames):
+        def frames(self) -> Iterator[Frame]:
+            yield next(super().frames())
+            self._closed.wait()
+
+    client = MadeClient(lambda frame, tries: LivenessUnavailable("no nets"))
+    with pytest.raises(LivenessUnavailable, match="no nets"):
+        go(client, Quiet(1, live=True))
+
+
+def test_permits_are_given_back_when_jobs_fail_and_are_cancelled() -> None:
+    """One camera's failure finds the others waiting for the only permit."""
+
+    class Unlike(MadeClient):
+        async def analyze(self, image: Any, *, faces: Any = None, **options: Any) -> Faces:
+            if faces is not None:
+                raise LivenessUnavailable("no nets")
+            return await super().analyze(image, **options)
+
+    for _ in range(10):
+        sources = [Frames(200, name=name, live=True) for name in "abcdefgh"]
+        with pytest.raises(LivenessUnavailable):
+            go(Unlike(lambda frame, tries: Overloaded("full") if frame < 2 else None), *sources)
+
+
+def test_every_gives_up_a_frame_that_is_always_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gate, "refused", lambda gate: 0.0)
+    client = MadeClient(lambda frame, tries: DeadlineExceeded("late") if frame == 3 else None)
+    well, _, (snapshot,), _ = go(client, Frames(10))
+    assert not well and (snapshot.answered, snapshot.failures) == (9, {"DeadlineExceeded": 1})
+    assert sum(frame == 3 for frame, _ in client.calls) == LATE_TRIES
+
+
+def test_a_camera_of_which_nothing_is_answered_has_failed() -> None:
+    client = MadeClient(lambda frame, tries: InvalidRequest("min_score: 7 is too much"))
+    well, _, _, said = go(client, Frames(20, live=True))
+    assert not well and "have no result" in said[-1]
+
+
 def test_an_absent_server_ends_the_run_before_anything_is_read() -> None:
     class Absent(MadeClient):
         async def analyze(self, image: Any, **options: Any) -> Faces:
@@ -233,11 +279,11 @@ def test_an_absent_server_ends_the_run_before_anything_is_read() -> None:
 
 
 def test_a_source_that_fails_says_so_and_the_others_go_on() -> None:
-    bad = Frames(3, name="bad", fault="bad: cannot be read any further")
+    bad = Frames(3, name="bad", fault="cannot be read any further")
     well, kept, snapshots, said = go(MadeClient(), bad, Frames(50, name="good"))
     assert not well and "bad: cannot be read any further" in said
     events = [(record.camera, record.event, record.reason) for record in kept.of(CameraRecord)]
-    assert ("bad", "failed", "bad: cannot be read any further") in events and ("good", "ended", None) in events
+    assert ("bad", "failed", "cannot be read any further") in events and ("good", "ended", None) in events
     assert [snapshot.answered for snapshot in snapshots] == [3, 50] and adds_up(snapshots)
 
 
@@ -282,10 +328,10 @@ def test_the_command_tells_cameras_of_one_name_apart(names: list[str], distinct:
 
 def test_an_output_that_fails_ends_the_run() -> None:
     class Full(Kept):
-        def write(self, record: Record) -> None:
+        async def write(self, record: Record) -> None:
             if len(self.records) > 10:
                 raise OSError(28, "No space left on device")
-            super().write(record)
+            await super().write(record)
 
     async def main() -> None:
         feed = Feed("door", lambda notices: Frames(10_000))

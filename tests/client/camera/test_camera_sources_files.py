@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 from collections import deque
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from facegate_client.camera import shaping
+from facegate_client.camera import folder, shaping
+from facegate_client.camera.declared_size import declared_size
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.open_source import open_source
 from facegate_client.camera.source_spec import parse
+from facegate_client.picture_files import decode
 from support.http_camera import HttpCamera
 from support.made_videos import number_of, picture, write_video
 
@@ -133,7 +138,7 @@ def test_a_file_that_was_cut_off_gives_its_frames_and_says_so(
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     source = open_source(parse(str(path)), notices)
     frames: list[Frame] = []
-    with pytest.raises(SourceError, match=rf"^a: {path}: damaged or cut off: .* of 2.0 s after frame \d+$") as cut:
+    with pytest.raises(SourceError, match=rf"^{path}: damaged or cut off: .* of 2.0 s after frame \d+$") as cut:
         deque(map(frames.append, source.frames()))  # those before the error count
     assert str(cut.value).endswith(f"after frame {frames[-1].index}") and len(frames) > 5
     assert [number_of(frame.pixels) for frame in frames] == [frame.index for frame in frames]
@@ -151,7 +156,7 @@ def test_damage_in_the_middle_is_skipped_and_told_once(tmp_path: Path, notices: 
     assert [frame.index for frame in frames] == list(range(28))
     assert [number_of(frame.pixels) for frame in frames] == [*range(10), *range(12, 30)]
     assert frames[10].media_s == pytest.approx(12 / 25)
-    assert notices.lines == ["a: damaged after frame 9; that is skipped", "a: 2 damaged parts were skipped"]
+    assert notices.lines == ["damaged after frame 9; that is skipped", "2 damaged parts were skipped"]
 
 
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"
@@ -162,6 +167,7 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLI
     [
         ("a.mp4", b"plain text, which is no video"),
         ("a.mp4", b""),
+        ("a.gif", b"GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"),
         ("a.m3u8", PLAYLIST.encode()),
         ("a.mp4", PLAYLIST.encode()),
         ("a.mp4", b"ffconcat version 1.0\nfile other.ts\n"),
@@ -174,7 +180,7 @@ def test_what_is_no_video_or_names_others_is_not_read(
     write_video(tmp_path / "other.ts", 25)
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=rf"^a: {path}: cannot be read as video$"):
+    with pytest.raises(SourceError, match=rf"^{path}: cannot be read as video; known are MP4, .*MJPEG$"):
         read(path, notices)
 
 
@@ -187,7 +193,7 @@ def test_a_name_is_a_files_whatever_it_looks_like(
 
 
 def test_what_is_not_there_or_not_a_file(tmp_path: Path, notices: Skipped) -> None:
-    with pytest.raises(SourceError, match=r"^none: cannot read .*none\.mp4: No such file or directory$"):
+    with pytest.raises(SourceError, match=r"^cannot read .*none\.mp4: No such file or directory$"):
         read(tmp_path / "none.mp4", notices)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="neither a file nor a folder"):
@@ -239,7 +245,66 @@ def test_a_picture_that_cannot_be_decoded_is_skipped_and_named(tmp_path: Path, n
     (tmp_path / "1.png").write_bytes(b"no picture")
     frames = read(f"{tmp_path}#name=door", notices)
     assert [(frame.index, number_of(frame.pixels)) for frame in frames] == [(0, 0), (1, 2)]
-    assert notices.lines == ["door: 1.png: OpenCV cannot decode it; it is skipped"]
+    assert notices.lines == ["1.png: not a PNG, JPEG, WebP or BMP, or a damaged one; it is skipped"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
+def test_a_picture_over_the_limit_is_skipped_before_it_is_decoded(
+    tmp_path: Path, notices: Skipped, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, side in enumerate([120, 121, 120]):
+        cv2.imwrite(str(tmp_path / f"{number}{suffix}"), picture(number, 160, side))
+    monkeypatch.setattr(shaping, "MAX_PIXELS", 160 * 120)
+    decoded = []
+    monkeypatch.setattr(folder, "decode", lambda data, name: decoded.append(name) or decode(data, name))
+    frames = read(tmp_path, notices)
+    assert [number_of(frame.pixels) for frame in frames] == [0, 2] and decoded == [f"0{suffix}", f"2{suffix}"]
+    assert notices.lines == [f"1{suffix}: 160x121 is over the limit of 19,200 pixels, 32,766 a side; it is skipped"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".png", []),
+        (".bmp", []),
+        (".jpg", []),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 80]),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),  # without loss
+    ],
+)
+def test_the_size_a_picture_declares(suffix: str, options: list[int]) -> None:
+    data = cv2.imencode(suffix, np.zeros((301, 517, 3), np.uint8), options)[1].tobytes()
+    assert declared_size(data) == (517, 301)
+    if suffix == ".jpg":  # with a comment that holds a smaller frame, fill bytes, and what belongs to no segment
+        small = b"\xff\xc0\0\x0b\x08\0\1\0\1\1\1\x11\0"
+        comment = b"\xff\xff\xff\xfe" + (2 + len(small)).to_bytes(2, "big") + small
+        assert declared_size(data[:2] + comment + b"junk" + data[2:]) == (517, 301)
+
+
+def test_the_size_of_rarer_files() -> None:
+    upside_down = struct.pack("<2sIIIIii", b"BM", 0, 0, 54, 40, 517, -301)
+    assert declared_size(upside_down) == (517, 301)
+    assert declared_size(struct.pack("<2sIIIIHH", b"BM", 0, 0, 26, 12, 517, 301)) == (517, 301)
+    wide = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (516).to_bytes(3, "little") + (300).to_bytes(3, "little")
+    assert declared_size(wide) == (517, 301)
+
+
+@given(st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF....WEBPVP8"]), st.binary())
+def test_any_bytes_have_a_size_or_none(start: bytes, rest: bytes) -> None:
+    size = declared_size(start + rest)
+    assert size is None or min(size) >= 0
+
+
+def test_links_to_nothing_are_told(tmp_path: Path, notices: Skipped) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), picture(1))
+    (tmp_path / "2.png").symlink_to("1.png")
+    (tmp_path / "3.png").symlink_to("gone.png")
+    (tmp_path / "4.png").symlink_to("4.png")
+    (tmp_path / "5.txt").symlink_to("gone.txt")
+    (tmp_path / "6.png").mkdir()
+    assert [number_of(frame.pixels) for frame in read(tmp_path, notices)] == [1, 1]
+    assert notices.lines == [f"{name}.png: not a file, or a link to none; it is skipped" for name in (3, 4)]
 
 
 def test_folders_without_pictures(tmp_path: Path, notices: Skipped) -> None:
@@ -256,6 +321,24 @@ def test_a_file_behind_a_url_ends_like_any_other(tmp_path: Path, notices: Skippe
         server.files["/a.mp4"] = video.read_bytes()
         frames = read(f"http://me:secret@{server.address}/a.mp4?key=secret", notices)
         assert [number_of(frame.pixels) for frame in frames] == list(range(10))
-        with pytest.raises(SourceError, match="404 Not Found") as missing:
+        with pytest.raises(SourceError, match=r"/b.mp4: nothing there: check the path$") as missing:
             read(f"http://me:secret@{server.address}/b.mp4?key=secret", notices)
+        server.errors["/a.mp4"] = [401]
+        with pytest.raises(SourceError, match=r"/a.mp4: refused: check user and password$"):
+            read(f"http://{server.address}/a.mp4", notices)
     assert "secret" not in str(missing.value)
+
+
+def test_a_file_behind_a_url_that_cannot_be_read_from_there(tmp_path: Path, notices: Skipped) -> None:
+    with pytest.raises(SourceError, match=r"/a.mp4: cannot be reached: check the name and the network$"):
+        read("http://nohost.invalid/a.mp4", notices)
+    with HttpCamera() as server:  # which knows no ranges
+        large = write_video(tmp_path / "a.mp4", 50, codec="mjpeg", size=(960, 720))  # over what FFmpeg buffers
+        server.files["/a.mp4"] = large.read_bytes()
+        with pytest.raises(SourceError, match=r"/a.mp4: cannot be read from where it is: download it first$"):
+            read(f"http://{server.address}/a.mp4", notices)
+        write_video(tmp_path / "b.mp4", 50, codec="mjpeg", size=(960, 720), options={"movflags": "faststart"})
+        server.files["/b.mp4"] = (tmp_path / "b.mp4").read_bytes()
+        server.sent = 0.6
+        with pytest.raises(SourceError, match=r"/b.mp4: reading broke off after frame \d+$"):
+            read(f"http://{server.address}/b.mp4", notices)

@@ -109,7 +109,47 @@ def test_credentials_are_used_and_never_told(told: Told) -> None:
             assert source.name == f"127.0.0.1:{camera.port}/live"
             assert next(source.frames()).index == 0
         assert until_lost(f"rtsp://me:wr0ng@127.0.0.1:{camera.port}/live", told) == []
-    assert told.events == ["lost: Server returned 401 Unauthorized (authorization failed)"]
+    assert told.events == ["lost: refused: check user and password"]
+
+
+def test_a_wrong_password_is_not_tried_again_soon(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[tuple[int, bool]] = []
+
+    def noted(failures: int, refused: bool) -> float:
+        pauses.append((failures, refused))
+        return 0.0
+
+    assert reconnect.pause_s(1, refused=True) == reconnect.LONGEST_WAIT_S
+    monkeypatch.setattr(reconnect, "pause_s", noted)
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.errors["/live"] = [403, 401, 404]
+        assert next(source.frames()).index == 0
+    assert pauses == [(1, True), (2, True), (3, False)]
+    assert told.events == ["lost: refused: check user and password", "back"]
+
+
+@pytest.mark.parametrize("failures", [1, 3, 10**6])
+def test_a_pause_before_another_try_is_within_its_limits(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "LEAST_WAIT_S", 0.5)
+    monkeypatch.setattr(reconnect, "LONGEST_WAIT_S", 30.0)
+    pauses = [reconnect.pause_s(failures, refused=False) for _ in range(100)]
+    assert 0.5 <= min(pauses) < max(pauses) <= min(30, 2 ** min(failures - 1, 9))
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_nobody_knows_and_a_silent_ffmpeg(
+    told: Told, scheme: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert until_lost(f"{scheme}://me:secret@nohost.invalid/x", told) == []
+    assert told.events == ["lost: cannot be reached: check the name and the network"]
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+def test_a_page_is_no_video(told: Told) -> None:
+    with HttpCamera() as camera:
+        camera.files["/login"] = b"<html>Who are you?</html>" * 99
+        assert until_lost(f"http://{camera.address}/login", told) == []
+    assert told.events == ["lost: cannot be read as video: check the path"]
 
 
 def test_multipart_jpeg_has_the_clocks_times(told: Told) -> None:
@@ -131,19 +171,11 @@ def test_each_connection_that_breaks_off_is_one_outage(told: Told) -> None:
 
 
 def test_many_failures_are_one_outage(told: Told) -> None:
-    with HttpCamera() as camera, live(f"http://{camera.address}/later", told) as source:
-        asked = iter(range(4))
-
-        def pictures_at_last(*anything: object) -> None:
-            if next(asked, None) is None:
-                camera.redirects["/later"] = "/live"
-
-        source._wait, wait = (  # type: ignore[attr-defined]
-            lambda *arguments: (pictures_at_last(), wait(*arguments)),
-            source._wait,  # type: ignore[attr-defined]
-        )
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.errors["/live"] = [404, 503, 404, 500]
         assert next(source.frames()).index == 0
-    assert told.events == ["lost: Server returned 404 Not Found", "back"]
+        assert not camera.errors["/live"]
+    assert told.events == ["lost: nothing there: check the path", "back"]
 
 
 def test_a_limit_below_the_wait_for_frames_is_no_outage(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +248,7 @@ def test_a_webcam_that_is_not_plugged_in(told: Told) -> None:
 
 def test_what_no_waiting_mends_is_an_error(told: Told) -> None:
     with HttpCamera() as camera, live(f"http://me:secret@{camera.address}/live#roi=0,0,999,9", told) as source:
-        with pytest.raises(SourceError, match=r"/live: roi=0,0,999,9 does not lie in the frame of 160x120$") as error:
+        with pytest.raises(SourceError, match=r"^roi=0,0,999,9 does not lie in the frame of 160x120$") as error:
             list(source.frames())
         assert "secret" not in str(error.value)
 

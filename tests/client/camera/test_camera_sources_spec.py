@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -56,7 +57,15 @@ def test_all_options() -> None:
         ("rtsp:///live", "without a host"),
         ("rtsp://host:port/live", "host or port cannot be read"),
         ("rtsp://host/a\r\nDESCRIBE x", "no spaces, control"),
-        ("rtsp://me:pa#ss=word@host/live", "write a # in one as %23"),
+        ("rtsp://me:pa#ss=word@host/live", "in a password write a # as %23"),
+        ("rtsp://me:pa#ssword@host/live", "in a password write a # as %23"),
+        ("rtsp://me:12#word@host/live#name=door", "in a password write a # as %23"),
+        ("rtsp://me:12/word@host/live", "a / as %2F"),
+        ("rtsp://me:12?word@host/live", "a ? as %3F"),
+        ("rtsp://host;token=word@/live", "without a host"),
+        ("rtsp://host;token=word@host;token=word/live", "its host cannot be read"),
+        ("me:word@host/live", "the rtsp://, rtsps://, http://, https:// before it is missing"),
+        ("rtsp:/me:word@host/live", "no such file"),
         ("", "expected a file"),
         ("a\0b", "zero byte"),
     ],
@@ -65,7 +74,40 @@ def test_what_is_refused_and_why(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]*$") as refused:
         parse(text)
     assert says in str(refused.value)
-    assert "word@" not in str(refused.value)
+    assert not any(part in str(refused.value) for part in ("word@", "12", "token"))
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/", ""),
+        ("/Streaming/Channels/101", "/Streaming/Channels/101"),
+        ("/axis-media/media.amp?videocodec=h264", "/axis-media/media.amp"),
+        ("/h264Preview_01_main", "/h264Preview_01_main"),
+        ("/user=admin_password=abc_channel=1_stream=0.sdp", "/..."),
+        ("/user=admin&password=abc&channel=1", "/..."),
+        ("/live/admin:abc", "/..."),
+        ("/live;token=abc", "/..."),
+        ("/live/@abc", "/..."),
+        ("/live/%61bc", "/..."),
+        ("/user/admin/PWD/abc", "/..."),
+        ("/stream_key_abc/1", "/..."),
+    ],
+)
+def test_a_path_that_may_hold_a_password_is_not_shown(path: str, shown: str) -> None:
+    spec = parse(f"rtsp://me:abc@192.0.2.1:554{path}")
+    assert spec.name == f"192.0.2.1:554{shown}"
+    assert spec.shown.rstrip("/") == f"rtsp://192.0.2.1:554{shown}"
+    assert spec.address == f"rtsp://me:abc@192.0.2.1:554{path}"
+    assert "abc" not in f"{spec} {spec.shown}"
+
+
+def test_a_file_that_is_there_is_meant_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "x#b=c.mp4"
+    assert parse(str(path.with_name("y#name=c.mp4"))).address == str(tmp_path / "y")
+    path.touch()
+    assert (parse(str(path)).address, parse(str(path)).name) == (str(path), "x#b=c")
+    assert parse(f"{path}#fps=5").address == str(path)
 
 
 @given(st.text())

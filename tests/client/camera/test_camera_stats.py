@@ -12,22 +12,15 @@ from hypothesis import strategies as st
 from facegate_client import Face
 from facegate_client.camera.latency import BOUNDS, Latencies
 from facegate_client.camera.records import AppearanceRecord
-from facegate_client.camera.sighting import Sighting
+from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
+from support.clock import Clock
 
 FACE = Face((0.0, 0.0, 9.0, 9.0), 0.9, ((1.0, 2.0),) * 5)
 UNCHECKED = Sighting(track=1, face=FACE, quality=0.5)
 REAL = replace(UNCHECKED, is_real=True, antispoof_score=0.9)
 FAKE_NOW = replace(REAL, judgement=replace(FACE, is_real=False, antispoof_score=0.1))
 DESCRIBED = replace(UNCHECKED, judgement=FACE)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_frames_are_counted_by_what_became_of_them() -> None:
@@ -45,9 +38,6 @@ def test_frames_are_counted_by_what_became_of_them() -> None:
     now = stats.snapshot()
     assert (now.read, now.dropped, now.sent, now.answered, now.failed) == (7, 2, 5, 3, 2)
     assert now.failures == {"Overloaded": 1, "Unreachable": 1}
-    line = now.record("ended", "its end", wall_s=1e9)
-    assert (line.camera, line.event, line.reason, line.wall_s) == ("door", "ended", "its end", 1e9)
-    assert (line.read, line.dropped, line.sent, line.answered, line.failed) == (7, 2, 5, 3, 2)
 
 
 def test_faces_are_counted_and_tracks_are_those_of_the_latest_frame() -> None:
@@ -60,6 +50,24 @@ def test_faces_are_counted_and_tracks_are_those_of_the_latest_frame() -> None:
     assert now.tracks == {"real": 1, "fake": 0, "not_checked": 1}
     stats.sightings([])
     assert sum(stats.snapshot().tracks.values()) == 0
+
+
+def test_each_track_counts_once_by_its_last_verdict() -> None:
+    stats = CameraStats("door")
+    stats.sightings([UNCHECKED, replace(UNCHECKED, track=2)])
+    stats.sightings([REAL])  # track 2 is not seen now, and not over
+    assert stats.snapshot().tracks_so_far == {"real": 1, "fake": 0, "not_checked": 1}
+    stats.over(over(1, False))
+    stats.sightings([replace(REAL, track=3)])
+    assert stats.snapshot().tracks_so_far == {"real": 1, "fake": 1, "not_checked": 1}
+    stats.over(over(2, None))
+    stats.over(over(3, True))
+    stats.ended()
+    assert stats.snapshot().tracks_so_far == {"real": 1, "fake": 1, "not_checked": 1}
+
+
+def over(track: int, is_real: bool | None) -> Ended:
+    return Ended(track, 0, 9, 0.0, 0.9, 10, 0.5, 3, is_real, None if is_real is None else float(is_real), 3)
 
 
 def test_state_and_outages() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.tracking import OVER_S, Array, BoxTracker, overlap
+from facegate_client.camera.tracking import MAX_LIVE, OVER_S, Array, BoxTracker, overlap
 
 SIDE = 80.0
 Path = Callable[[float], tuple[float, float]]
@@ -127,10 +127,11 @@ def test_what_is_remembered_has_a_limit() -> None:
     tracker, rng = BoxTracker(), np.random.default_rng(0)
     for frame in range(8):
         corners: Array = rng.uniform(0, 90_000, (400, 2))
-        tracker.update(frame / 100, np.hstack([corners, corners + 8]))
-    assert len(tracker.live) <= 2048
+        matches = tracker.update(frame / 100, np.hstack([corners, corners + 8]))
+        assert {match.track for match in matches} <= set(tracker.live)
+    assert len(tracker.live) <= MAX_LIVE + 400
 
 
 def test_overlap_is_intersection_over_union() -> None:
     a, b = np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10], [20, 20, 30, 30], [0, 0, 10, 10]])
-    assert overlap(a, b)[0] == pytest.approx([1 / 3, 0, 1])
+    assert overlap(a, b) == pytest.approx([1 / 3, 0, 1])

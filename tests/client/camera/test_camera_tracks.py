@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ensemble.errors import RequestError
 from ensemble.request import read_faces
@@ -54,11 +55,12 @@ class Film:
         who: Sequence[np.ndarray] | None = None,
         fails: bool = False,
         after_s: float | None = None,
+        picture: NDArray[np.uint8] = PICTURE,
     ) -> list[Sighting]:
         """The sightings of the frame that is absorbed now. `real` and `who` are the truth of each face."""
         if self.count:
             self.media_s += 1 / self.fps if after_s is None else after_s
-        frame = Frame(self.count, self.media_s, 0.0, 0.0, PICTURE)
+        frame = Frame(self.count, self.media_s, 0.0, 0.0, picture)
         self.count += 1
         seen = self.tracks.see(frame, faces)
         truths = [real] * len(faces) if isinstance(real, bool) else list(real)
@@ -81,6 +83,11 @@ class Film:
         if len(self.waiting) <= self.lag:
             return []
         return self.tracks.absorb(*self.waiting.pop(0))
+
+
+def apart(distance: float, side: float = 1.0) -> NDArray[np.float32]:
+    """An embedding at a cosine distance from Anna's, towards Bela's or, `side` being -1, away from it."""
+    return np.asarray((1 - distance) * ANNA + side * np.sqrt(1 - (1 - distance) ** 2) * BELA, dtype=np.float32)
 
 
 def same(face: Face, row: np.ndarray) -> bool:
@@ -223,6 +230,18 @@ def test_an_answer_that_lacks_the_liveness_asked_for_is_a_fault() -> None:
         liveness().show(face(300), real=[None])
 
 
+def test_an_answer_that_is_faulty_in_its_last_face_changes_nothing_and_all_are_due_again() -> None:
+    film = liveness()
+    for _ in range(3):
+        with pytest.raises(ServerFault):
+            film.show(face(100), face(500), real=[True, None])
+    found = film.show(face(100), face(500))
+    assert [(each.judgements, each.is_real) for each in found] == [(0, None)] * 2
+    for _ in range(HEARD_AFTER + 2):
+        found = film.show(face(100), face(500))
+    assert [(each.judgements, each.is_real) for each in found] == [(3, True)] * 2
+
+
 def test_an_answer_about_fewer_faces_is_a_fault() -> None:
     tracks = Tracks(anti_spoofing=True, embeddings=False)
     seen = tracks.see(Frame(0, 0.0, 0.0, 0.0, PICTURE), [face(100), face(500)])
@@ -325,6 +344,44 @@ def test_a_tracks_embedding_is_the_mean_of_length_one() -> None:
     assert found.embedding_digest == MODEL.embedding_digest and found.is_real is None
 
 
+def test_nobody_is_the_face_of_a_fake_that_he_held_up_before() -> None:
+    """Anna's photo first, then somebody like her but beyond the recognizer's threshold, himself, in the same place."""
+    film = Film(Tracks(anti_spoofing=True, embeddings=True))
+    for _ in range(30):
+        (found,) = film.show(face(300), who=[ANNA], real=False)
+    assert found.is_real is False and found.embedding is not None and found.embedding @ ANNA == pytest.approx(1)
+    real = []
+    for _ in range(100):
+        (found,) = film.show(face(300), who=[apart(0.65)])
+        real += [found] if found.is_real else []
+    assert real
+    for each in real:
+        assert each.embedding is not None and 1 - each.embedding @ ANNA == pytest.approx(0.65, abs=1e-3)
+        assert each.newest is not None and 1 - each.newest @ ANNA == pytest.approx(0.65, abs=1e-3)
+
+
+def test_a_fake_frame_is_no_part_of_a_real_tracks_embedding_and_all_are_of_a_fake_tracks() -> None:
+    film = Film(Tracks(anti_spoofing=True, embeddings=True, judge_every_s=0))
+    for _ in range(7):
+        film.show(face(300), who=[ANNA])
+    (found,) = film.show(face(300), who=[apart(0.5)], real=False)
+    assert found.is_real is True
+    assert all(each is not None and each @ ANNA == pytest.approx(1) for each in (found.embedding, found.newest))
+    for _ in range(3):
+        (found,) = film.show(face(300), who=[apart(0.5)], real=False)
+    assert found.is_real is False and found.newest is not None and found.embedding is not None
+    assert 1 - found.newest @ ANNA == pytest.approx(0.5)
+    assert 0.05 < 1 - found.embedding @ ANNA < 0.45
+
+
+def test_an_embedding_is_compared_with_the_newest_too() -> None:
+    film = Film(Tracks(anti_spoofing=False, embeddings=True, judge_every_s=0))
+    for who in [ANNA] * 4 + [apart(0.6)]:
+        film.show(face(300), who=[who])
+    (found,) = film.show(face(300), who=[apart(0.6, -1)])  # as near to the mean as the one before
+    assert found.embedding is not None and found.embedding @ apart(0.6, -1) == pytest.approx(1)
+
+
 def test_embeddings_of_two_recognizers_are_never_mixed() -> None:
     film = Film(Tracks(anti_spoofing=True, embeddings=True, judge_every_s=0))
     for _ in range(3):
@@ -352,6 +409,86 @@ def test_a_face_whose_embedding_could_not_be_made_still_has_its_liveness() -> No
     for _ in range(3):
         (found,) = film.show(face(300))
     assert (found.is_real, found.embedding, found.embedding_digest) == (True, None, None)
+
+
+# A verdict does not outlast its judgements
+
+
+@pytest.mark.parametrize(("every_s", "kept_s"), [(0.5, 2.0), (2.0, 4.0)])
+def test_a_verdict_is_forgotten_when_judging_fails_for_long(every_s: float, kept_s: float) -> None:
+    film = Film(Tracks(anti_spoofing=True, embeddings=True, judge_every_s=every_s))
+    for _ in range(3):
+        film.show(face(300), who=[ANNA])
+    last_s = film.media_s
+    for _ in range(60):
+        (found,) = film.show(face(300), who=[ANNA], fails=True)
+        kept = film.media_s <= last_s + kept_s
+        assert (found.is_real is True, found.embedding is not None, found.newest is not None) == (kept,) * 3
+    for _ in range(2 * HEARD_AFTER + 3):  # until it is asked again, and heard
+        (found,) = film.show(face(300), who=[ANNA])
+    assert found.is_real is True and found.judgements >= 3
+
+
+def test_one_call_that_fails_costs_no_verdict() -> None:
+    film = liveness()
+    known_real(film, face(300))
+    for _ in range(60):
+        (found,) = film.show(face(300), fails=2.0 <= film.media_s < 2.2)
+        assert found.is_real is True
+
+
+def test_a_face_that_cannot_be_sent_any_more_is_not_checked_in_the_end() -> None:
+    film = liveness()
+    for x in range(300, -10, -10):
+        (found,) = film.show(face(x))
+    assert found.is_real is True
+    for _ in range(60):
+        (found,) = film.show(face(-10))
+    assert found.track == 1 and (found.is_real, found.judgements) == (None, 0)
+    assert [line.is_real for line in film.tracks.end()] == [None]
+
+
+def test_after_being_forgotten_a_face_is_judged_as_a_new_one() -> None:
+    film = liveness()
+    known_real(film, face(300))
+    for _ in range(45):
+        film.show(face(300), fails=True)
+    before = len(film.due)
+    for _ in range(12):
+        (found,) = film.show(face(300))
+    assert sum(film.due[before:]) >= 3 and found.is_real is True
+
+
+# Another picture is another face
+
+
+def other_picture(seed: int, height: int = HEIGHT) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 255, (height, WIDTH, 3), dtype=np.uint8)
+
+
+def test_in_a_folder_of_portraits_no_picture_has_the_verdict_of_those_before() -> None:
+    film = liveness(judge_every_s=0)
+    for count in range(20):
+        (found,) = film.show(face(300), real=count < 3, picture=other_picture(count))
+        assert (found.is_real, found.judgements) == (None, 1)
+
+
+@pytest.mark.parametrize("picture", [other_picture(1), other_picture(0, HEIGHT - 2)], ids=["content", "size"])
+def test_after_a_cut_all_are_judged_anew(picture: NDArray[np.uint8]) -> None:
+    film = liveness()
+    known_real(film, face(200), face(400))
+    found = film.show(face(200), face(400), real=False, picture=picture)
+    assert [(each.is_real, each.judgements) for each in found] == [(None, 1)] * 2
+    for _ in range(2):
+        found = film.show(face(200), face(400), real=False, picture=picture)
+    assert [each.is_real for each in found] == [False] * 2
+
+
+def test_a_track_that_ends_with_a_cut_keeps_its_last_verdict() -> None:
+    film = liveness()
+    known_real(film, face(200), face(400))
+    film.show(face(400), picture=other_picture(1))
+    assert [line.is_real for line in film.tracks.end()] == [True, None]
 
 
 # The end of tracks

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,30 +18,10 @@ from facegate_client.camera import annotated_video
 from facegate_client.camera.annotated_video import AnnotatedVideo, mark
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.output import OutputError
-from facegate_client.camera.records import FaceRecord
 from facegate_client.draw import FAKE, NOT_CHECKED, REAL, draw
+from support.made_records import FACE
 
-WIDTH, HEIGHT = 160, 120
-FACE = FaceRecord(
-    camera="door",
-    wall_s=1e9,
-    frame=0,
-    media_s=0.0,
-    width=WIDTH,
-    height=HEIGHT,
-    track=12,
-    box=(40.0, 40.0, 120.0, 110.0),
-    landmarks=((60.0, 60.0), (100.0, 60.0), (80.0, 75.0), (65.0, 90.0), (95.0, 90.0)),
-    score=0.9,
-    quality=0.5,
-    is_real=None,
-    antispoof_score=None,
-    judgements=0,
-    frame_is_real=None,
-    frame_antispoof_score=None,
-    who=None,
-    distance=None,
-)
+WIDTH, HEIGHT = FACE.width, FACE.height
 LIVE = replace(FACE, is_real=True, antispoof_score=0.98, who="anna", distance=0.2)
 
 
@@ -201,16 +183,37 @@ def test_a_place_that_cannot_be_opened_is_named_at_once(tmp_path: Path) -> None:
         AnnotatedVideo(tmp_path / "no" / "such.mp4")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_one_clear_line() -> None:
-    video = AnnotatedVideo(Path("/dev/full"))
+def test_a_video_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    for grey in (50, 120, 200):
+        video = AnnotatedVideo(tmp_path / "1-a.b-annotated.mp4")
+        video.add(frame(0, 0.0, grey), [])
+        video.close()
+    names = ["1-a.b-annotated.mp4", "1-a.b-annotated-2.mp4", "1-a.b-annotated-3.mp4"]
+    assert [round(float(played(tmp_path / name)[0][0].mean()), -1) for name in names] == [50, 120, 200]
+    AnnotatedVideo(tmp_path / names[0]).close()
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+@contextmanager
+def files_may_have(most: int) -> Iterator[None]:
+    """Bytes; a write that goes beyond fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_takes_no_more_is_one_clear_line(tmp_path: Path) -> None:
+    video = AnnotatedVideo(tmp_path / "door.mp4")
 
     def write() -> None:
         for index in range(200):
             video.add(frame(index, index / 10), [])
         video.close()
 
-    with pytest.raises(OutputError, match="/dev/full: No space left on device") as raised:
+    with pytest.raises(OutputError, match=r"door\.mp4: File too large") as raised, files_may_have(2_000):
         write()
     assert "\n" not in str(raised.value)
     video.close()

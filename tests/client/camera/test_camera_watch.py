@@ -17,7 +17,7 @@ from facegate_client.camera.frame import Frame
 from facegate_client.camera.people import People, Reference
 from facegate_client.camera.records import AppearanceRecord
 from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.watch import Match, Watch
+from facegate_client.camera.watch import UNSURE_S, Match, Watch
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 NETS = "a" * 64
@@ -67,8 +67,7 @@ class Looking:
     """A watch, and all that it says of one camera."""
 
     def __init__(self, people: People) -> None:
-        self.warnings: list[str] = []
-        self.watch = Watch(people, say=self.warnings.append)
+        self.watch = Watch(people)
         self.index = 0
 
     def __call__(self, *arguments: Any, camera: str = "door", **options: Any) -> Match:
@@ -164,6 +163,27 @@ def test_a_pause_in_the_verdict_says_nothing() -> None:
     assert withdrawn is not None and withdrawn.revised
 
 
+def test_who_was_verified_and_stays_unchecked_is_withdrawn() -> None:
+    look = Looking(with_liveness())
+    assert look.line(ANNA, True) is not None
+    lines = [line for _ in range(100) if (line := look.line(ANNA, None))]
+    assert [(line.who, line.verified, line.is_real, line.revised) for line in lines] == [("anna", False, None, True)]
+    assert lines[0].media_s == pytest.approx(0.2 + UNSURE_S)
+    again = look.line(ANNA, True)
+    assert again is not None and again.verified and again.revised
+
+
+def test_the_newest_judgement_must_be_near_to_be_verified_and_the_mean_to_stay_so() -> None:
+    look = Looking(with_liveness())
+    far = replace(sighting(ANNA, True), newest=towards(ANNA - 60))
+    assert look.watch.look("door", frame(1), far).who is None
+    near = replace(far, newest=towards(ANNA + 10))
+    assert look.watch.look("door", frame(2), near).appearance is not None
+    assert look.watch.look("door", frame(3), far) == Match("anna", pytest.approx(0, abs=1e-6))
+    gone = look.watch.look("door", frame(4), replace(far, embedding=towards(ANNA - 60))).appearance
+    assert gone is not None and not gone.verified
+
+
 def test_who_goes_out_of_reach_is_withdrawn_once() -> None:
     look = Looking(plain())
     look(ANNA)
@@ -200,16 +220,13 @@ def test_a_track_whose_embedding_was_dropped_ends_as_nobody() -> None:
     assert look.watch.forget("door", 1) == Match()
 
 
-def test_embeddings_of_other_nets_are_not_compared_and_that_is_said_once() -> None:
+def test_embeddings_of_other_nets_are_not_compared() -> None:
     look = Looking(plain())
     assert look.watch.stale("b" * 64) and not look.watch.stale(NETS)
     assert look(ANNA, nets="b" * 64) == Match()
-    assert look(ANNA, nets="b" * 64) == Match()
-    assert len(look.warnings) == 1
     look.watch.renew(replace_nets(plain(), "b" * 64))
     assert look(ANNA, nets="b" * 64).who == "anna"
     assert look(ANNA, nets=NETS) == Match()
-    assert len(look.warnings) == 2
 
 
 def replace_nets(old: People, nets: str) -> People:
