@@ -236,3 +236,27 @@ def test_who_stops_reading_ends_the_run(server, pictures):
     assert process.wait(30) == 0
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_who_stops_reading_for_good_does_not_hold_the_end_up(server, pictures):
+    command = [sys.executable, "-m", "facegate_client.cli", "camera", f"synthetic:{pictures / 'verification'}"]
+    process = subprocess.Popen(
+        [*command, "--url", server.grpc], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert b"started" in process.stdout.readline()
+    time.sleep(2)  # a pipe of 4 KiB is full within a few frames
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 2
+    assert b"stdout is not read" in process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_this_process_answers_where_no_server_does(repository, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEGATE_LOCAL_REPOSITORY", str(repository))
+    (port,) = free_ports(1)
+    where = {"url": f"127.0.0.1:{port}", "out": tmp_path / "out"}
+    status, said, found = ran(pictures / "liveness", "--local", "--anti-spoofing", "--timeout", 30, **where)
+    assert status == 0 and any("this process answers in place" in line for line in said), said
+    assert ends(found)["liveness"]["answered"] == 9

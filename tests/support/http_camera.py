@@ -12,8 +12,9 @@ from support.made_videos import picture
 
 
 class HttpCamera:
-    """`/live` is MJPEG, a frame every 40 ms, `frames` of them a connection; `files` and `redirects` are by path.
+    """`/live` is MJPEG, a frame every 40 ms, `frames` of them a connection, each of the `size` that is set as it goes.
 
+    `files` and `redirects` are by path.
     The first requests for a path get the statuses that `errors` has for it. Of files, `sent` is the part that arrives.
     With `stalled` set, frames stop and connections stay.
     """
@@ -24,6 +25,7 @@ class HttpCamera:
         self.errors: dict[str, list[int]] = {}
         self.sent = 1.0
         self.frames = 1_000_000
+        self.size = (160, 120)
         self.connections = 0
         self.stalled = threading.Event()
         self.stopping = threading.Event()
@@ -81,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         for number in range(camera.frames):
-            jpeg = cv2.imencode(".jpg", picture(number))[1].tobytes()
+            jpeg = cv2.imencode(".jpg", picture(number, *camera.size))[1].tobytes()
             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
             self.wfile.write(jpeg + b"\r\n")
             if camera.stopping.wait(0.04):

@@ -14,7 +14,7 @@ from types import TracebackType
 from support.made_videos import write_video
 
 _SDP = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n{declared}"
     "m=video 0 RTP/AVP 33\r\na=control:track0\r\n"
 )
 _PACKET = 7 * 188  # RFC 2250: whole transport packets, as many as an Ethernet frame holds
@@ -23,12 +23,13 @@ _PACKET = 7 * 188  # RFC 2250: whole transport packets, as many as an Ethernet f
 class RtspCamera:
     """Streams 20 s of `picture` at 25 frames a second to each who plays, from the beginning.
 
-    `silent`: answers everything and sends no frame. With `user` and `password` it asks for them. It can be stopped and
+    `declared_s` is the length that it declares, if any. `silent`: answers everything and sends no frame. With `user` and `password` it asks for them. It can be stopped and
     started again at the same port; whoever is connected is cut off.
     """
 
     def __init__(self, user: str | None = None, password: str = "") -> None:
         self.silent = False
+        self.declared_s: int | None = None
         self.played = 0
         self.credentials = None if user is None else base64.b64encode(f"{user}:{password}".encode()).decode()
         self.stream: bytes = write_video(io.BytesIO(), 500, form="mpegts").getvalue()
@@ -100,7 +101,9 @@ class _Connection(socketserver.StreamRequestHandler):
         elif method == "OPTIONS":
             self._reply("200 OK", headers, "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n")
         elif method == "DESCRIBE":
-            self._reply("200 OK", headers, f"Content-Type: application/sdp\r\nContent-Length: {len(_SDP)}\r\n", _SDP)
+            declared = "" if camera.declared_s is None else f"a=range:npt=0-{camera.declared_s}\r\n"
+            sdp = _SDP.format(declared=declared)
+            self._reply("200 OK", headers, f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n", sdp)
         elif method == "SETUP":
             self._reply("200 OK", headers, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n")
         else:

@@ -51,11 +51,6 @@ class Video:
         self._last_s = 0.0
         self.begun = False  # whether a frame was decoded
 
-    @property
-    def finite(self) -> bool:
-        """It has an end, and says when."""
-        return bool(self._container.duration)
-
     def frames(self, shaping: Shaping, broken: Callable[[], None]) -> Iterator[Frame | None]:
         """The frames, None for each that is limited away. `broken` is called for what is skipped. Raises Broken."""
         for packet in self._container.demux(self._stream):
@@ -71,8 +66,18 @@ class Video:
         fragmented MP4 say nothing of their length.
         """
         promised_s = self._promised_s()
-        if promised_s is not None and self._last_s + 2 * self._step_s < promised_s - 0.5:
+        if promised_s is not None and not self._reached(promised_s):
             raise Broken(f"damaged or cut off: it ends at {self._last_s:.1f} s of {promised_s:.1f} s")
+
+    def complete(self) -> bool:
+        """After the last frame: this was the end that the stream declared, and not the connection's."""
+        if self._container.format.name == "rtsp":  # cameras declare what they like, and say nothing at its end
+            return False
+        promised_s = self._promised_s()
+        return bool(self._container.duration) if promised_s is None else self._reached(promised_s)
+
+    def _reached(self, promised_s: float) -> bool:
+        return self._last_s + 2 * self._step_s >= promised_s - 0.5
 
     def _pictures(self, packet: Packet[VideoStream], broken: Callable[[], None]) -> list[VideoFrame]:
         if packet.is_corrupt:  # it breaks off: decoders that do not mind give half a picture
@@ -95,6 +100,8 @@ class Video:
         if kind == "mov" and stream.duration and stream.time_base and self._container.duration:
             # A trimmed file's track is longer than what is to be shown of it; the whole may have longer sound.
             return min(float(stream.duration * stream.time_base), self._container.duration / 1e6)
+        if kind == "hls" and self._container.duration:  # the sum of its playlist, from its first segment on
+            return ((self._container.start_time or 0) + self._container.duration) / 1e6
         if kind == "matroska" and (written := _DURATION.fullmatch(stream.metadata.get("DURATION", ""))):
             hours, minutes, seconds = map(float, written.groups())
             return hours * 3600 + minutes * 60 + seconds

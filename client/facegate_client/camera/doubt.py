@@ -1,7 +1,7 @@
 """When a track may have become another face's: then nothing that was known of it holds.
 
-Boxes alone cannot tell two faces apart that change places, so whatever may be such a change is taken for one; so is a cut
-to another picture (cuts.py).
+Boxes alone cannot tell two faces apart that change places, so whatever may be such a change is taken for one. A cut to
+another picture (cuts.py) is one, too.
 """
 
 from __future__ import annotations

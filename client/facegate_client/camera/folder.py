@@ -13,19 +13,20 @@ from facegate_client.camera.declared_size import check_declared_size
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.shaping import turned_and_cut
 from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.source_spec import SourceSpec, _printable
 from facegate_client.errors import BadImage
 from facegate_client.images import check_frame, read_image_file
 from facegate_client.picture_files import decode
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 DEFAULT_FPS = 10.0
+_TOLD = 5  # of those that are skipped; the others are counted
 
 
 class Folder:
     """A `Source` of a folder's own pictures, in the natural order of their names, `fps` of them a second.
 
-    One that cannot be decoded is skipped and told, and takes no time.
+    One that cannot be decoded is skipped and takes no time. The first five are told, and how many more there were.
     """
 
     live = False
@@ -34,6 +35,7 @@ class Folder:
         self.name = spec.name
         self._spec = spec
         self._notices = notices
+        self._skipped = 0
         self._closing = threading.Event()
 
     def frames(self) -> Iterator[Frame]:
@@ -50,33 +52,44 @@ class Folder:
                 check_frame(pixels, path.name)
                 pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
             except BadImage as error:
-                self._notices.skipped(f"{error}; it is skipped")
+                self._skip(str(error))
                 continue
             except SourceError as error:
-                raise SourceError(f"{path.name}: {error}") from error
+                raise SourceError(_printable(f"{path.name}: {error}")) from error
             yield Frame(index, index / (self._spec.fps or DEFAULT_FPS), wall_s, read_s, pixels)
             index += 1
+        if self._skipped > _TOLD:
+            self._notices.skipped(f"{self._skipped - _TOLD} more were skipped")
         if not index:
-            raise SourceError(f"not one picture in {self._spec.address} can be decoded")
+            raise SourceError(f"not one picture in {self._shown} can be decoded")
 
     def close(self) -> None:
         """See Source.close."""
         self._closing.set()
 
+    @property
+    def _shown(self) -> str:
+        return _printable(self._spec.shown)
+
+    def _skip(self, reason: str) -> None:
+        self._skipped += 1
+        if self._skipped <= _TOLD:
+            self._notices.skipped(f"{_printable(reason)}; it is skipped")
+
     def _pictures(self) -> list[Path]:
         try:
             names = [name for name in os.listdir(self._spec.address) if Path(name).suffix.lower() in SUFFIXES]
         except OSError as error:
-            raise SourceError(f"cannot read {self._spec.address}: {error.strerror}") from error
+            raise SourceError(f"cannot read {self._shown}: {error.strerror}") from error
         pictures = []
         for name in sorted(names, key=natural):
             path = Path(self._spec.address, name)
             if os.path.isfile(path):
                 pictures.append(path)
             elif not os.path.isdir(path):
-                self._notices.skipped(f"{name}: not a file, or a link to none; it is skipped")
+                self._skip(f"{name}: not a file, or a link to none")
         if not pictures:
-            raise SourceError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {self._spec.address}")
+            raise SourceError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {self._shown}")
         return pictures
 
 

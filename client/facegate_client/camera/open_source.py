@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from facegate_client.camera.decoded import pyav
@@ -22,7 +23,7 @@ def open_source(spec: SourceSpec, notices: SourceNotices) -> Source:
     A URL of HTTP is a file's where its path ends like a video file's, and otherwise live. Of https and rtsps, FFmpeg
     checks no certificate: cameras sign their own. Raises ImportError where a video needs PyAV and it is missing.
     """
-    if spec.kind == "path" and Path(spec.address).is_dir():
+    if spec.kind == "path" and os.path.isdir(spec.address):  # False too where looking fails: VideoFile says why
         return Folder(spec, notices)
     pyav()
     if spec.kind == "path":

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterator
 
 from facegate_client.camera.decoded import TIMEOUT_S, Broken, Refused, opened
-from facegate_client.camera.frame import Frame
+from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.handover import Handover
 from facegate_client.camera.shaping import Shaping
 from facegate_client.camera.source_notices import SourceNotices
@@ -20,8 +20,9 @@ LONGEST_WAIT_S = 30.0
 class LiveSource:
     """A `Source` that is connected to again and again, whenever it gives no frame for ten seconds or breaks off.
 
-    `frames` ends with `close`, or where a stream with a declared duration ends; it raises SourceError only on what no
-    waiting mends. Times go on over an outage by the clock, indices without a gap.
+    `frames` ends with `close`, or where a stream over HTTP has reached the end that it declared; it raises SourceError
+    only before the first frame, on what no waiting mends. Times go on over an outage by the clock, indices without a
+    gap.
     """
 
     live = True
@@ -45,15 +46,20 @@ class LiveSource:
             reason, refused = "the stream ended", False
             try:
                 for frame in connection.items(TIMEOUT_S):
+                    if frame is None:
+                        continue
                     if failures:
                         self._notices.back()
                         failures = 0
-                    if frame is not None:
-                        yield frame
+                    yield frame
             except TimeoutError:
                 reason = f"no frame within {TIMEOUT_S:.0f} s"
             except Broken as error:
                 reason, refused = str(error), isinstance(error, Refused)
+            except SourceError as error:
+                if not self._shaping.count:
+                    raise
+                reason = str(error)  # it did fit once: cameras change their size when they are set up
             finally:
                 connection.abandon()
             if self._finished or self._closing.is_set():
@@ -74,7 +80,7 @@ class LiveSource:
         with opened(self._spec, live=True) as video:
             # A stream is joined in the middle: what cannot be decoded before its first key frame is no damage.
             yield from video.frames(self._shaping, broken=lambda: None)
-            self._finished = video.finite
+            self._finished = video.complete()
 
     def _wait(self, pause: float, connection: Handover[Frame | None]) -> None:
         """`pause` seconds, and until the last connection is gone: one thread a camera, however often it hangs."""

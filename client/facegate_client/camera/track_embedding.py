@@ -33,7 +33,7 @@ class TrackEmbedding:
     """
 
     def __init__(self) -> None:
-        self._judged: deque[_Judged] = deque(maxlen=None)
+        self._judged: deque[_Judged] = deque(maxlen=WINDOW)
         self.mean: Embedding | None = None
         self.newest: Embedding | None = None
 

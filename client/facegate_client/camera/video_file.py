@@ -11,7 +11,7 @@ from facegate_client.camera.decoded import Broken, opened
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.shaping import Shaping
 from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.source_spec import SourceSpec, _printable
 
 
 class VideoFile:
@@ -22,6 +22,7 @@ class VideoFile:
     def __init__(self, spec: SourceSpec, notices: SourceNotices) -> None:
         self.name = spec.name
         self._spec = spec
+        self._shown = _printable(spec.shown)
         self._notices = notices
         self._broken = 0
         self._shaping = Shaping(spec, live=False)
@@ -40,9 +41,9 @@ class VideoFile:
                         yield frame
                 video.check_end()
         except (Broken, SourceError) as error:
-            raise SourceError(f"{self._spec.shown}: {error}{self._so_far()}") from error
+            raise SourceError(f"{self._shown}: {error}{self._so_far()}") from error
         if not self._shaping.count:
-            raise SourceError(f"{self._spec.shown}: not one frame in it can be decoded")
+            raise SourceError(f"{self._shown}: not one frame in it can be decoded")
         if self._broken > 1:
             self._notices.skipped(f"{self._broken} damaged parts were skipped")
 
@@ -53,11 +54,11 @@ class VideoFile:
     def _check_file(self, path: Path) -> None:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise SourceError(f"{path} is neither a file nor a folder")
+                raise SourceError(f"{self._shown} is neither a file nor a folder")
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise SourceError(f"cannot read {path}: {error.strerror}") from error
+            raise SourceError(f"cannot read {self._shown}: {error.strerror}") from error
 
     def _count_broken(self) -> None:
         self._broken += 1

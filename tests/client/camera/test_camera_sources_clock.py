@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.media_clock import MediaClock, RateLimit
+from facegate_client.camera.media_clock import MOST_AHEAD_S, MOST_BEHIND_S, MediaClock, RateLimit
 
 STEP_S = 0.04
 
@@ -35,6 +37,27 @@ def test_an_outage_lasts_as_long_as_it_does() -> None:
     assert [clock.at(50.2, 107.0, STEP_S), clock.at(50.3, 107.5, STEP_S)] == pytest.approx([7, 7.1])
 
 
+def test_a_live_stream_whose_times_crawl_stays_a_second_behind_the_clock() -> None:
+    clock = MediaClock(live=True)
+    times = [clock.at(frame / 90_000, frame / 25, STEP_S) for frame in range(1501)]  # a tick each
+    assert times[-1] == pytest.approx(59)
+    assert max(after - before for before, after in pairwise(times)) < 0.05  # and does not leap
+    assert clock.at(1500 / 90_000 + 0.1, 60.05, STEP_S) == pytest.approx(59.1)  # its own times count on from there
+
+
+def test_a_live_stream_whose_times_run_stays_half_a_minute_ahead_of_the_clock() -> None:
+    clock = MediaClock(live=True)
+    times = [clock.at(9.0 * frame, frame / 25, STEP_S) for frame in range(1501)]
+    assert 80 < times[-1] <= 60 + MOST_AHEAD_S
+
+
+def test_the_segments_of_hls_come_at_once_and_keep_their_times() -> None:
+    clock = MediaClock(live=True)
+    reads = [max(0, segment - 2) * 6.0 for segment in range(9) for _ in range(150)]  # three, then one every 6 s
+    times = [clock.at(frame / 25, read, STEP_S) for frame, read in enumerate(reads)]
+    assert times == pytest.approx([frame / 25 for frame in range(len(reads))])
+
+
 times = st.lists(st.none() | st.floats(-1e6, 1e6), max_size=50)
 
 
@@ -45,6 +68,7 @@ def test_times_rise_whatever_the_stream_says(given: list[float | None], live: bo
     for pts, wait in zip(given, waits, strict=False):
         read_s += wait
         told.append(clock.at(pts, read_s, STEP_S))
+        assert not live or told[-1] - told[0] >= sum(waits[1 : len(told)]) - MOST_BEHIND_S - 1e-6
     assert told == sorted(set(told))
 
 

@@ -198,6 +198,11 @@ def test_what_is_not_there_or_not_a_file(tmp_path: Path, notices: Skipped) -> No
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="neither a file nor a folder"):
         read(tmp_path / "pipe", notices)
+    long = open_source(parse("x" * 300), notices)  # opened beside other cameras, which it is not to stop
+    with pytest.raises(SourceError, match=r"^cannot read x+: File name too long$"):
+        list(long.frames())
+    with pytest.raises(SourceError, match=r"^cannot read .*/a\?\[31m\?b\.mp4: No such file or directory$"):
+        read(tmp_path / "a\x1b[31m\nb.mp4", notices)
 
 
 def test_sound_alone_is_no_source(tmp_path: Path, notices: Skipped) -> None:
@@ -305,6 +310,21 @@ def test_links_to_nothing_are_told(tmp_path: Path, notices: Skipped) -> None:
     (tmp_path / "6.png").mkdir()
     assert [number_of(frame.pixels) for frame in read(tmp_path, notices)] == [1, 1]
     assert notices.lines == [f"{name}.png: not a file, or a link to none; it is skipped" for name in (3, 4)]
+
+
+def test_of_many_bad_pictures_the_first_are_told_and_the_rest_counted(tmp_path: Path, notices: Skipped) -> None:
+    cv2.imwrite(str(tmp_path / "good.png"), picture(1))
+    (tmp_path / "0\x1b[2J\n.png").symlink_to("gone.png")
+    (tmp_path / "1\x1b[2J\n.png").write_bytes(b"")
+    for number in range(2, 10):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    assert len(read(tmp_path, notices)) == 1
+    assert len(notices.lines) == 6 and notices.lines[5] == "5 more were skipped"
+    assert notices.lines[0].startswith("0?[2J?.png: ") and notices.lines[1].startswith("1?[2J?.png ")
+    assert all(line.isprintable() for line in notices.lines)
+    with pytest.raises(SourceError, match=r"^good\?\.png: roi="):
+        (tmp_path / "good.png").rename(tmp_path / "good\r.png")
+        read(f"{tmp_path}#roi=0,0,999,9", notices)
 
 
 def test_folders_without_pictures(tmp_path: Path, notices: Skipped) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facegate_client.camera import decoded, reconnect
+from facegate_client.camera import decoded, media_clock, reconnect
 from facegate_client.camera.frame import Frame, Source, SourceError
 from facegate_client.camera.open_source import open_source
 from facegate_client.camera.source_spec import SourceSpec, parse
@@ -68,8 +69,13 @@ def ends(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-def test_an_rtsp_camera_goes_and_comes_back(told: Told) -> None:
+@pytest.mark.parametrize("declared_s", [None, 20, 1])
+def test_an_rtsp_camera_goes_and_comes_back(
+    told: Told, declared_s: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_clock, "MOST_BEHIND_S", math.inf)  # the machine may stand still
     with RtspCamera() as camera, live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
+        camera.declared_s = declared_s
         told.when = camera.start
         frames = source.frames()
         seen = list(islice(frames, 20))
@@ -253,6 +259,18 @@ def test_what_no_waiting_mends_is_an_error(told: Told) -> None:
         assert "secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("fps", ["", "&fps=20"])
+def test_a_size_that_does_not_fit_after_one_that_did_is_an_outage(told: Told, fps: str) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live#roi=100,0,60,120{fps}", told) as source:
+        frames = source.frames()
+        next(frames)
+        camera.size = (80, 60)
+        told.when = lambda: setattr(camera, "size", (160, 120))
+        seen = [frame.index for frame in islice(frames, 30)]
+    assert seen == list(range(1, 31))
+    assert told.events == ["lost: roi=100,0,60,120 does not lie in the frame of 80x60", "back"]
+
+
 def test_a_stream_that_says_when_it_ends_is_not_played_again(tmp_path: Path, told: Told) -> None:
     with HttpCamera() as camera:
         video = write_video(tmp_path / "a.mp4", 10, options={"movflags": "faststart"})
@@ -263,8 +281,17 @@ def test_a_stream_that_says_when_it_ends_is_not_played_again(tmp_path: Path, tol
     assert not told.events
 
 
-def playlist(segment: str) -> bytes:
-    return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n#EXT-X-ENDLIST\n".encode()
+def playlist(*segments: str) -> bytes:
+    listed = "".join(f"#EXTINF:1,\n{segment}\n" for segment in segments)
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{listed}#EXT-X-ENDLIST\n".encode()
+
+
+def test_a_playlist_whose_end_does_not_come_is_an_outage(tmp_path: Path, told: Told) -> None:
+    with HttpCamera() as camera:
+        camera.files["/own.ts"] = write_video(tmp_path / "own.ts", 25).read_bytes()
+        camera.files["/own.m3u8"] = playlist("own.ts", "gone.ts")
+        assert len(until_lost(f"http://{camera.address}/own.m3u8", told)) == 25
+    assert told.events == ["lost: the stream ended"]
 
 
 @pytest.mark.parametrize(

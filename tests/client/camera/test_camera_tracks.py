@@ -376,10 +376,18 @@ def test_a_fake_frame_is_no_part_of_a_real_tracks_embedding_and_all_are_of_a_fak
 
 def test_an_embedding_is_compared_with_the_newest_too() -> None:
     film = Film(Tracks(anti_spoofing=False, embeddings=True, judge_every_s=0))
-    for who in [ANNA] * 4 + [apart(0.6)]:
+    for who in [ANNA] * 4 + [apart(0.5)]:
         film.show(face(300), who=[who])
-    (found,) = film.show(face(300), who=[apart(0.6, -1)])  # as near to the mean as the one before
-    assert found.embedding is not None and found.embedding @ apart(0.6, -1) == pytest.approx(1)
+    (found,) = film.show(face(300), who=[apart(0.5, -1)])  # near enough to the mean
+    assert found.embedding is not None and found.embedding @ apart(0.5, -1) == pytest.approx(1)
+
+
+def test_an_embedding_leaves_the_mean_with_its_judgement() -> None:
+    film = Film(Tracks(anti_spoofing=True, embeddings=True, judge_every_s=0))
+    for who in [ANNA] * 20 + [apart(0.5)] * 7:
+        (found,) = film.show(face(300), who=[who])
+    assert found.is_real is True and found.embedding is not None
+    assert found.embedding @ apart(0.5) == pytest.approx(1)
 
 
 def test_embeddings_of_two_recognizers_are_never_mixed() -> None:
@@ -516,6 +524,14 @@ def test_a_track_has_not_ended_before_its_frames_are_absorbed() -> None:
     assert film.tracks.ended() == []
     film.show()
     assert [line.track for line in film.tracks.ended()] == [1]
+
+
+def test_a_track_that_was_in_doubt_in_a_frame_that_is_never_absorbed_ends_not_checked() -> None:
+    film = liveness()
+    known_real(film, face(300))
+    film.lag = 100
+    film.show(face(300), face(320))
+    assert film.tracks.end()[0].is_real is None
 
 
 def test_at_the_cameras_end_all_tracks_are_over() -> None:
