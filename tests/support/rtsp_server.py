@@ -23,8 +23,9 @@ _PACKET = 7 * 188  # RFC 2250: whole transport packets, as many as an Ethernet f
 class RtspCamera:
     """Streams 20 s of `picture` at 25 frames a second to each who plays, from the beginning.
 
-    `declared_s` is the length that it declares, if any. `silent`: answers everything and sends no frame. With `user` and `password` it asks for them. It can be stopped and
-    started again at the same port; whoever is connected is cut off.
+    `declared_s` is the length that it declares, if any. `silent`: answers everything and sends no frame. With `user`
+    and `password` it asks for them. It can be stopped and started again at the same port; whoever is connected is cut
+    off.
     """
 
     def __init__(self, user: str | None = None, password: str = "") -> None:

@@ -322,8 +322,8 @@ def test_of_many_bad_pictures_the_first_are_told_and_the_rest_counted(tmp_path: 
     assert len(notices.lines) == 6 and notices.lines[5] == "5 more were skipped"
     assert notices.lines[0].startswith("0?[2J?.png: ") and notices.lines[1].startswith("1?[2J?.png ")
     assert all(line.isprintable() for line in notices.lines)
+    (tmp_path / "good.png").rename(tmp_path / "good\r.png")
     with pytest.raises(SourceError, match=r"^good\?\.png: roi="):
-        (tmp_path / "good.png").rename(tmp_path / "good\r.png")
         read(f"{tmp_path}#roi=0,0,999,9", notices)
 
 

@@ -69,7 +69,7 @@ def ends(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-@pytest.mark.parametrize("declared_s", [None, 20, 1])
+@pytest.mark.parametrize("declared_s", [None, 20])
 def test_an_rtsp_camera_goes_and_comes_back(
     told: Told, declared_s: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,15 +259,14 @@ def test_what_no_waiting_mends_is_an_error(told: Told) -> None:
         assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("fps", ["", "&fps=20"])
-def test_a_size_that_does_not_fit_after_one_that_did_is_an_outage(told: Told, fps: str) -> None:
-    with HttpCamera() as camera, live(f"http://{camera.address}/live#roi=100,0,60,120{fps}", told) as source:
+def test_a_size_that_does_not_fit_after_one_that_did_is_an_outage(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live#roi=100,0,60,120", told) as source:
         frames = source.frames()
         next(frames)
         camera.size = (80, 60)
         told.when = lambda: setattr(camera, "size", (160, 120))
-        seen = [frame.index for frame in islice(frames, 30)]
-    assert seen == list(range(1, 31))
+        while "back" not in told.events:
+            assert next(frames).pixels.shape == (120, 60, 3)
     assert told.events == ["lost: roi=100,0,60,120 does not lie in the frame of 80x60", "back"]
 
 
