@@ -28,11 +28,11 @@ from engines.build import ROOT
 from ensemble.image import decode
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient
-from facegate_client.camera import shared_file
-from facegate_client.camera.json_lines import JsonLines
+from facegate_client.camera.carriers import shared_file
+from facegate_client.camera.outputs.json_lines import JsonLines
 from facegate_client.camera.run import Feed, Run, Settings
 from facegate_client.camera.stats import CameraSnapshot
-from facegate_client.camera.synthetic import Synthetic, scene_of
+from facegate_client.camera.synthetic.source import Synthetic, scene_of
 from server import shared_memory
 
 STEP_S = 10.0

@@ -9,9 +9,9 @@ from pathlib import Path as FilePath
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.cut_faces import cut_head, cut_picture
-from facegate_client.camera.scene import Actor, Path, Scene, Wave
-from facegate_client.camera.synthetic import scene_of
+from facegate_client.camera.synthetic.cut_faces import cut_head, cut_picture
+from facegate_client.camera.synthetic.scene import Actor, Path, Scene, Wave
+from facegate_client.camera.synthetic.source import scene_of
 from facegate_client.picture_files import decode
 from facegate_client.results import Face
 

@@ -24,10 +24,10 @@ from benchmarks import track_scenes
 from benchmarks.track_scenes import Picture, carried_far, carried_near, held, people_of, picture_at
 from benchmarks.track_scores import ScoredFrame, Split, score_tracks, score_verdicts
 from engines.build import ROOT
-from facegate_client.camera.scene import Scene
 from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.synthetic import Synthetic
-from facegate_client.camera.tracks import Tracks
+from facegate_client.camera.synthetic.scene import Scene
+from facegate_client.camera.synthetic.source import Synthetic
+from facegate_client.camera.tracks.tracks import Tracks
 from facegate_client.local import open_local
 from facegate_client.requests import analysis
 from facegate_client.results import Faces

@@ -34,9 +34,9 @@ from benchmarks.bench.streaming import stream, unary
 from engines.build import ROOT
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient
-from facegate_client.camera.carrier import Carrier, CarrierKind
-from facegate_client.camera.choice import choose
-from facegate_client.camera.jpeg import QUALITY
+from facegate_client.camera.carriers.carrier import Carrier, CarrierKind
+from facegate_client.camera.carriers.choice import choose
+from facegate_client.camera.carriers.jpeg import QUALITY
 
 SIZES = {"640x480": (480, 640), "1080p": (1080, 1920), "4K": (2160, 3840)}
 KINDS = (CarrierKind.shared_memory, CarrierKind.raw, CarrierKind.jpeg)

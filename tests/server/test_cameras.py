@@ -18,7 +18,7 @@ import pytest
 
 from facegate.running import free_ports
 from facegate_client import FaceClient
-from facegate_client.camera.shared_file import START
+from facegate_client.camera.carriers.shared_file import START
 from support.serving import serving, wait_for_line
 
 SHM = Path("/dev/shm")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facegate_client import AsyncFaceClient, LivenessUnavailable, Verification
-from facegate_client.camera.people import People, WatchError, load
+from facegate_client.camera.watch.people import People, WatchError, load
 from support.serving import Server
 
 

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from facegate_client.camera.asking import Asker
-from facegate_client.camera.carrier import Carrier, CarrierError
+from facegate_client.camera.carriers.carrier import Carrier, CarrierError
 from facegate_client.camera.frame import Frame, Source, SourceError
 from facegate_client.camera.mailbox import Mailbox
 from facegate_client.camera.records import AskedOf
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.tracks import Seen, Tracks
+from facegate_client.camera.tracks.tracks import Seen, Tracks
 from facegate_client.errors import FaceGateError, LivenessUnavailable
 from facegate_client.results import Faces
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.carrier import CarrierError, CarrierKind
+from facegate_client.camera.carriers.carrier import CarrierError, CarrierKind
 from facegate_client.camera.mailbox import Mode
 from facegate_client.cli_options import (
     ERROR,
@@ -37,7 +37,7 @@ from facegate_client.transport import Tls
 
 if TYPE_CHECKING:
     from facegate_client.camera.run import Feed, Settings
-    from facegate_client.camera.source_spec import SourceSpec
+    from facegate_client.camera.sources.spec import SourceSpec
 
 
 def camera(
@@ -104,9 +104,9 @@ def camera(
     """
     with errors_in_a_line(), _extra():
         from facegate_client.camera.frame import SourceError
-        from facegate_client.camera.output import OutputError, PipeClosed
-        from facegate_client.camera.people import WatchError
+        from facegate_client.camera.outputs.output import OutputError, PipeClosed
         from facegate_client.camera.run import Settings
+        from facegate_client.camera.watch.people import WatchError
 
     with errors_in_a_line(known=(CarrierError, SourceError, OutputError, WatchError)):
         settings = Settings(
@@ -148,9 +148,9 @@ async def _run(
     out: str | None,
     metrics_port: int | None,
 ) -> bool:
-    from facegate_client.camera.exporter import Exporter
-    from facegate_client.camera.json_lines import JsonLines
-    from facegate_client.camera.live_table import LiveTable
+    from facegate_client.camera.outputs.exporter import Exporter
+    from facegate_client.camera.outputs.json_lines import JsonLines
+    from facegate_client.camera.outputs.live_table import LiveTable
     from facegate_client.camera.run import Run
 
     opencv().setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
@@ -179,7 +179,7 @@ async def _run(
 
 def _specs(sources: Sequence[str]) -> list[SourceSpec]:
     """Raises ValueError on a source that cannot be understood."""
-    from facegate_client.camera.source_spec import parse
+    from facegate_client.camera.sources.spec import parse
 
     specs = [parse(source) for source in sources]
     return [
@@ -196,7 +196,7 @@ def _check_apart(out: str, specs: Sequence[SourceSpec]) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    from facegate_client.camera.output import OutputError
+    from facegate_client.camera.outputs.output import OutputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,9 +206,9 @@ def _make_folder(folder: Path) -> None:
 
 async def _feeds(specs: Sequence[SourceSpec], mode: Mode | None, client: AsyncFaceClient) -> list[Feed]:
     """Raises SourceError, ValueError and FaceGateError where a synthetic source cannot be made."""
-    from facegate_client.camera.open_source import open_source
     from facegate_client.camera.run import Feed, Opener
-    from facegate_client.camera.synthetic_feed import synthetic_feed
+    from facegate_client.camera.sources.open_source import open_source
+    from facegate_client.camera.synthetic.feed import synthetic_feed
 
     feeds = []
     for spec in specs:

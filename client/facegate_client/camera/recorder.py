@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from facegate_client.camera.annotated_video import AnnotatedVideo
 from facegate_client.camera.camera import Result
 from facegate_client.camera.frame import Frame
-from facegate_client.camera.output import Output
+from facegate_client.camera.outputs.annotated_video import AnnotatedVideo
+from facegate_client.camera.outputs.output import Output
 from facegate_client.camera.records import (
     AppearanceRecord,
     AskedOf,
@@ -23,8 +23,8 @@ from facegate_client.camera.records import (
 )
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.watch import Match
-from facegate_client.camera.watching import Watching
+from facegate_client.camera.watch.watch import Match
+from facegate_client.camera.watch.watching import Watching
 
 
 class Recorder:

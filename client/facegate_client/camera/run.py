@@ -14,23 +14,23 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.annotated_video import AnnotatedVideo
 from facegate_client.camera.asking import Asker
 from facegate_client.camera.camera import Camera
-from facegate_client.camera.carrier import Carrier, CarrierKind
-from facegate_client.camera.choice import choose
+from facegate_client.camera.carriers.carrier import Carrier, CarrierKind
+from facegate_client.camera.carriers.choice import choose
 from facegate_client.camera.frame import Source
 from facegate_client.camera.gate import Gate
 from facegate_client.camera.mailbox import Mailbox, Mode
-from facegate_client.camera.output import Output
+from facegate_client.camera.outputs.annotated_video import AnnotatedVideo
+from facegate_client.camera.outputs.output import Output
 from facegate_client.camera.recorder import Recorder
 from facegate_client.camera.records import AskedOf
 from facegate_client.camera.server_notices import ServerNotices
 from facegate_client.camera.source_events import SourceEvents
-from facegate_client.camera.source_notices import SourceNotices
+from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.stats import CameraSnapshot, CameraStats
-from facegate_client.camera.tracks import Tracks
-from facegate_client.camera.watching import Watching
+from facegate_client.camera.tracks.tracks import Tracks
+from facegate_client.camera.watch.watching import Watching
 
 _BLACK = np.zeros((64, 64, 3), np.uint8)
 

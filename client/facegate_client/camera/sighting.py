@@ -15,12 +15,12 @@ class Sighting:
     """A tracked face in one frame.
 
     `track` counts from 1 in each camera. `face` is as detected in this frame: box, score and landmarks. `quality` is
-    0-1 (facegate_client.camera.quality). `is_real` and `antispoof_score` are the track's verdict and its robust mean
-    of P(real), both None while the track is not judged yet: not checked, which is neither real nor fake. `judgements`
-    is how many frames of the track the mean is of. `judgement` is the server's answer on this very frame, None where
-    the frame was not judged. `embedding` is the track's, float32 [D], L2-normalised, None where there is none (yet):
-    the mean of those judgements that the verdict is from, while it is real of those among them that were judged real;
-    `newest` is the last one of them. Both may be compared with those of the same `embedding_digest` alone.
+    0-1 (camera.tracks.quality). `is_real` and `antispoof_score` are the track's verdict and its robust mean of P(real),
+    both None while the track is not judged yet: not checked, which is neither real nor fake. `judgements` is how many
+    frames of the track the mean is of. `judgement` is the server's answer on this very frame, None where the frame was
+    not judged. `embedding` is the track's, float32 [D], L2-normalised, None where there is none (yet): the mean of
+    those judgements that the verdict is from, while it is real of those among them that were judged real; `newest` is
+    the last one of them. Both may be compared with those of the same `embedding_digest` alone.
     """
 
     track: int

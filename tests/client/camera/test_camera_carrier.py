@@ -18,12 +18,12 @@ import tritonclient.grpc
 import tritonclient.http
 
 from facegate_client import AsyncFaceClient, BadImage, FaceGateError, Unreachable
-from facegate_client.camera import shared_file
-from facegate_client.camera.carrier import CarrierError, RawCarrier
-from facegate_client.camera.choice import choose
-from facegate_client.camera.jpeg import JpegCarrier
-from facegate_client.camera.ring import SharedMemoryCarrier, try_out
-from facegate_client.camera.shared_file import SharedFile
+from facegate_client.camera.carriers import shared_file
+from facegate_client.camera.carriers.carrier import CarrierError, RawCarrier
+from facegate_client.camera.carriers.choice import choose
+from facegate_client.camera.carriers.jpeg import JpegCarrier
+from facegate_client.camera.carriers.ring import SharedMemoryCarrier, try_out
+from facegate_client.camera.carriers.shared_file import SharedFile
 from facegate_client.images import SharedFrame, image_tensors
 from facegate_client.transport import Place, Region, triton_inputs
 
@@ -292,7 +292,7 @@ def test_where_there_is_no_room_auto_sends_the_pixels_and_says_so_once(books, mo
 
 OWNER = """
 import sys, time, pathlib
-from facegate_client.camera import shared_file
+from facegate_client.camera.carriers import shared_file
 shared_file.FOLDER = pathlib.Path(sys.argv[1])
 file = shared_file.SharedFile(4096)
 print(file.name, flush=True)

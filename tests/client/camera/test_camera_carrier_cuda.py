@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from facegate_client import AsyncFaceClient, FaceGateError
-from facegate_client.camera.carrier import CarrierError
-from facegate_client.camera.choice import choose
-from facegate_client.camera.cuda import CudaCarrier
+from facegate_client.camera.carriers.carrier import CarrierError
+from facegate_client.camera.carriers.choice import choose
+from facegate_client.camera.carriers.cuda import CudaCarrier
 
 
 class Gpu(ModuleType):

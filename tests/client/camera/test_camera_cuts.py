@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegate_client.camera.cuts import Cuts
+from facegate_client.camera.tracks.cuts import Cuts
 
 Pixels = NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from facegate_client import Face
-from facegate_client.camera.exporter import Exporter
-from facegate_client.camera.live_table import table
-from facegate_client.camera.output import OutputError
+from facegate_client.camera.outputs.exporter import Exporter
+from facegate_client.camera.outputs.live_table import table
+from facegate_client.camera.outputs.output import OutputError
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraSnapshot, CameraStats
 
@@ -152,7 +152,7 @@ def test_the_totals_stay_when_all_is_over(cameras: list[CameraStats]) -> None:
 
 DRAWING = """
 import sys
-from facegate_client.camera.live_table import LiveTable
+from facegate_client.camera.outputs.live_table import LiveTable
 from facegate_client.camera.stats import CameraStats
 with LiveTable(lambda: [CameraStats(f"door {number}").snapshot() for number in range(64)]):
     print('{"v": 1}')

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegate_client.camera import json_lines
-from facegate_client.camera.json_lines import JsonLines
-from facegate_client.camera.output import OutputError, PipeClosed
+from facegate_client.camera.outputs import json_lines
+from facegate_client.camera.outputs.json_lines import JsonLines
+from facegate_client.camera.outputs.output import OutputError, PipeClosed
 from facegate_client.camera.records import Record
 from support.made_records import ENDED, FACE
 
 WRITING = """
 import asyncio, sys
-from facegate_client.camera.json_lines import JsonLines
-from facegate_client.camera.output import OutputError
+from facegate_client.camera.outputs.json_lines import JsonLines
+from facegate_client.camera.outputs.output import OutputError
 from facegate_client.camera.records import CameraRecord
 
 async def main():

@@ -18,7 +18,7 @@ from facegate_client import (
     Unreachable,
     Verification,
 )
-from facegate_client.camera.people import People, WatchError, load
+from facegate_client.camera.watch.people import People, WatchError, load
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 BOX = (0.0, 0.0, 100.0, 100.0)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from facegate_client import Face, Faces, Model, Overloaded, Unreachable
-from facegate_client.camera import watching as watching_module
 from facegate_client.camera.camera import Result
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.recorder import Recorder, in_words
 from facegate_client.camera.records import AppearanceRecord, AskedOf, Record
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.watching import Watching
+from facegate_client.camera.watch import watching as watching_module
+from facegate_client.camera.watch.watching import Watching
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 FACE = Face((0.0, 0.0, 100.0, 100.0), 0.9, LANDMARKS)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera import folder, shaping
-from facegate_client.camera.declared_size import declared_size
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.open_source import open_source
-from facegate_client.camera.source_spec import parse
+from facegate_client.camera.sources import folder, shaping
+from facegate_client.camera.sources.declared_size import declared_size
+from facegate_client.camera.sources.open_source import open_source
+from facegate_client.camera.sources.spec import parse
 from facegate_client.picture_files import decode
 from support.http_camera import HttpCamera
 from support.made_videos import number_of, picture, write_video

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from facegate_client.camera import decoded, media_clock, reconnect
 from facegate_client.camera.frame import Frame, Source, SourceError
-from facegate_client.camera.open_source import open_source
-from facegate_client.camera.source_spec import SourceSpec, parse
+from facegate_client.camera.sources import decoded, media_clock
+from facegate_client.camera.sources import live as reconnect
+from facegate_client.camera.sources.open_source import open_source
+from facegate_client.camera.sources.spec import SourceSpec, parse
 from support.http_camera import HttpCamera
 from support.made_videos import number_of, write_video
 from support.rtsp_server import RtspCamera

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facegate_client.camera.mailbox import Mode
-from facegate_client.camera.source_spec import parse
+from facegate_client.camera.sources.spec import parse
 
 
 @pytest.mark.parametrize(

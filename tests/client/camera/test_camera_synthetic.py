@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegate_client.camera.cut_faces import Cutout, cut_head, cut_picture
 from facegate_client.camera.frame import SourceError
-from facegate_client.camera.scene import CROSSING_FRAMES, Actor, Path, Scene, Truth, Wave, overlap
-from facegate_client.camera.synthetic import MOST_FACES, Synthetic, scene_of
+from facegate_client.camera.synthetic.cut_faces import Cutout, cut_head, cut_picture
+from facegate_client.camera.synthetic.scene import CROSSING_FRAMES, Actor, Path, Scene, Truth, Wave, overlap
+from facegate_client.camera.synthetic.source import MOST_FACES, Synthetic, scene_of
 from facegate_client.local import Local
 from facegate_client.picture_files import decode
 from facegate_client.requests import analysis

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ensemble.errors import RequestError
 from ensemble.request import read_faces
-from facegate_client.camera.due import BURST
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.tracks import HEARD_AFTER, MAX_AHEAD, Seen, Tracks
+from facegate_client.camera.tracks.due import BURST
+from facegate_client.camera.tracks.tracks import HEARD_AFTER, MAX_AHEAD, Seen, Tracks
 from facegate_client.errors import ServerFault
 from facegate_client.results import Face, Faces, Model
 

@@ -6,12 +6,12 @@ import random
 import threading
 from collections.abc import Generator, Iterator
 
-from facegate_client.camera.decoded import TIMEOUT_S, Broken, Refused, opened
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.handover import Handover
-from facegate_client.camera.shaping import Shaping
-from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.sources.decoded import TIMEOUT_S, Broken, Refused, opened
+from facegate_client.camera.sources.handover import Handover
+from facegate_client.camera.sources.notices import SourceNotices
+from facegate_client.camera.sources.shaping import Shaping
+from facegate_client.camera.sources.spec import SourceSpec
 
 LEAST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0

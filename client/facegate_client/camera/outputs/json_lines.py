@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 
-from facegate_client.camera.output import OutputError, PipeClosed
+from facegate_client.camera.outputs.output import OutputError, PipeClosed
 from facegate_client.camera.records import Record
 
 STDOUT = "-"

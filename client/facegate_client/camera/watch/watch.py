@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from facegate_client.camera.frame import Frame
-from facegate_client.camera.people import Nearest, People
 from facegate_client.camera.records import AppearanceRecord
 from facegate_client.camera.sighting import Sighting
+from facegate_client.camera.watch.people import Nearest, People
 
 
 @dataclass(frozen=True, slots=True)

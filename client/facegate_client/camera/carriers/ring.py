@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.carrier import CarrierError
-from facegate_client.camera.shared_file import START, SharedFile, exists, remove_orphans
+from facegate_client.camera.carriers.carrier import CarrierError
+from facegate_client.camera.carriers.shared_file import START, SharedFile, exists, remove_orphans
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from facegate_client.images import ImageLike, SharedFrame, check_frame
 from facegate_client.transport import Place, Region, Regions

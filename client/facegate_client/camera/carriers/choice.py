@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
-from facegate_client.camera.cuda import CudaCarrier, cuda_library
-from facegate_client.camera.jpeg import QUALITY, JpegCarrier
-from facegate_client.camera.ring import SharedMemoryCarrier, try_out
+from facegate_client.camera.carriers.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
+from facegate_client.camera.carriers.cuda import CudaCarrier, cuda_library
+from facegate_client.camera.carriers.jpeg import QUALITY, JpegCarrier
+from facegate_client.camera.carriers.ring import SharedMemoryCarrier, try_out
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from facegate_client.transport import Regions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from facegate_client.camera.frame import SourceError
-from facegate_client.camera.shaping import check_size
+from facegate_client.camera.sources.shaping import check_size
 from facegate_client.errors import BadImage
 
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # more than one 0xFF may stand before it

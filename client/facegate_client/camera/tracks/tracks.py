@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.cuts import Cuts
-from facegate_client.camera.doubt import is_another, touching
-from facegate_client.camera.due import as_rows, can_be_sent
 from facegate_client.camera.frame import Frame
-from facegate_client.camera.quality import qualities
 from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.track import Track
-from facegate_client.camera.tracking import BoxTracker, Matched
+from facegate_client.camera.tracks.box_tracker import BoxTracker, Matched
+from facegate_client.camera.tracks.cuts import Cuts
+from facegate_client.camera.tracks.doubt import is_another, touching
+from facegate_client.camera.tracks.due import as_rows, can_be_sent
+from facegate_client.camera.tracks.quality import qualities
+from facegate_client.camera.tracks.track import Track
 from facegate_client.errors import ServerFault
 from facegate_client.results import Face, Faces
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.cut_faces import Cutout
+from facegate_client.camera.synthetic.cut_faces import Cutout
 from facegate_client.picture_files import opencv
 from facegate_client.results import Box
 

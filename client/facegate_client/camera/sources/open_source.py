@@ -6,13 +6,13 @@ import os
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from facegate_client.camera.decoded import pyav
-from facegate_client.camera.folder import Folder
 from facegate_client.camera.frame import Source
-from facegate_client.camera.reconnect import LiveSource
-from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec
-from facegate_client.camera.video_file import VideoFile
+from facegate_client.camera.sources.decoded import pyav
+from facegate_client.camera.sources.folder import Folder
+from facegate_client.camera.sources.live import LiveSource
+from facegate_client.camera.sources.notices import SourceNotices
+from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.camera.sources.video_file import VideoFile
 
 _FILE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 

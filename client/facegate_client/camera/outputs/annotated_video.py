@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from facegate_client.camera.frame import Frame
-from facegate_client.camera.output import OutputError
+from facegate_client.camera.outputs.output import OutputError
 from facegate_client.camera.records import FaceRecord
 from facegate_client.draw import Mark, draw, liveness
 from facegate_client.picture_files import opencv

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.shaping import Shaping, check_size
-from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.sources.shaping import Shaping, check_size
+from facegate_client.camera.sources.spec import SourceSpec
 from facegate_client.contract import MAX_PIXELS
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegate_client.camera.decoded import Broken, opened
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.shaping import Shaping
-from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec, _printable
+from facegate_client.camera.sources.decoded import Broken, opened
+from facegate_client.camera.sources.notices import SourceNotices
+from facegate_client.camera.sources.shaping import Shaping
+from facegate_client.camera.sources.spec import SourceSpec, printable
 
 
 class VideoFile:
@@ -22,7 +22,7 @@ class VideoFile:
     def __init__(self, spec: SourceSpec, notices: SourceNotices) -> None:
         self.name = spec.name
         self._spec = spec
-        self._shown = _printable(spec.shown)
+        self._shown = printable(spec.shown)
         self._notices = notices
         self._broken = 0
         self._shaping = Shaping(spec, live=False)

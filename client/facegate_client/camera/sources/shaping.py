@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.media_clock import MediaClock, RateLimit
-from facegate_client.camera.source_spec import SourceSpec
+from facegate_client.camera.sources.media_clock import MediaClock, RateLimit
+from facegate_client.camera.sources.spec import SourceSpec
 from facegate_client.contract import MAX_PIXELS, MAX_SIDE
 from facegate_client.picture_files import opencv
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.carrier import CarrierError
-from facegate_client.camera.ring import REGISTRATION_S
+from facegate_client.camera.carriers.carrier import CarrierError
+from facegate_client.camera.carriers.ring import REGISTRATION_S
 from facegate_client.errors import FaceGateError
 from facegate_client.images import ImageLike, SharedFrame, check_frame
 from facegate_client.transport import CudaRegion, Place, Regions

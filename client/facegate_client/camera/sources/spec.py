@@ -88,14 +88,14 @@ def _kind_and_name(address: str, rest: str) -> tuple[Kind, str]:
     if not address or "\0" in address:
         raise ValueError("source: expected a file, a folder, /dev/videoN or a URL, got an empty one or a zero byte")
     if address.startswith("synthetic:"):
-        return "synthetic", _printable(address)
+        return "synthetic", printable(address)
     if _DEVICE.fullmatch(address):
-        return "device", _printable(Path(address).name)
+        return "device", printable(Path(address).name)
     url = _URL.match(address)
     if url is None:
         if ":" in address and "@" in address and not os.path.exists(address):  # no message is to have its password
             raise ValueError(f"source: no such file; of a URL, the {'://, '.join(SCHEMES)}:// before it is missing")
-        return "path", _printable(Path(os.path.abspath(address)).stem) or "source"
+        return "path", printable(Path(os.path.abspath(address)).stem) or "source"
     if url[1].lower() not in SCHEMES:
         raise ValueError(f"source: unknown scheme {url[1]}://; known are a plain path and {', '.join(SCHEMES)}")
     return "stream", _checked_url(address, rest)
@@ -172,5 +172,5 @@ def _fps(value: str) -> float:
     return fps
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in name)

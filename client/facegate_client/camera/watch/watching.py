@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.people import People, WatchError, load
 from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.watch import Watch
+from facegate_client.camera.watch.people import People, WatchError, load
+from facegate_client.camera.watch.watch import Watch
 from facegate_client.errors import FaceGateError
 
 AGAIN_S = 5.0

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from facegate_client.camera.latency import BOUNDS
-from facegate_client.camera.output import OutputError
+from facegate_client.camera.outputs.output import OutputError
 from facegate_client.camera.stats import CameraSnapshot
 
 ADDRESS = "127.0.0.1"

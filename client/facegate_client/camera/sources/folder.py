@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegate_client.camera.declared_size import check_declared_size
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.shaping import turned_and_cut
-from facegate_client.camera.source_notices import SourceNotices
-from facegate_client.camera.source_spec import SourceSpec, _printable
+from facegate_client.camera.sources.declared_size import check_declared_size
+from facegate_client.camera.sources.notices import SourceNotices
+from facegate_client.camera.sources.shaping import turned_and_cut
+from facegate_client.camera.sources.spec import SourceSpec, printable
 from facegate_client.errors import BadImage
 from facegate_client.images import check_frame, read_image_file
 from facegate_client.picture_files import decode
@@ -55,7 +55,7 @@ class Folder:
                 self._skip(str(error))
                 continue
             except SourceError as error:
-                raise SourceError(_printable(f"{path.name}: {error}")) from error
+                raise SourceError(printable(f"{path.name}: {error}")) from error
             yield Frame(index, index / (self._spec.fps or DEFAULT_FPS), wall_s, read_s, pixels)
             index += 1
         if self._skipped > _TOLD:
@@ -69,12 +69,12 @@ class Folder:
 
     @property
     def _shown(self) -> str:
-        return _printable(self._spec.shown)
+        return printable(self._spec.shown)
 
     def _skip(self, reason: str) -> None:
         self._skipped += 1
         if self._skipped <= _TOLD:
-            self._notices.skipped(f"{_printable(reason)}; it is skipped")
+            self._notices.skipped(f"{printable(reason)}; it is skipped")
 
     def _pictures(self) -> list[Path]:
         try:

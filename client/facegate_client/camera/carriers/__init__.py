@@ -1,0 +1,1 @@
+"""How frames get to the server."""

@@ -1,0 +1,1 @@
+"""A camera without a camera: a made scene, and the truth about it."""
