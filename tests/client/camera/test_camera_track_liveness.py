@@ -51,9 +51,19 @@ def test_a_spoof_in_a_real_faces_place_outvotes_it_in_four_judgements() -> None:
     assert after(*[0.99] * 50, *[0.01] * 4).is_real is False
 
 
-def test_a_real_face_outvotes_a_fake_one_later_than_the_other_way_round() -> None:
-    assert after(*[0.01] * 50, *[0.99] * 4).is_real is False
-    assert after(*[0.01] * 50, *[0.99] * 5).is_real is True
+def test_who_was_fake_takes_a_whole_window_of_real_judgements() -> None:
+    assert after(*[0.01] * 50, *[0.99] * 6).is_real is False
+    assert after(*[0.01] * 50, *[0.99] * 7).is_real is True
+    assert after(*[0.99] * 50, *[0.01] * 4, *[0.99] * 6).is_real is False
+
+
+def test_a_track_that_was_fake_before_a_doubt_is_not_real_after_three_lucky_frames() -> None:
+    liveness = TrackLiveness(wary=after(0.01, 0.01, 0.01).wary)
+    for _ in range(6):
+        liveness.add(True, 0.99)
+        assert liveness.is_real is not True
+    liveness.add(True, 0.99)
+    assert liveness.is_real is True
 
 
 def test_what_the_pack_calls_fake_is_not_made_real_by_a_high_mean() -> None:

@@ -286,6 +286,18 @@ def test_faces_that_touch_are_not_checked_until_they_are_apart_and_judged_anew()
     assert [each.is_real for each in found] == [True, True]
 
 
+def test_a_track_that_was_fake_is_not_real_after_a_doubt_and_three_lucky_frames() -> None:
+    film = liveness()
+    for _ in range(5):
+        (found,) = film.show(face(300), real=False)
+    assert found.is_real is False
+    (found,) = film.show(face(300), real=True, picture=255 - PICTURE)  # a cut
+    assert found.is_real is None
+    for _ in range(4):
+        (found,) = film.show(face(300), real=True, picture=255 - PICTURE)
+    assert found.judgements >= 3 and found.is_real is not True
+
+
 def test_a_face_that_vanishes_behind_another_is_doubt_about_the_other() -> None:
     film = liveness()
     known_real(film, face(300), face(420))

@@ -23,10 +23,13 @@ class TrackLiveness:
     `is_real` and `score` (the robust mean of P(real)) are None until ENOUGH judgements are in: not checked. The verdict
     becomes real where the mean is REAL_FROM or more, REAL_SHARE of the judgements are real and ENOUGH of them are, else
     it is fake; real turns fake as soon as the mean is under FAKE_UNDER or half the judgements are fake. So a verdict
-    may differ from what the mean alone says. Two real judgements of three wait for the fourth.
+    may differ from what the mean alone says. Two real judgements of three wait for the fourth. Who was fake becomes
+    real by a whole WINDOW of real judgements alone: a spoof that the nets are not sure of has lucky frames in a row.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wary: bool = False) -> None:
+        """`wary`: the track was fake before."""
+        self.wary = wary
         self._judged: deque[tuple[bool, float]] = deque(maxlen=WINDOW)
         self.is_real: bool | None = None
 
@@ -40,8 +43,9 @@ class TrackLiveness:
             self.is_real = mean >= FAKE_UNDER and real > len(self._judged) / 2
         elif mean < REAL_FROM or real < REAL_SHARE * len(self._judged):
             self.is_real = False
-        elif real >= ENOUGH:
+        elif real >= (WINDOW if self.wary else ENOUGH):
             self.is_real = True
+        self.wary = self.wary or self.is_real is False
 
     @property
     def judgements(self) -> int:

@@ -54,7 +54,7 @@ class Judged:
         return self._answers == 1
 
     def _forget(self) -> None:
-        self.liveness = TrackLiveness()
+        self.liveness = TrackLiveness(wary=self.liveness.wary)  # it may be the same spoof
         self.embedding = TrackEmbedding()
         self.model = None
         self._answers = 0
