@@ -98,6 +98,7 @@ class Camera:
             await self._carrier.close()
         if self._failure is not None:
             raise self._failure
+        self._feeding.result()
         return self._tracks.end()
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from ensemble.request import read_faces
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.sighting import Sighting
 from facegate_client.camera.tracks.due import BURST
+from facegate_client.camera.tracks.liveness import ENOUGH
 from facegate_client.camera.tracks.tracks import HEARD_AFTER, MAX_AHEAD, Seen, Tracks
 from facegate_client.errors import ServerFault
 from facegate_client.results import Face, Faces, Model
@@ -161,8 +162,8 @@ def test_a_face_on_which_the_nets_never_agree_is_not_judged_for_ever() -> None:
     film = liveness()
     for count in range(200):
         film.show(face(300), real=bool(count % 3))
-    assert max(sum(film.due[start : start + 20]) for start in range(180)) == BURST
-    assert sum(film.due) >= 40
+    assert max(sum(film.due[start : start + 20]) for start in range(180)) <= BURST
+    assert 10 + ENOUGH < sum(film.due) <= 40  # more than every two seconds, and not without end
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from facegate_client.camera.tracks.liveness import ENOUGH, WINDOW
 from facegate_client.results import Face
 
 BETTER = 1.5  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
-BURST = 4  # judgements that outvote those of another face before (track_liveness.WINDOW)
+BURST = 4  # judgements that outvote those of another face before (liveness.WINDOW)
+FAKE_BURST = 2  # while a fake face is judged real now and then: it takes a whole window of those, and no harm is done
 WORTH = 0.1  # quality; what is worse is not "better" than anything
 
 
@@ -28,14 +29,14 @@ class _Choice:
 class Choices:
     """The frames of a track that were chosen since the last doubt. `frame` counts the frames seen.
 
-    Due are the first ENOUGH frames; one that is BETTER than the best; one every `judge_every_s`; and, while the answers
-    are not `settled`, each, up to BURST in that time.
+    Due are the first ENOUGH frames; one that is BETTER than the best; one every `judge_every_s`; and each, up to
+    `burst` in that time, which is more than 0 while answers contradict the verdict.
     """
 
     def __init__(self, judge_every_s: float) -> None:
         self._every_s = judge_every_s
         self._chosen: deque[_Choice] = deque(maxlen=WINDOW)
-        self.settled = True
+        self.burst = 0
 
     def due(self, media_s: float, quality: float, touching: bool) -> bool:
         """Whether the frame at `media_s` should be judged; a face that touches another only where every one should."""
@@ -45,14 +46,16 @@ class Choices:
             return False
         return (
             len(self._chosen) < ENOUGH
-            or (not self.settled and not self._often(media_s))
+            or self._in_burst(media_s)
             or quality >= BETTER * max(WORTH, *(choice.quality for choice in self._chosen))
             or media_s - self._chosen[-1].media_s >= self._every_s
         )
 
-    def _often(self, media_s: float) -> bool:
-        """Whether the last interval has BURST judgements: a face on which the nets never agree gets no more."""
-        return len(self._chosen) >= BURST and media_s - self._chosen[-BURST].media_s < self._every_s
+    def _in_burst(self, media_s: float) -> bool:
+        """Whether the last interval has fewer judgements: a face on which the nets never agree gets no more."""
+        if len(self._chosen) < self.burst:
+            return True
+        return self.burst > 0 and media_s - self._chosen[-self.burst].media_s >= self._every_s
 
     def choose(self, frame: int, media_s: float, quality: float) -> None:
         """Notes that the frame is sent."""
@@ -61,7 +64,7 @@ class Choices:
     def forget(self) -> None:
         """Begins anew."""
         self._chosen.clear()
-        self.settled = True
+        self.burst = 0
 
     def failed(self, frame: int) -> None:
         """The frame got no answer: as if it had not been chosen."""

@@ -15,7 +15,8 @@ from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.tracks.box_tracker import BoxTracker, Matched
 from facegate_client.camera.tracks.cuts import Cuts
 from facegate_client.camera.tracks.doubt import is_another, touching
-from facegate_client.camera.tracks.due import as_rows, can_be_sent
+from facegate_client.camera.tracks.due import BURST, FAKE_BURST, as_rows, can_be_sent
+from facegate_client.camera.tracks.liveness import TrackLiveness
 from facegate_client.camera.tracks.quality import qualities
 from facegate_client.camera.tracks.track import Track
 from facegate_client.errors import ServerFault
@@ -56,7 +57,7 @@ class _Heard:
     doubts: int
     failed: bool = False
     began_anew: bool = False
-    settled: bool = True
+    burst: int = 0
 
 
 class Tracks:
@@ -160,7 +161,7 @@ class Tracks:
         if answer is not None and judged is not None and entry.counts:
             anew = known.add(answer, judged.model, media_s, entry.quality, self._anti_spoofing)
             self._heard.append(
-                _Heard(self._absorbed, entry.track, entry.doubts, began_anew=anew, settled=known.liveness.settled)
+                _Heard(self._absorbed, entry.track, entry.doubts, began_anew=anew, burst=_burst(known.liveness))
             )
         mean = known.embedding.mean
         return Sighting(
@@ -205,4 +206,10 @@ class Tracks:
                 continue
             if heard.began_anew:
                 choices.from_frame(heard.count)
-            choices.settled = heard.settled
+            choices.burst = heard.burst
+
+
+def _burst(liveness: TrackLiveness) -> int:
+    if liveness.settled:
+        return 0
+    return FAKE_BURST if liveness.is_real is False else BURST
