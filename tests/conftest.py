@@ -83,6 +83,13 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
+def open_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that takes shared memory of clients; a test may kill its Triton, which comes back."""
+    with serving(tmp_path_factory.mktemp("open") / "log", "--client-shm") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def bls_server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One whose ensemble asks Triton for the nets."""
     with serving(tmp_path_factory.mktemp("bls") / "log", "--inferer", "bls") as running:

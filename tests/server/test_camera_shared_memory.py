@@ -32,12 +32,6 @@ def keyed(repository, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_server(repository, tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("open") / "log", "--client-shm") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def frames(samples):
     """One person's picture: as it is, smaller, and a part of it without a face."""
     picture = cv2.imread(str(samples["image_T1.jpg"]))

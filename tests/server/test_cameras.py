@@ -19,7 +19,7 @@ import pytest
 from facegate.running import free_ports
 from facegate_client import FaceClient
 from facegate_client.camera.carriers.shared_file import START
-from support.serving import serving, wait_for_line
+from support.serving import wait_for_line
 
 SHM = Path("/dev/shm")
 COUNTS = ("read", "sent", "dropped", "answered", "failed")
@@ -70,12 +70,6 @@ def lines_of(out):
 
 def answered(out):
     return len({(each["camera"], each["frame"]) for each in lines_of(out) if each["type"] == "face"})
-
-
-@pytest.fixture(scope="module")
-def open_server(repository, tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("cameras") / "log", "--client-shm") as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from facegate_client.results import Face
 
 BETTER = 1.5  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks
 BURST = 4  # judgements that outvote those of another face before (liveness.WINDOW)
-FAKE_BURST = 2  # while a fake face is judged real now and then: it takes a whole window of those, and no harm is done
+FAKE_BURST = 3  # while a fake face is judged real now and then: it takes a whole window of those, and no harm is done
 WORTH = 0.1  # quality; what is worse is not "better" than anything
 
 
