@@ -211,6 +211,7 @@ def test_ctrl_c_finishes_the_files(server, pictures, tmp_path):
     process = started(source, "--video", tmp_path, "--metrics-port", 0, url=server.grpc, out=out)
     until(lambda: answered(out) > 10)
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)  # as timeout(1) does: it means it once
     process.communicate(timeout=30)
     assert process.returncode == 0
     end = ends(records(out))["lobby"]

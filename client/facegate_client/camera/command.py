@@ -35,6 +35,10 @@ from facegate_client.cli_options import (
 from facegate_client.picture_files import opencv
 from facegate_client.transport import Tls
 
+_SIGNALS = signal.SIGINT, signal.SIGTERM
+AGAIN_S = 1.0
+"""Who signals a process and its group, as timeout(1) does, means it once."""
+
 if TYPE_CHECKING:
     from facegate_client.camera.run import Feed, Settings
     from facegate_client.camera.sources.spec import SourceSpec
@@ -231,21 +235,25 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM stops the run in order; a second one ends the program at once."""
+    """The first Ctrl-C or SIGTERM stops the run in order; one that comes AGAIN_S later ends the program at once."""
     loop = asyncio.get_running_loop()
+    stopped_at: list[float] = []
 
-    def first() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+    def heard(number: int) -> None:
+        if not stopped_at:
+            stopped_at.append(loop.time())
+            _say("stopping; what is with the server is waited for")
+            stop()
+        elif loop.time() - stopped_at[0] > AGAIN_S:
             loop.remove_signal_handler(number)
-        _say("stopping; what is with the server is waited for")
-        stop()
+            os.kill(os.getpid(), number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, heard, number)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.remove_signal_handler(number)
 
 
