@@ -164,17 +164,7 @@ def _report(
         "p50_ms_median_of_windows": middle and statistics.median(middle),
         "worst_p95_ms_of_a_camera_in_a_window": worst and max(worst),
         "worst_p95_ms_median_of_windows": worst and statistics.median(worst),
-        "counts": {
-            snapshot.camera: {
-                "read": snapshot.read,
-                "sent": snapshot.sent,
-                "dropped": snapshot.dropped,
-                "answered": snapshot.answered,
-                "failed": snapshot.failed,
-                "failures": dict(snapshot.failures),
-            }
-            for snapshot in snapshots
-        },
+        "counts": {snapshot.camera: _counts(snapshot) for snapshot in snapshots},
         "counts_add_up": all(
             snapshot.read == snapshot.sent + snapshot.dropped and snapshot.sent == snapshot.answered + snapshot.failed
             for snapshot in snapshots
@@ -191,6 +181,11 @@ def _report(
         },
         "readings": [vars(reading) for reading in readings.of],
     }
+
+
+def _counts(snapshot: CameraSnapshot) -> dict[str, Any]:
+    names = ("read", "sent", "dropped", "answered", "failed")
+    return {**{name: getattr(snapshot, name) for name in names}, "failures": dict(snapshot.failures)}
 
 
 def _regions() -> set[str]:

@@ -101,6 +101,14 @@ async def _measure(
 async def _round(ask: Callable[[], Awaitable[None]], server: psutil.Process) -> dict[str, float]:
     """Milliseconds, and frames a second of TASKS tasks."""
     client, before = psutil.Process(), [_cpu_s([psutil.Process()]), _cpu_s(server.children(recursive=True))]
+    timed = await _timed(ask)
+    after = [_cpu_s([client]), _cpu_s(server.children(recursive=True))]
+    used = [1000 * (late - early) / (2 * FRAMES) for early, late in zip(before, after, strict=True)]
+    return {**timed, "client_cpu_ms": used[0], "server_cpu_ms": used[1]}
+
+
+async def _timed(ask: Callable[[], Awaitable[None]]) -> dict[str, float]:
+    """Milliseconds of one caller, and frames a second of TASKS tasks."""
     latencies = []
     for _ in range(FRAMES):
         began = time.perf_counter()
@@ -108,10 +116,9 @@ async def _round(ask: Callable[[], Awaitable[None]], server: psutil.Process) -> 
         latencies.append(1000 * (time.perf_counter() - began))
     began = time.perf_counter()
     await _in_tasks(ask)
-    seconds = time.perf_counter() - began
-    after = [_cpu_s([client]), _cpu_s(server.children(recursive=True))]
-    used = [1000 * (late - early) / (2 * FRAMES) for early, late in zip(before, after, strict=True)]
-    return {**_latency(latencies), "frames_per_s": FRAMES / seconds, "client_cpu_ms": used[0], "server_cpu_ms": used[1]}
+    frames_per_s = FRAMES / (time.perf_counter() - began)
+    p95_ms = float(np.quantile(latencies, 0.95))
+    return {"p50_ms": statistics.median(latencies), "p95_ms": p95_ms, "frames_per_s": frames_per_s}
 
 
 async def _in_tasks(ask: Callable[[], Awaitable[None]]) -> None:
@@ -120,10 +127,6 @@ async def _in_tasks(ask: Callable[[], Awaitable[None]]) -> None:
             await ask()
 
     await asyncio.gather(*(some() for _ in range(TASKS)))
-
-
-def _latency(milliseconds: list[float]) -> dict[str, float]:
-    return {"p50_ms": statistics.median(milliseconds), "p95_ms": float(np.quantile(milliseconds, 0.95))}
 
 
 def _cpu_s(processes: list[psutil.Process]) -> float:
@@ -137,14 +140,7 @@ async def _streamed(address: str, pixels: Pixels, rounds: int) -> list[dict[str,
         for number in range(-1, rounds):
             ways = [("call", call), ("stream", streamed)]
             for name, ask in ways if number % 2 else reversed(ways):
-                latencies = []
-                for _ in range(FRAMES):
-                    began = time.perf_counter()
-                    await ask()
-                    latencies.append(1000 * (time.perf_counter() - began))
-                began = time.perf_counter()
-                await _in_tasks(ask)
-                told = {**_latency(latencies), "frames_per_s": FRAMES / (time.perf_counter() - began)}
+                told = await _timed(ask)
                 for what, value in told.items() if number >= 0 else ():
                     figures[name][what].append(value)
     rows = [{"size": "640x480", "work": "detection", "kind": name, **_spreads(told)} for name, told in figures.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facegate_client.camera.records import CameraRecord, FaceRecord
+from facegate_client.camera.records import AppearanceRecord, CameraRecord, FaceRecord
 
 FACE = FaceRecord(
     camera="door",
@@ -26,4 +26,18 @@ FACE = FaceRecord(
 )
 ENDED = CameraRecord(
     camera="Tür", wall_s=1e9, event="ended", reason=None, asked=None, read=3, sent=2, dropped=1, answered=2, failed=0
+)
+APPEARANCE = AppearanceRecord(
+    camera="door",
+    wall_s=1e9,
+    frame=7,
+    media_s=0.7,
+    track=1,
+    who="anna",
+    distance=0.312,
+    threshold=0.4,
+    verified=True,
+    is_real=True,
+    antispoof_score=0.9,
+    revised=False,
 )

@@ -14,11 +14,12 @@ from facegate_client import Face, Faces, Model, Overloaded, Unreachable
 from facegate_client.camera.camera import Result
 from facegate_client.camera.frame import Frame
 from facegate_client.camera.recorder import Recorder, in_words
-from facegate_client.camera.records import AppearanceRecord, AskedOf, Record
+from facegate_client.camera.records import AskedOf, Record
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
 from facegate_client.camera.watch import watching as watching_module
 from facegate_client.camera.watch.watching import Watching
+from support.made_records import APPEARANCE
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 FACE = Face((0.0, 0.0, 100.0, 100.0), 0.9, LANDMARKS)
@@ -114,22 +115,6 @@ def test_who_ends_while_lost_says_why(came_back: bool, reason: str | None) -> No
         await recorder.tell("ended")
 
     assert recorded(work)[-1]["reason"] == reason
-
-
-APPEARANCE = AppearanceRecord(
-    camera="door",
-    wall_s=1e9,
-    frame=7,
-    media_s=0.7,
-    track=1,
-    who="anna",
-    distance=0.312,
-    threshold=0.4,
-    verified=True,
-    is_real=True,
-    antispoof_score=0.9,
-    revised=False,
-)
 
 
 @pytest.mark.parametrize(

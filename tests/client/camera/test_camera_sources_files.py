@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -206,7 +207,6 @@ def test_what_is_not_there_or_not_a_file(tmp_path: Path, notices: Skipped) -> No
 
 
 def test_sound_alone_is_no_source(tmp_path: Path, notices: Skipped) -> None:
-    av = pytest.importorskip("av")
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")

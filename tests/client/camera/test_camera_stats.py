@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from facegate_client import Face
 from facegate_client.camera.latency import BOUNDS, Latencies
-from facegate_client.camera.records import AppearanceRecord
 from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.stats import CameraStats
 from support.clock import Clock
+from support.made_records import APPEARANCE
 
 FACE = Face((0.0, 0.0, 9.0, 9.0), 0.9, ((1.0, 2.0),) * 5)
 UNCHECKED = Sighting(track=1, face=FACE, quality=0.5)
@@ -95,21 +95,7 @@ def test_state_and_outages() -> None:
 
 def test_appearances_are_counted_by_their_verdict() -> None:
     stats = CameraStats("door")
-    line = AppearanceRecord(
-        camera="door",
-        wall_s=0,
-        frame=0,
-        media_s=0,
-        track=1,
-        who="anna",
-        distance=0.1,
-        threshold=0.4,
-        verified=True,
-        is_real=True,
-        antispoof_score=0.9,
-        revised=False,
-    )
-    for each in (line, line, replace(line, verified=False)):
+    for each in (APPEARANCE, APPEARANCE, replace(APPEARANCE, verified=False)):
         stats.appeared(each)
     assert stats.snapshot().appearances == {True: 2, False: 1}
 

@@ -173,4 +173,5 @@ def _fps(value: str) -> float:
 
 
 def printable(name: str) -> str:
+    """`name` with a question mark for each character that a terminal might obey."""
     return "".join(character if character.isprintable() else "?" for character in name)
