@@ -14,7 +14,7 @@ export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tensorrt-rtx demo serve test lint lock bench bench-check accuracy precision gpu-proof soak recovery fuzz clean
+.PHONY: help venv tensorrt-rtx demo serve test lint lock protos bench bench-check accuracy precision gpu-proof soak recovery fuzz clean
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -69,6 +69,12 @@ soak: $(READY)
 
 recovery: $(READY)
 	$(RUN) -m benchmarks.recovery
+
+# The Python of the .proto files, which is kept in git.
+protos: $(READY)
+	$(RUN) -m grpc_tools.protoc -I client -I $$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		--python_out=client --pyi_out=client --grpc_python_out=client client/facegate_client/service/face_service.proto
+	$(RUN) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. server/gateway/localai/backend.proto
 
 # As many seconds for each target; new inputs go to build/fuzz.
 SECONDS ?= 60

@@ -168,5 +168,6 @@ class Pack(Section):
                 "digest": self.digest,
                 "embedding_digest": self.embedding_digest,
                 "precision": self.precision,
+                "threshold": float(self.recognizer.threshold),
             }
         )

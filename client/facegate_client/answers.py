@@ -24,6 +24,7 @@ _MODEL_FIELDS = {
     "digest": str,
     "embedding_digest": str,
     "precision": str,
+    "threshold": float,
 }
 
 

@@ -29,7 +29,7 @@ CONFIDENCE = "CONFIDENCE"
 BOX = "BOX"
 PROCESSING_TIME_MS = "PROCESSING_TIME_MS"
 FACE_ERRORS = "FACE_ERRORS"
-MODEL = "MODEL"  # JSON: pack, licence, commercial_use, digest, embedding_digest, precision
+MODEL = "MODEL"  # JSON: pack, licence, commercial_use, digest, embedding_digest, precision, threshold
 
 # Tensors of the nets.
 IMAGES = "IMAGES"

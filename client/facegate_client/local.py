@@ -69,6 +69,7 @@ class Local:
             pack.digest,
             pack.embedding_digest,
             pack.precision,
+            float(pack.recognizer.threshold),
             local=True,
         )
         self._pipeline = Pipeline(pack, inferer)

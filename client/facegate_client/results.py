@@ -27,7 +27,8 @@ class Model:
 
     Where `digest` and `precision` (fp32, fp16 or int8) are the same, answers are; where `digest` alone is, no verdict
     differed when the nets were built. Embeddings may be compared where `embedding_digest` is the same, and nowhere
-    else. `local`: this process computed the answer itself, since no server gave one.
+    else; `threshold` is the distance, 1 - cosine, under which the pack takes two of them for one person. `local`: this
+    process computed the answer itself, since no server gave one.
     """
 
     pack: str
@@ -36,6 +37,7 @@ class Model:
     digest: str
     embedding_digest: str
     precision: str
+    threshold: float
     local: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def texts(*values: str) -> np.ndarray:
 def model(**changed: Any) -> np.ndarray:
     """A sound MODEL; `changed` replaces a field, or takes it out with None."""
     fields = {"pack": "mobileface", "licence": "MIT", "commercial_use": True, "digest": DIGEST, "embedding_digest": "e"}
-    fields |= {"precision": "fp32", **changed}
+    fields |= {"precision": "fp32", "threshold": 0.4, **changed}
     return texts(json.dumps({name: value for name, value in fields.items() if value is not None}))
 
 

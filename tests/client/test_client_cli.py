@@ -35,7 +35,7 @@ from facegate_client import (
 )
 
 BOX = (10.0, 20.0, 60.0, 80.0)
-MODEL = Model("mobileface", "MIT", True, "abc", "e", "fp32")
+MODEL = Model("mobileface", "MIT", True, "abc", "e", "fp32", 0.4)
 LANDMARKS = ((20.0, 40.0), (50.0, 40.0), (35.0, 50.0), (25.0, 65.0), (45.0, 65.0))
 
 

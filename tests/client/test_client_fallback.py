@@ -87,7 +87,7 @@ class AsyncRemote:
 class Nets:
     """Local nets that answer what the test says."""
 
-    model = Model("mobileface", "MIT", True, DIGEST, "e", "fp32", local=True)
+    model = Model("mobileface", "MIT", True, DIGEST, "e", "fp32", 0.4, local=True)
 
     def __init__(self) -> None:
         self.answer: Callable[[float], Answer] = lambda timeout_s: answer(local=True)

@@ -15,7 +15,7 @@ from facegate_client import Face, Faces, Model, ServerFault, Verification
 
 LANDMARKS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
 
-MODEL = Model("mobileface", "MIT", True, "abc", "e", "fp32", local=True)
+MODEL = Model("mobileface", "MIT", True, "abc", "e", "fp32", 0.4, local=True)
 
 
 def face(**changed: Any) -> Face:
@@ -132,6 +132,7 @@ def test_results_become_json() -> None:
         "digest": "abc",
         "embedding_digest": "e",
         "precision": "fp32",
+        "threshold": 0.4,
         "local": True,
     }
     assert json.loads(json.dumps(checked(True, False, verified=False).as_dict()))["is_real_2"] is False

@@ -124,7 +124,7 @@ def test_an_answer_names_its_nets(triton: FakeTriton, client: FaceClient) -> Non
     assert (
         client.verify(JPEG, JPEG).model
         == client.analyze(JPEG).model
-        == Model("mobileface", "MIT", True, DIGEST, "e", "fp32")
+        == Model("mobileface", "MIT", True, DIGEST, "e", "fp32", 0.4)
     )
 
 

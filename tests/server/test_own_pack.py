@@ -151,6 +151,7 @@ def test_every_answer_names_the_licence(own_server, samples, transport):
             "licence": "a test's own licence",
             "commercial_use": False,
             "precision": "fp32",
+            "threshold": 0.57,
         }
 
 

@@ -15,7 +15,7 @@ from facegate_client.results import Face, Faces, Model
 
 WIDTH, HEIGHT, SIDE = 640, 480, 80.0
 PICTURE = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-MODEL = Model("made", "MIT", True, "digest", "embedding digest", "fp32")
+MODEL = Model("made", "MIT", True, "digest", "embedding digest", "fp32", 0.4)
 _POINTS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
 ANNA, BELA = np.eye(4, dtype=np.float32)[:2]
 

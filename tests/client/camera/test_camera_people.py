@@ -25,7 +25,7 @@ BOX = (0.0, 0.0, 100.0, 100.0)
 
 
 def model(embedding_digest: str = "a" * 64) -> Model:
-    return Model("pack", "MIT", True, "d" * 64, embedding_digest, "fp32")
+    return Model("pack", "MIT", True, "d" * 64, embedding_digest, "fp32", 0.4)
 
 
 class Answers:

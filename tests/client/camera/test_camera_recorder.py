@@ -145,7 +145,7 @@ class Describing:
         if self.error is not None:
             raise self.error
         face = replace(FACE, embedding=np.array([1, 0], np.float32))
-        return Faces([face], Model("made", "MIT", True, "d" * 64, self.nets, "fp32"))
+        return Faces([face], Model("made", "MIT", True, "d" * 64, self.nets, "fp32", 0.4))
 
 
 def test_appearances_are_written_and_said_and_other_nets_are_complained_of_once(

@@ -31,7 +31,7 @@ from facegate_client.errors import (
 )
 from facegate_client.results import Face, Faces, Model
 
-MODEL = Model("made", "MIT", True, "d" * 64, "e" * 64, "fp32")
+MODEL = Model("made", "MIT", True, "d" * 64, "e" * 64, "fp32", 0.4)
 
 
 class Frames:

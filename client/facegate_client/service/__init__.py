@@ -1,0 +1,1 @@
+"""FaceService, the gateway's own interface over gRPC, and its clients (extra `gateway`)."""
