@@ -95,7 +95,7 @@ lock:
 		--output-file requirements.lock
 	echo tensorrt-rtx-cu13 | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --upgrade - --output-file requirements-rtx.lock
-	$(UV_312) --extra build --extra serve --constraint requirements.lock --override deploy/overrides.txt pyproject.toml deploy/requirements.in \
+	$(UV_312) --extra build --extra serve --extra gateway --constraint requirements.lock --override deploy/overrides.txt pyproject.toml deploy/requirements.in \
 		--no-emit-package facegate-client --no-emit-package facegate --output-file deploy/requirements.lock
 	$(UV_312) --constraint requirements.lock deploy/pycuda-tools.in --output-file deploy/pycuda-tools.lock
 	echo pycuda | $(UV_312) --no-deps - --output-file deploy/pycuda.lock
