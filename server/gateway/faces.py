@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import unicodedata
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,6 +29,9 @@ MOST_PHOTOS = 16
 MOST_NAME = 200
 MOST_LABELS = 32
 MOST_LABEL = 200
+MOST_PEOPLE = 1000  # on a page
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 Result = TypeVar("Result")
 
@@ -171,6 +176,17 @@ class FaceGateway:
         )
         return Identification(matches, ambiguous, face, limit, model)
 
+    async def forget(self, person_id: str) -> None:
+        """Delete a person for good. Raises GatewayError NOT_FOUND for one who is not there."""
+        _check_id(person_id)
+        await self.gallery.forget(person_id)
+
+    async def people(self, *, after: str, count: int) -> Sequence[Person]:
+        """At most `count` people, of those whose id is greater than `after`, in the order of their ids."""
+        if not 1 <= count <= MOST_PEOPLE:
+            raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {count}")
+        return await self.gallery.people(after, count)
+
     async def model(self, *, timeout_s: float) -> Model:
         """The nets that answer now."""
         black = np.zeros((32, 32, 3), np.uint8)
@@ -212,18 +228,32 @@ def _origin(model: Model) -> Origin:
     return Origin(model.pack, model.embedding_digest)
 
 
+def _check_id(person_id: str) -> None:
+    if not _ID.fullmatch(person_id):
+        raise GatewayError(Code.NOT_FOUND, "there is no person of this id", "person_id")
+
+
 def _check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
     if person_id:
+        _check_id(person_id)
         if name or labels:
             raise invalid("person_id", "a person who is there keeps name and labels; leave them out")
         return
     if not name.strip() or len(name) > MOST_NAME:
         raise invalid("name", f"expected 1 to {MOST_NAME} characters, got {len(name)}")
+    _check_text("name", name)
     if len(labels) > MOST_LABELS:
         raise invalid("labels", f"expected at most {MOST_LABELS}, got {len(labels)}")
     for key, value in labels.items():
         if not key or max(len(key), len(value)) > MOST_LABEL:
             raise invalid("labels", f"expected names and values of at most {MOST_LABEL} characters")
+        _check_text("labels", key + value)
+
+
+def _check_text(field: str, text: str) -> None:
+    """What no store can keep, or no terminal can show: control characters, and halves of a surrogate pair."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise invalid(field, "expected text without control characters")
 
 
 def _check_search(top_k: int, threshold: float | None, margin: float) -> None:
