@@ -30,6 +30,7 @@ from typing import Any
 
 import grpc
 import httpx
+import psutil
 import typer
 
 from benchmarks.bench import load
@@ -53,14 +54,15 @@ Figures = dict[str, dict[str, float]]
 def main(rounds: int = 9, seconds: float = 4.0) -> None:
     """Measure, print and write."""
     rows = []
-    with running_server() as (triton, _), _gateway(triton) as (grpc_address, http_address):
+    with running_server() as (triton, _), _gateway(triton) as (gateway, grpc_address, http_address):
         for work in WORKS:
             made = {
                 "Triton": partial(_triton, triton, work),
                 "FaceService": partial(_face_service, grpc_address, work),
                 "REST": partial(_rest, http_address, work),
             }
-            figures = [_round(made, number, seconds) for number in range(-1, rounds)][1:]  # the first warms up
+            asks = {way: [make() for _ in range(CALLERS)] for way, make in made.items()}
+            figures = [_round(asks, gateway, number, seconds) for number in range(-1, rounds)][1:]  # the first warms up
             rows.append({"work": work, **_summary(figures)})
             _print(rows[-1])
     result = {"machine": machine(), "callers": CALLERS, "rounds": rounds, "seconds": seconds, "rows": rows}
@@ -68,11 +70,20 @@ def main(rounds: int = 9, seconds: float = 4.0) -> None:
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _round(made: Mapping[str, Callable[[], Ask]], number: int, seconds: float) -> Figures:
+def _round(asks: Mapping[str, list[Ask]], gateway: psutil.Process, number: int, seconds: float) -> Figures:
     order = random.Random(number).sample(WAYS, len(WAYS))  # noqa: S311 - repeatable, not secret
-    latencies = _alone({way: made[way]() for way in order})
-    rates = {way: _together([made[way]() for _ in range(CALLERS)], seconds) for way in order}
-    return {way: {"p50_ms": latencies[way], "per_s": rates[way]} for way in WAYS}
+    latencies = _alone({way: asks[way][0] for way in order})
+    figures = {}
+    for way in order:
+        before = _cpu_s(gateway)
+        count, took_s = _together(asks[way], seconds)
+        cpu_ms = 1000 * (_cpu_s(gateway) - before) / count
+        figures[way] = {"p50_ms": latencies[way], "per_s": count / took_s, "gateway_cpu_ms": cpu_ms}
+    return figures
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    return float(sum(process.cpu_times()[:2]))
 
 
 def _alone(asks: dict[str, Ask]) -> dict[str, float]:
@@ -86,8 +97,8 @@ def _alone(asks: dict[str, Ask]) -> dict[str, float]:
     return {way: statistics.median(values) for way, values in times.items()}
 
 
-def _together(asks: list[Ask], seconds: float) -> float:
-    """Answers a second, of callers who each ask as soon as they are answered."""
+def _together(asks: list[Ask], seconds: float) -> tuple[int, float]:
+    """Answers, and the seconds that they took, of callers who each ask as soon as they are answered."""
     counts = [0] * len(asks)
     end = time.perf_counter() + seconds
 
@@ -102,7 +113,7 @@ def _together(asks: list[Ask], seconds: float) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - began)
+    return sum(counts), time.perf_counter() - began
 
 
 def _triton(address: str, work: str) -> Ask:
@@ -121,7 +132,8 @@ def _face_service(address: str, work: str) -> Ask:
 
 
 def _unary(address: str, method: str, request: bytes) -> Ask:
-    call = grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]).unary_unary(method)
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]  # each caller its own connection
+    call = grpc.insecure_channel(address, options).unary_unary(method)
     return lambda: bytes(call(request, timeout=60))
 
 
@@ -132,8 +144,12 @@ def _rest(address: str, work: str) -> Ask:
     connection = http.client.HTTPConnection(address, timeout=60)
 
     def ask() -> bytes:
-        connection.request("POST", f"/v1/face/{work}", body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
+        try:
+            connection.request("POST", f"/v1/face/{work}", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # it was idle for long
+            connection.close()
+            return ask()
         told = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"REST answered {answer.status}: {told[:200]!r}")
@@ -145,7 +161,7 @@ def _rest(address: str, work: str) -> Ask:
 def _summary(figures: list[Figures]) -> dict[str, Any]:
     ways: dict[str, Any] = {}
     for way in WAYS:
-        told = {name: [each[way][name] for each in figures] for name in ("p50_ms", "per_s")}
+        told = {name: [each[way][name] for each in figures] for name in ("p50_ms", "per_s", "gateway_cpu_ms")}
         if way != "Triton":
             told["added_ms"] = [each[way]["p50_ms"] - each["Triton"]["p50_ms"] for each in figures]
             told["lost"] = [1 - each[way]["per_s"] / each["Triton"]["per_s"] for each in figures]
@@ -163,7 +179,8 @@ def _print(row: dict[str, Any]) -> None:
         line = f"{row['work']:8} {way:12} p50 {_text(figures['p50_ms'])} ms   {_text(figures['per_s'])} a second"
         if way != "Triton":
             line += f"   +{_text(figures['added_ms'])} ms, -{100 * figures['lost']['median']:.1f} % ("
-            line += f"{100 * figures['lost']['low']:.1f}-{100 * figures['lost']['high']:.1f})"
+            line += f"{100 * figures['lost']['low']:.1f}-{100 * figures['lost']['high']:.1f}), "
+            line += f"CPU {_text(figures['gateway_cpu_ms'])} ms"
         print(line, flush=True)
 
 
@@ -172,7 +189,7 @@ def _text(figure: dict[str, float]) -> str:
 
 
 @contextlib.contextmanager
-def _gateway(triton: str) -> Iterator[tuple[str, str]]:
+def _gateway(triton: str) -> Iterator[tuple[psutil.Process, str, str]]:
     grpc_port, http_port = free_ports(2)
     ports = ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -181,7 +198,7 @@ def _gateway(triton: str) -> Iterator[tuple[str, str]]:
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
             _wait(process, f"http://127.0.0.1:{http_port}/readyz")
-            yield f"127.0.0.1:{grpc_port}", f"127.0.0.1:{http_port}"
+            yield psutil.Process(process.pid), f"127.0.0.1:{grpc_port}", f"127.0.0.1:{http_port}"
         finally:
             process.terminate()
             process.wait(60)

@@ -1,4 +1,4 @@
-"""The commands `facegate fetch` and `facegate serve`."""
+"""The commands of `facegate`: `fetch` and `serve` here, `gateway` and `packs` in files of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engines.precision import Precision
 from engines.target import Target
 from facegate import packs
 from facegate.choice import Backend, Choice, Wish, choose
+from facegate.gateway import beside, gateway
 from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
 from facegate.words import one_line, say
 from server.errors import ServeError
@@ -22,6 +23,7 @@ from server.triton import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(packs.app, name="packs")
+app.command()(gateway)
 
 
 class InfererKind(str, Enum):
@@ -123,6 +125,15 @@ def serve(
             help="Only clients with a certificate of this authority (PEM) are served.",
         ),
     ] = None,
+    with_gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway",
+            envvar="FACEGATE_GATEWAY",
+            help="Run the gateway too, stopped before Triton; its options are in `facegate gateway --help`, "
+            "and are given here as environment variables, FACEGATE_GATEWAY_HTTP_PORT and so on.",
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option(envvar="FACEGATE_VERBOSE", help="Triton's own account of what it does.")
     ] = False,
@@ -157,7 +168,7 @@ def serve(
             tls_client_ca=tls_client_ca,
             verbose=verbose,
         )
-        Supervisor(settings).run()
+        Supervisor(settings, companion=beside(settings.companion_url) if with_gateway else None).run()
 
 
 def _size(text: str | None) -> Size | None:

@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from server import shared_memory
 from server.canary import Canary, CanaryError
+from server.companion import Companion
 from server.errors import ServeError
 from server.installation import find_triton
 from server.nvidia import ROOT
@@ -39,9 +41,9 @@ STARTS_IN_A_ROW = 5
 class Supervisor:
     """Serves until SIGTERM or SIGINT. One for each process, in its main thread."""
 
-    def __init__(self, settings: Settings, root: Path = ROOT) -> None:
-        """`root` is where NVIDIA's own Triton is, if it is there."""
-        self._settings = settings
+    def __init__(self, settings: Settings, root: Path = ROOT, companion: Companion | None = None) -> None:
+        """`root` is where NVIDIA's own Triton is, if it is there. `companion` is kept running beside Triton."""
+        self._settings, self._companion = settings, companion
         self._root = root
         self._start_seconds = GPU_START_SECONDS if settings.on_gpu else START_SECONDS
         self._stopping = False
@@ -57,7 +59,8 @@ class Supervisor:
         shared_memory.remove_leftovers()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="facegate-") as scratch, ExitStack() as ending:
+            ending.callback(self._stop_companion)
             backends = installation.backends(Path(scratch))
             self._settings = _with_own_copy(self._settings, Path(scratch) / "repository")
             failures = 0
@@ -73,6 +76,7 @@ class Supervisor:
                         raise ServeError(trouble)
                 finally:
                     if self._stopping:
+                        self._stop_companion()  # first: what it has under way needs Triton
                         triton.drain()
                     triton.kill()
                 if not self._stopping:
@@ -80,6 +84,10 @@ class Supervisor:
                     time.sleep(failures)  # none after one that served
                     failures += 1
         _say("stopped")
+
+    def _stop_companion(self) -> None:
+        if self._companion is not None:
+            self._companion.stop()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         first, self._stopping = not self._stopping, True
@@ -109,6 +117,8 @@ class Supervisor:
         asking = self._asking.submit(self._canary.ask)
         while not self._stopping:
             time.sleep(LOOK_SECONDS)
+            if self._companion is not None:
+                self._companion.look()
             if not triton.running():
                 return f"Triton ended (exit status {triton.exit_status})"
             if gone := triton.dead_stub():

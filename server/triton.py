@@ -77,8 +77,17 @@ class Settings:
     @property
     def own_url(self) -> str:
         """Where this machine itself reaches HTTP."""
-        host = "127.0.0.1" if self.http_host == "0.0.0.0" else self.http_host  # noqa: S104
-        return f"http://{host}:{self.http_port}"
+        return f"http://{_of_this_machine(self.http_host)}:{self.http_port}"
+
+    @property
+    def companion_url(self) -> str:
+        """Where a program beside this Triton reaches it: by gRPC, or where that speaks TLS by HTTP, which stays on this
+        machine then. A certificate need not be for this machine's own name."""
+        return self.own_url if self.tls_certificate else f"{_of_this_machine(self.host)}:{self.grpc_port}"
+
+
+def _of_this_machine(host: str) -> str:
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
 
 
 class Triton:
@@ -98,7 +107,7 @@ class Triton:
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is the watcher's to handle
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         self._stubs: list[psutil.Process] = []
 
@@ -214,6 +223,6 @@ def _locked(file: IO[str]) -> bool:
 _LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: send this process SIGTERM when the one that started it dies (prctl(2), PR_SET_PDEATHSIG = 1)."""
     _LIBC.prctl(1, signal.SIGTERM)

@@ -33,6 +33,7 @@ from facegate_client.cli_options import (
 from facegate_client.client import FaceClient
 from facegate_client.draw import annotate, side_by_side
 from facegate_client.images import read_image_file
+from facegate_client.people_cli import people
 from facegate_client.picture_files import decode, encode
 from facegate_client.results import Face, Verification
 from facegate_client.transport import Tls
@@ -123,6 +124,7 @@ def analyze(
 
 
 app.command()(camera)
+app.add_typer(people, name="people")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from facegate_client.errors import (
     DeadlineExceeded,
     FaceGateError,
     NoFace,
+    NoSuchPerson,
+    NotAuthenticated,
     Overloaded,
     ServerFault,
     Unreachable,
@@ -33,9 +35,10 @@ class Protocol(str, Enum):
 
 _ADVICE: list[tuple[type[Exception], str]] = [
     (NoFace, "use a picture that shows the face larger or sharper"),
+    (NoSuchPerson, "'faceclient people list' says who is remembered"),
+    (NotAuthenticated, "put yours into FACEGATE_API_KEY"),
     (Overloaded, "try again shortly"),
     (DeadlineExceeded, "give it more with --timeout, or look at the server's load"),
-    (Unreachable, "start one with 'make serve', or name it with --url and --protocol"),
     (ServerFault, "the server's log has the cause"),
 ]
 
@@ -73,10 +76,15 @@ def log_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def errors_in_a_line(images: Sequence[Path] = (), known: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def errors_in_a_line(
+    images: Sequence[Path] = (),
+    known: tuple[type[Exception], ...] = (),
+    unreachable: str = "start one with 'make serve', or name it with --url and --protocol",
+) -> Iterator[None]:
     """Whatever goes wrong inside ends the program with status 2 and a line: what, where, what to do.
 
     A NoFace is of one of `images`. An error that is not the client's, the system's or one of `known` says its kind.
+    `unreachable` is what to do where no server answers.
     """
     try:
         yield
@@ -84,7 +92,8 @@ def errors_in_a_line(images: Sequence[Path] = (), known: tuple[type[Exception], 
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         where = f" ({images[error.image - 1]})" if isinstance(error, NoFace) and error.image else ""
-        advice = next((f"; {advice}" for kind, advice in _ADVICE if isinstance(error, kind)), "")
+        advices: list[tuple[type[Exception], str]] = [*_ADVICE, (Unreachable, unreachable)]
+        advice = next((f"; {advice}" for kind, advice in advices if isinstance(error, kind)), "")
         expected = isinstance(error, (FaceGateError, OSError, ValueError, ImportError, *known))
         kind = "" if expected else f"unexpected {type(error).__name__}: "
         sys.stderr.write(" ".join(f"faceclient: {kind}{error}{where}{advice}".split()) + "\n")

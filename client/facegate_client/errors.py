@@ -17,6 +17,8 @@ class FaceGateError(Exception):
     """Anything that kept a call from being answered; catch this one to catch all of them."""
 
     code: ClassVar[Code | None] = None
+    request_id: str | None = None
+    """The gateway's name for the call, which stands in its log too; None where no gateway answered."""
 
 
 class InvalidRequest(FaceGateError):
@@ -58,6 +60,22 @@ class ServerFault(FaceGateError):
     """The server failed, or its answer breaks the contract. Its log has the cause."""
 
     code = Code.INTERNAL
+
+
+class NotAuthenticated(FaceGateError):
+    """The gateway wants an API key, and was shown none that it knows."""
+
+
+class NoSuchPerson(FaceGateError):
+    """The gateway remembers nobody of this id."""
+
+    code = Code.NOT_FOUND
+
+
+class NotLive(FaceGateError):
+    """A face that was to be remembered was checked, and is fake. Nobody was enrolled."""
+
+    code = Code.INVALID_ARGUMENT
 
 
 class DeadlineExceeded(FaceGateError):

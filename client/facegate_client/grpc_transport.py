@@ -97,13 +97,19 @@ class AsyncGrpcTransport:
 
 
 def _channel(url: str, tls: Tls | None) -> dict[str, Any]:
+    return {"channel_args": channel_options(url)} | ({} if tls is None else {"creds": channel_credentials(tls)})
+
+
+def channel_options(url: str) -> list[tuple[str, int]]:
+    """gRPC's, for a server at host:port."""
     local = url.startswith(("localhost:", "127.", "[::1]:"))  # no proxy knows this machine's own address
-    options = [*CHANNEL, ("grpc.enable_http_proxy", 0)] if local else CHANNEL
-    if tls is None:
-        return {"channel_args": options}
+    return [*CHANNEL, ("grpc.enable_http_proxy", 0)] if local else CHANNEL
+
+
+def channel_credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """What the PEM files hold. Raises OSError where one is missing."""
     files = (tls.ca, tls.key, tls.certificate)  # in the order that gRPC wants
-    credentials = grpc.ssl_channel_credentials(*(None if file is None else Path(file).read_bytes() for file in files))
-    return {"channel_args": options, "creds": credentials}
+    return grpc.ssl_channel_credentials(*(None if file is None else Path(file).read_bytes() for file in files))
 
 
 def _request(call: Call, regions: Container[str] = ()) -> dict[str, Any]:

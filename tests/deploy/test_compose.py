@@ -12,6 +12,7 @@ import pytest
 
 from engines.build import ROOT, repository_name
 from facegate_client.contract import MAX_IMAGE_BYTES
+from server.companion import STOP_SECONDS
 from server.triton import DRAIN_SECONDS, EXIT_SECONDS, SHM_BYTES
 
 PROCESSES = 6
@@ -57,6 +58,16 @@ def test_up_builds_the_engines_and_serves_them_once_they_are_there(services):
         assert services[builder]["restart"] == "no"
 
 
+def test_the_gateways_settings_are_options_of_the_command_and_its_people_outlive_it(services):
+    gateway = services["gateway"]
+    told = said_by("-m", "facegate", "gateway") | {"FACEGATE_GATEWAY_API_KEYS", "FACEGATE_GATEWAY_GALLERY_KEY"}
+    assert set(gateway["environment"]) <= told
+    assert gateway["environment"]["FACEGATE_GATEWAY_GALLERY"].startswith("/people/")
+    assert "people:/people" in gateway["volumes"]
+    assert seconds(gateway["stop_grace_period"]) > STOP_SECONDS
+    assert {port.rsplit(":", 1)[1] for port in gateway["ports"]} == {"8080", "50051"}
+
+
 def test_what_is_built_is_what_is_served(composed):
     assert set(signature(repository_name).parameters) == {"target", "precision", *NAMED_BY}
     services = composed(FACEGATE_PRECISION="int8")["services"]
@@ -70,7 +81,11 @@ def test_what_is_built_is_what_is_served(composed):
 
 
 def test_one_image_builds_and_serves_and_is_built_once(services):
+    beside = services["gateway"]  # starts with one of the others
+    assert beside["image"] == "facegate" and "build" not in beside
     for name, service in services.items():
+        if name == "gateway":
+            continue
         assert service["image"] == ("facegate-jetson" if "jetson" in name else "facegate")
         together = [service, *(services[other] for other in service.get("depends_on", {}))]
         assert {each["image"] for each in together} == {service["image"]}

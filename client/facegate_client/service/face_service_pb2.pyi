@@ -49,20 +49,22 @@ class Point(_message.Message):
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("pack", "licence", "commercial_use", "digest", "embedding_digest", "precision")
+    __slots__ = ("pack", "licence", "commercial_use", "digest", "embedding_digest", "precision", "threshold")
     PACK_FIELD_NUMBER: _ClassVar[int]
     LICENCE_FIELD_NUMBER: _ClassVar[int]
     COMMERCIAL_USE_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     pack: str
     licence: str
     commercial_use: bool
     digest: str
     embedding_digest: str
     precision: str
-    def __init__(self, pack: _Optional[str] = ..., licence: _Optional[str] = ..., commercial_use: _Optional[bool] = ..., digest: _Optional[str] = ..., embedding_digest: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
+    threshold: float
+    def __init__(self, pack: _Optional[str] = ..., licence: _Optional[str] = ..., commercial_use: _Optional[bool] = ..., digest: _Optional[str] = ..., embedding_digest: _Optional[str] = ..., precision: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class Face(_message.Message):
     __slots__ = ("box", "score", "landmarks", "embedding", "is_real", "antispoof_score")

@@ -301,6 +301,7 @@ def test_statuses_are_those_of_the_table():
     assert {code.name: code.http for code in Code} == {
         "INVALID_ARGUMENT": 400,
         "UNAUTHENTICATED": 401,
+        "PERMISSION_DENIED": 403,
         "NOT_FOUND": 404,
         "METHOD_NOT_ALLOWED": 405,
         "FAILED_PRECONDITION": 412,

@@ -1,0 +1,69 @@
+"""The commands `facegate gallery export` and `facegate gallery import`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facegate.gateway import DEFAULT_GALLERY, GALLERY_KEY
+from facegate.words import one_line, say
+from server.errors import ServeError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The people whom the gateway remembers.")
+
+Location = Annotated[
+    str,
+    typer.Option(
+        "--gallery",
+        envvar="FACEGATE_GATEWAY_GALLERY",
+        help=f"A file, or postgresql://user@host/database. {GALLERY_KEY} has the key of a sealed one.",
+    ),
+]
+
+
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: JSON Lines, replaced when it is there.")],
+    gallery: Location = DEFAULT_GALLERY,
+) -> None:
+    """Write everybody with all embeddings to a file, also while a gateway serves them."""
+    with _in_one_line():
+        from server.gateway.gallery.exporting import export_people
+        from server.gateway.gallery.open import open_source
+
+        with closing(open_source(gallery, os.environ.get(GALLERY_KEY))) as source:
+            done = export_people(source, file)
+        say(f"{file}: {done.people} people with {done.photos} photos, NOT encrypted: keep it as you keep the gallery")
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What export wrote.")],
+    gallery: Location = DEFAULT_GALLERY,
+) -> None:
+    """Add everybody of a file who is not there yet. A gallery in a file must not be served meanwhile."""
+    with _in_one_line():
+        from server.gateway.gallery.importing import import_people
+        from server.gateway.gallery.open import open_destination
+
+        with closing(open_destination(gallery, os.environ.get(GALLERY_KEY))) as destination:
+            added, there = import_people(destination, file)
+        say(f"{added} people added, {there} were there already")
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    with one_line():
+        try:
+            from server.gateway.errors import GatewayError
+        except ModuleNotFoundError as error:
+            raise ServeError(f"the gallery needs more packages ({error}): pip install 'facegate[gateway]'") from error
+        try:
+            yield
+        except GatewayError as error:
+            raise ServeError(str(error)) from error

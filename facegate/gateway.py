@@ -1,0 +1,195 @@
+"""The command `facegate gateway`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facegate.words import one_line, say
+from facegate_client.transport import Tls
+from server.companion import Companion
+from server.errors import ServeError
+
+if TYPE_CHECKING:
+    from server.gateway.door.keys import Keys
+    from server.gateway.settings import ServerTls, Settings
+
+API_KEYS = "FACEGATE_GATEWAY_API_KEYS"
+GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
+DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
+
+
+def _named(name: str, **details: Any) -> Any:
+    return typer.Option(f"--{name}", envvar=f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}", **details)
+
+
+def gateway(
+    url: Annotated[
+        str, _named("url", help="Triton: host:port of its gRPC, or http://host:port of its HTTP.")
+    ] = "127.0.0.1:8001",
+    host: Annotated[
+        str, _named("host", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
+    ] = "127.0.0.1",
+    grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
+    http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
+    gallery: Annotated[
+        str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
+    ] = DEFAULT_GALLERY,
+    timeout: Annotated[
+        float, _named("timeout", min=0.1, max=300, help="Seconds after which a caller gets no answer.")
+    ] = 30.0,
+    api_keys_file: Annotated[
+        Path | None,
+        _named(
+            "api-keys-file",
+            exists=True,
+            dir_okay=False,
+            help=f"Who may call: a name and a key in each line. Or name:key,name:key in {API_KEYS}.",
+        ),
+    ] = None,
+    without_keys: Annotated[
+        bool,
+        _named("without-keys", help="Serve other machines without keys: whoever reaches the ports may do everything."),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        _named("rate", min=0.01, help="Requests a second of one key; more are told to wait. Any where not given."),
+    ] = None,
+    concurrency: Annotated[
+        int, _named("concurrency", min=1, help="Requests under way at a time; one more is told to come again.")
+    ] = 64,
+    concurrency_per_key: Annotated[
+        int, _named("concurrency-per-key", min=1, help="The same of one key, so that nobody keeps all others out.")
+    ] = 32,
+    max_body_bytes: Annotated[
+        int | None,
+        _named("max-body-bytes", min=1024, help="A larger request is refused unread. Two full images where not given."),
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None,
+        _named("tls-certificate", exists=True, help="Both protocols speak TLS with this certificate (PEM)."),
+    ] = None,
+    tls_key: Annotated[Path | None, _named("tls-key", exists=True, help="The certificate's key (PEM).")] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        _named(
+            "tls-client-ca", exists=True, help="Only callers with a certificate of this authority (PEM) are served."
+        ),
+    ] = None,
+    triton_tls_ca: Annotated[
+        Path | None,
+        _named("triton-tls-ca", exists=True, help="Triton's gRPC speaks TLS; this authority vouches for it."),
+    ] = None,
+    triton_tls_certificate: Annotated[
+        Path | None, _named("triton-tls-certificate", exists=True, help="What the gateway shows to Triton (PEM).")
+    ] = None,
+    triton_tls_key: Annotated[
+        Path | None, _named("triton-tls-key", exists=True, help="That certificate's key (PEM).")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        _named(
+            "cors-origin", help="A web page's origin, such as https://desk.example, that may call. None if not given."
+        ),
+    ] = None,
+    image_host: Annotated[
+        list[str] | None,
+        _named("image-host", help="A host that pictures may be fetched from by their address. None where not given."),
+    ] = None,
+) -> None:
+    """Serve FaceService, LocalAI's wire, REST and a page in front of Triton until Ctrl-C or SIGTERM.
+
+    Every option is also an environment variable. Keys are never options: other users of the machine see those.
+    """
+    with one_line():
+        with _extra():
+            from server.gateway import running
+            from server.gateway.door.door import Limits
+            from server.gateway.settings import MAX_BODY_BYTES, Settings
+        settings = Settings(
+            triton=url,
+            triton_tls=_triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            timeout_s=timeout,
+            gallery=gallery,
+            gallery_key=os.environ.get(GALLERY_KEY),
+            keys=_keys(api_keys_file),
+            tls=_server_tls(tls_certificate, tls_key, tls_client_ca),
+            limits=Limits(concurrency, concurrency_per_key, rate),
+            max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
+            image_hosts=tuple(image_host or ()),
+            cors_origins=tuple(cors_origin or ()),
+        )
+        _check_openness(settings, without_keys=without_keys)
+        running.run(settings, say)
+
+
+def beside(url: str) -> Companion:
+    """A gateway to the Triton at `url`, for that one's watcher; all else is what the environment says."""
+    environment = {**os.environ, "FACEGATE_GATEWAY_URL": url}
+    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
+
+
+def _keys(file: Path | None) -> Keys | None:
+    from server.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text
+
+    pairs = list(keys_from_text(os.environ.get(API_KEYS, "")))
+    if file is not None:
+        pairs += keys_from_file(file)
+        if is_readable_by_others(file):
+            say(f"{file}: other users of this machine can read the keys; chmod 600 keeps them out")
+        if not pairs:
+            raise ServeError(f"{file}: no key in it; expected a name and a key in each line")
+    return Keys(pairs) if pairs else None
+
+
+def _check_openness(settings: Settings, *, without_keys: bool) -> None:
+    """Raises ServeError for a gateway that everybody on the network may use by accident."""
+    closed = settings.keys is not None or (settings.tls is not None and settings.tls.client_ca is not None)
+    if settings.is_local:
+        return
+    if not closed and not without_keys:
+        raise ServeError(
+            f"--host {settings.host} without keys: whoever reaches it could enrol, read and forget people. "
+            f"Give --api-keys-file or {API_KEYS}, or --tls-client-ca, or say --without-keys"
+        )
+    if not closed:
+        say(f"NO KEYS: whoever reaches {settings.host} may enrol, read and forget people")
+    elif settings.tls is None:
+        say("keys and pictures go over the network in the clear: give --tls-certificate, or have a proxy speak TLS")
+
+
+def _server_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ServerTls | None:
+    from server.gateway.settings import ServerTls
+
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
+    return ServerTls(certificate, key, client_ca)
+
+
+def _triton_tls(url: str, ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
+    if ca is None and certificate is None and key is None:
+        return None
+    if url.startswith("http://"):
+        raise ServeError(f"--url {url}: Triton's HTTP cannot speak TLS; give host:port of its gRPC")
+    if (certificate is None) != (key is None):
+        raise ServeError("--triton-tls-certificate and --triton-tls-key go together")
+    return Tls(ca=ca, certificate=certificate, key=key)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ServeError(f"the gateway needs more packages ({error}): pip install 'facegate[gateway]'") from error

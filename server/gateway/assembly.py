@@ -1,0 +1,88 @@
+"""The parts that a gateway is put together from, as its settings want them."""
+
+from __future__ import annotations
+
+import socket
+
+import grpc
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from facegate_client import contract
+from facegate_client.async_http_transport import AsyncHttpTransport
+from facegate_client.grpc_transport import AsyncGrpcTransport
+from facegate_client.transport import AsyncTransport
+from server.errors import ServeError
+from server.gateway.door import probes, request_id
+from server.gateway.door.browsers import Browsers
+from server.gateway.door.calls import Calls
+from server.gateway.door.door import Door
+from server.gateway.door.http import API, DoorMiddleware
+from server.gateway.settings import ServerTls, Settings
+from server.gateway.urls import UrlFetcher
+
+
+def behind_door(app: FastAPI, door: Door, calls: Calls, probe: APIRouter, settings: Settings) -> ASGIApp:
+    """The application with the probes in it, the door around it, and CORS around that where pages are named."""
+    paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
+    app.include_router(probe)
+    guarded = DoorMiddleware(
+        app,
+        door,
+        calls,
+        Browsers(settings.cors_origins, only_here=settings.only_here),
+        routes={path for path in paths if path.startswith(API)},
+        open_paths={path for path in paths if not path.startswith(API)} | probes.OPEN,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    if not settings.cors_origins:
+        return guarded
+    return CORSMiddleware(
+        guarded,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Api-Key", request_id.HEADER],
+        expose_headers=[request_id.HEADER, "Retry-After"],
+    )
+
+
+def url_fetcher(settings: Settings) -> UrlFetcher | None:
+    """None where no host is named. Raises ServeError."""
+    if not settings.image_hosts:
+        return None
+    try:
+        return UrlFetcher(settings.image_hosts, contract.MAX_IMAGE_BYTES, settings.timeout_s)
+    except ValueError as error:
+        raise ServeError(f"--image-host: {error}") from None
+
+
+def triton_transport(settings: Settings) -> AsyncTransport:
+    """The way to Triton. Connects with the first call."""
+    scheme, separator, address = settings.triton.partition("://")
+    if separator and scheme == "http":
+        return AsyncHttpTransport(address)
+    return AsyncGrpcTransport(settings.triton, settings.triton_tls)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for REST. Raises ServeError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it where the protocol is named
+        return listening
+    except OSError as error:
+        raise ServeError(
+            f"cannot listen on {host}:{port} for REST: {error.strerror}; "
+            "stop what uses it, or choose another with --http-port"
+        ) from None
+
+
+def grpc_credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
+    """The certificate for gRPC, which then asks its callers for theirs where an authority is named."""
+    if tls is None:
+        return None
+    client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)

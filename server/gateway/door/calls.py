@@ -1,0 +1,102 @@
+"""The one place that times, counts and logs a call, whichever wire it came by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import structlog
+
+from ensemble.stages import TOTAL, measured
+from server.gateway.door import request_id
+from server.gateway.door.metrics import Metrics
+from server.gateway.errors import Code, Failure
+
+OK, CANCELLED = "OK", "CANCELLED"
+
+_QUIET = {Code.INTERNAL.name, Code.UNAVAILABLE.name}
+"""Whose messages are the gateway's or Triton's own words, and may be logged; others may repeat what a caller sent."""
+
+
+@dataclass(slots=True)
+class Call:
+    """What becomes known about a call while it is answered. `findings` are counts and verdicts of the nets."""
+
+    wire: str
+    method: str
+    caller: str = ""
+    code: str = OK
+    reason: str = ""
+    bytes_in: int = 0
+    messages: int = 0
+    findings: dict[str, int] = field(default_factory=dict)
+
+    def failed(self, failure: Failure) -> None:
+        """Why there is no answer."""
+        self.code = failure.code.name
+        if self.code in _QUIET:
+            self.reason = failure.message
+
+    def found(self, name: str, count: int) -> None:
+        """Add to a finding."""
+        self.findings[name] = self.findings.get(name, 0) + count
+
+
+_current: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def current() -> Call | None:
+    """The call that this task works for."""
+    return _current.get()
+
+
+class Calls:
+    """Logs calls and adds them to `metrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger()
+
+    @contextmanager
+    def begun(self, wire: str, method: str) -> Iterator[Call]:
+        """One call, from its arrival to its answer; `method` is a name of ours, never a caller's word."""
+        call = Call(wire, method)
+        token, seconds = _current.set(call), {TOTAL: 0.0}
+        started = time.perf_counter()
+        self._metrics.in_flight.inc()
+        try:
+            with measured() as seconds:
+                yield call
+        except BaseException:  # a cancelled task: nobody waits for the answer
+            call.code = CANCELLED if call.code == OK else call.code
+            raise
+        finally:
+            _current.reset(token)
+            self._metrics.in_flight.dec()
+            self._count(call, seconds, time.perf_counter() - started)
+
+    def _count(self, call: Call, seconds: dict[str, float], total: float) -> None:
+        metrics = self._metrics
+        metrics.requests.labels(call.wire, call.method, call.code).inc()
+        metrics.seconds.labels(call.wire, call.method).observe(total)
+        metrics.bytes_in.labels(call.wire).inc(call.bytes_in)
+        metrics.messages.inc(call.messages)
+        stages = {name: spent for name, spent in seconds.items() if name != TOTAL}
+        for name, spent in stages.items():
+            metrics.stages.labels(name).observe(spent)
+        said = {"caller": call.caller, "reason": call.reason, "messages": call.messages}
+        self._log.info(
+            "call",
+            request_id=request_id.current(),
+            wire=call.wire,
+            method=call.method,
+            code=call.code,
+            seconds=round(total, 6),
+            bytes_in=call.bytes_in,
+            **{name: value for name, value in said.items() if value},
+            **{f"{name}_seconds": round(spent, 6) for name, spent in stages.items()},
+            **call.findings,
+        )

@@ -1,0 +1,136 @@
+"""The door for HTTP, around the whole application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ensemble.stages import stage
+from server.gateway.door import request_id
+from server.gateway.door.answer import Answer
+from server.gateway.door.body import Gone, check_length, declared_length, is_short, read_body
+from server.gateway.door.browsers import Browsers
+from server.gateway.door.calls import CANCELLED, OK, Call, Calls
+from server.gateway.door.door import Door
+from server.gateway.door.incidents import failure_for
+from server.gateway.door.keys import shown_key
+from server.gateway.door.metrics import BODY
+from server.gateway.errors import Code
+
+Headers = Mapping[bytes, bytes]
+
+API = "/v1/"
+OTHER = "other"
+"""What calls of paths that are none of ours are counted under."""
+
+_CODES = {code.http: code.name for code in Code}
+
+
+class DoorMiddleware:
+    """An ASGI application: `app` behind the door.
+
+    Calls of the API, whose paths are `routes`, are let in one by one, counted and logged. Of the rest, what is in
+    `open_paths` is for everybody, and what is not needs a key.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        door: Door,
+        calls: Calls,
+        browsers: Browsers,
+        *,
+        routes: Collection[str],
+        open_paths: Collection[str],
+        max_body_bytes: int,
+    ) -> None:
+        self._app, self._door, self._calls, self._browsers = app, door, calls, browsers
+        self._routes, self._open_paths, self._max_body_bytes = frozenset(routes), frozenset(open_paths), max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI 3."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(reversed(scope["headers"]))  # of one that is there twice, the first
+        own_id = request_id.begin(_text(headers, b"x-request-id"))
+        path = scope["path"]
+        answer = Answer(send, path, own_id, keep=is_short(headers) and not self._door.closing.is_set())
+        if not path.startswith(API):
+            await self._page(scope, receive, answer, headers)
+            return
+        with self._calls.begun("rest", path if path in self._routes else OTHER) as call:
+            try:
+                await self._call(scope, receive, answer, headers, call)
+            except Gone:
+                call.code = CANCELLED
+            except Exception as error:
+                if answer.status is not None:  # the application has logged it, and answered
+                    return
+                failure = failure_for(error)
+                call.failed(failure)
+                await answer.fail(failure)
+            finally:
+                if call.code == OK and answer.status is not None and answer.status >= 400:
+                    call.code = _CODES.get(answer.status, Code.INTERNAL.name)
+
+    async def _page(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers) -> None:
+        try:
+            check_length(declared_length(headers), self._max_body_bytes)
+            if not self._is_open(scope["path"]):
+                self._door.caller(_key(headers))
+        except Exception as error:
+            await answer.fail(failure_for(error))
+            return
+        await self._app(scope, receive, answer.send)
+
+    async def _call(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers, call: Call) -> None:
+        self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
+        caller = self._door.caller(_key(headers))
+        call.caller = caller.name
+        check_length(declared_length(headers), self._max_body_bytes)
+        with self._door.admitted(caller):
+            answer.keep = False  # what is left of a body is not waited for
+            with stage(BODY):
+                body = await read_body(receive, self._max_body_bytes)
+            answer.keep = not self._door.closing.is_set()
+            call.bytes_in = len(body)
+            await self._unless_gone(scope, body, receive, answer)
+
+    async def _unless_gone(self, scope: Message, body: bytes, receive: Receive, answer: Answer) -> None:
+        """The application's answer. Raises Gone where nobody waits for it any more, and ends the work on it."""
+        gone = asyncio.ensure_future(receive())
+        given = False
+
+        async def replayed() -> Message:
+            nonlocal given
+            if given:
+                return await asyncio.shield(gone)
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        working = asyncio.ensure_future(self._app(scope, replayed, answer.send))
+        try:
+            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and not answer.complete:
+                raise Gone
+            await working
+        finally:
+            gone.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open_paths
+
+
+def _key(headers: Headers) -> str | None:
+    return shown_key(_text(headers, b"authorization"), _text(headers, b"x-api-key"))
+
+
+def _text(headers: Headers, name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,62 @@
+"""From where people are remembered to what remembers them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from server.errors import ServeError
+from server.gateway.gallery import Gallery
+from server.gateway.gallery.exporting import Source
+from server.gateway.gallery.importing import Destination
+from server.gateway.gallery.postgres import PostgresGallery
+from server.gateway.gallery.postgres_store import PostgresStore
+from server.gateway.gallery.sealing import KEY_VARIABLE, Seal, seal_of
+from server.gateway.gallery.sqlite import SqliteGallery
+from server.gateway.gallery.sqlite_reader import SqliteReader
+from server.gateway.gallery.sqlite_writer import SqliteWriter
+
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+def open_gallery(location: str, key: str | None) -> Gallery:
+    """The gallery at a file's path (made where it is not there) or a postgresql:// address.
+
+    `key` seals the embeddings of a file: 32 bytes in base64 or hexadecimal, as the environment has them. Raises
+    ServeError, in one line, for a gallery that cannot be opened, or not with this key.
+    """
+    seal = seal_of(key)
+    if location.startswith(_POSTGRES):
+        return PostgresGallery(_unsealed(location, seal))
+    return SqliteGallery(_path(location), seal)
+
+
+def open_source(location: str, key: str | None) -> Source:
+    """A gallery to export: one that a gateway serves meanwhile, too. Raises ServeError as `open_gallery`."""
+    seal = seal_of(key)
+    if location.startswith(_POSTGRES):
+        return PostgresStore(_unsealed(location, seal))
+    return SqliteReader(_path(location), seal)
+
+
+def open_destination(location: str, key: str | None) -> Destination:
+    """A gallery to import into; a file that no gateway serves. Raises ServeError as `open_gallery`."""
+    seal = seal_of(key)
+    if location.startswith(_POSTGRES):
+        return PostgresStore(_unsealed(location, seal))
+    return SqliteWriter(_path(location), seal)
+
+
+def _path(location: str) -> Path:
+    if "://" in location:
+        scheme = location.partition("://")[0]
+        raise ServeError(f"a gallery is a file or a postgresql:// address, not {scheme}://")
+    return Path(location).expanduser()
+
+
+def _unsealed(address: str, seal: Seal | None) -> str:
+    if seal is not None:
+        raise ServeError(
+            f"{KEY_VARIABLE} is set, and PostgreSQL has to read embeddings to compare them: unset it, and encrypt the "
+            "disk that PostgreSQL writes to"
+        )
+    return address

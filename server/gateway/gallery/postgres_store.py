@@ -1,0 +1,75 @@
+"""A gallery in PostgreSQL as export and import use it, one call after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timezone
+
+import numpy as np
+
+from server.gateway.gallery import Origin, Person
+from server.gateway.gallery.postgres_tables import (
+    INSERT_PERSON,
+    INSERT_PHOTO,
+    SELECT_PEOPLE,
+    connect,
+    person_of,
+    person_row,
+    photo_rows,
+    told,
+)
+from server.gateway.gallery.records import Photo, Record
+
+
+class PostgresStore:
+    """A connection. Raises ServeError when there is none to be had; methods raise GatewayError."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = connect(address)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def people(self, after: str, count: int) -> list[Person]:
+        """At most `count` people whose id is greater than `after`, in the order of their ids."""
+        with told():
+            found = self._connection.execute(SELECT_PEOPLE + "WHERE id > %s ORDER BY id LIMIT %s", [after, count])
+            return [person_of(row) for row in found.fetchall()]
+
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Those of the named people who are there, with their photos."""
+        photos: dict[str, list[Photo]] = {}
+        with told(), self._connection.transaction():
+            self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            people = self._connection.execute(SELECT_PEOPLE + "WHERE id = ANY(%s)", [list(ids)]).fetchall()
+            for person, digest, pack, created_at, vector in self._connection.execute(
+                "SELECT person, embedding_digest, pack, created_at, embedding FROM facegate.photo "
+                "WHERE person = ANY(%s) ORDER BY number",
+                [list(ids)],
+                binary=True,
+            ):
+                kept = np.asarray(vector.to_numpy(), np.float32)
+                photos.setdefault(person, []).append(
+                    Photo(Origin(pack, digest), created_at.astimezone(timezone.utc), kept)
+                )
+        return {
+            person.id: Record(
+                person.id, person.name, person.labels, person.registered_at, tuple(photos.get(person.id, ()))
+            )
+            for person in map(person_of, people)
+        }
+
+    def dims(self) -> dict[str, int]:
+        """How long the embeddings of each recognizer are, by its digest."""
+        with told():
+            found = self._connection.execute(
+                "SELECT DISTINCT embedding_digest, vector_dims(embedding) FROM facegate.photo"
+            )
+            return dict(found.fetchall())
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Add people of new ids, all or none."""
+        with told(), self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany(INSERT_PERSON, [person_row(record) for record in records])
+            cursor.executemany(INSERT_PHOTO, [row for each in records for row in photo_rows(each.id, each.photos)])

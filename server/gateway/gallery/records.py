@@ -1,0 +1,59 @@
+"""A person with all that is kept of them: what stores write, and what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate_client.errors import ServerFault
+from server.gateway.gallery import Embeddings, Origin, Person
+
+UNIT_TOLERANCE = 1e-2
+"""How far from one an embedding's length may be: what the ensemble lets pass (ensemble/verification.py)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """One photo's embedding, float32 [D]. `created_at` is in UTC."""
+
+    origin: Origin
+    created_at: datetime
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A person and their photos, the oldest first. `registered_at` is in UTC."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    registered_at: datetime
+    photos: tuple[Photo, ...]
+
+    @property
+    def person(self) -> Person:
+        """Who it is, without the embeddings."""
+        return Person(self.id, self.name, self.labels, self.registered_at, len(self.photos))
+
+
+def photos_of(embeddings: Embeddings, origin: Origin, now: datetime) -> tuple[Photo, ...]:
+    """Photos taken up at `now`. Raises ServerFault for embeddings that are not finite, not of length one, or none."""
+    if embeddings.ndim != 2 or 0 in embeddings.shape or not are_unit(embeddings):
+        raise ServerFault("embeddings to be remembered are not finite and of length one")
+    return tuple(Photo(origin, now, np.array(row, "<f4")) for row in embeddings)
+
+
+def are_unit(embeddings: Embeddings) -> bool:
+    """Whether all rows, [N, D], are of length one; NaN is not."""
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+    return bool(np.all(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
+
+
+def utc_now() -> datetime:
+    """Now, to the microsecond, which is what stores keep."""
+    return datetime.now(timezone.utc)

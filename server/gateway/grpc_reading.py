@@ -1,0 +1,53 @@
+"""FaceService's messages as values: what a request says, checked before anything is done with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import numpy as np
+
+from facegate_client import contract
+from facegate_client.service import face_service_pb2 as pb
+from server.gateway.errors import invalid
+from server.gateway.faces import Image
+
+DEFAULT_PAGE = 100
+
+
+def read_image(image: pb.Image, field: str) -> Image:
+    """A file's bytes, or pixels uint8 [height, width, 3]. Raises GatewayError INVALID_ARGUMENT."""
+    content = image.WhichOneof("content")
+    if content is None:
+        raise invalid(field, "expected encoded or frame, got neither")
+    if content == "encoded":
+        return image.encoded
+    return _read_frame(image.frame, f"{field}.frame")
+
+
+def _read_frame(frame: pb.Frame, field: str) -> Image:
+    height, width = frame.height, frame.width
+    if not (0 < height <= contract.MAX_SIDE and 0 < width <= contract.MAX_SIDE):
+        raise invalid(field, f"expected sides of 1 to {contract.MAX_SIDE} pixels, got {width}x{height}")
+    if height * width > contract.MAX_PIXELS:
+        raise invalid(field, f"{width}x{height} is over {contract.MAX_PIXELS:,} pixels")
+    data = frame.bgr
+    if len(data) != height * width * 3:
+        raise invalid(
+            field, f"expected {height * width * 3} bytes, height x width x 3, for {width}x{height}, got {len(data)}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def page_token(last_id: str) -> str:
+    """What the next page is asked for with."""
+    return base64.urlsafe_b64encode(last_id.encode()).decode()
+
+
+def last_id_of(token: str) -> str:
+    """The id that `page_token` was given. Raises GatewayError INVALID_ARGUMENT."""
+    try:
+        last_id = base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise invalid("page_token", "is not one that this server gave") from None
+    return last_id

@@ -1,0 +1,127 @@
+"""FaceService: a request is read, the gateway asked, an answer written. Errors are raised, and told elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from grpc.aio import ServicerContext
+
+from facegate_client.results import Faces
+from facegate_client.service import face_service_pb2 as pb
+from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
+from server.gateway.deadline import seconds_for
+from server.gateway.door.incidents import failure_for
+from server.gateway.door.request_id import current
+from server.gateway.faces import TOP_K, FaceGateway
+from server.gateway.grpc_errors import status_of
+from server.gateway.grpc_reading import DEFAULT_PAGE, last_id_of, page_token, read_image
+from server.gateway.grpc_writing import (
+    analyze_response,
+    detect_response,
+    embed_response,
+    enroll_response,
+    identify_response,
+    person_message,
+    verify_response,
+)
+from server.gateway.ordered import in_order
+
+WINDOW = 8
+"""Requests of one AnalyzeStream that are under way at a time: enough to keep a server busy, and little memory."""
+
+
+class FaceService(FaceServiceServicer):
+    """Raises FaceGateErrors and GatewayErrors. A call lasts as long as its caller waits, at most `timeout_s`."""
+
+    def __init__(self, faces: FaceGateway, timeout_s: float) -> None:
+        self._faces = faces
+        self._timeout_s = timeout_s
+
+    async def Verify(self, request: pb.VerifyRequest, context: ServicerContext) -> pb.VerifyResponse:  # noqa: N802
+        """See the .proto, as for all of them."""
+        result = await self._faces.verify(
+            read_image(request.image_1, "image_1"),
+            read_image(request.image_2, "image_2"),
+            threshold=request.threshold if request.HasField("threshold") else None,
+            anti_spoofing=request.anti_spoofing,
+            timeout_s=seconds_for(context, self._timeout_s),
+        )
+        return verify_response(result)
+
+    async def Analyze(self, request: pb.AnalyzeRequest, context: ServicerContext) -> pb.AnalyzeResponse:  # noqa: N802
+        return analyze_response(await self._analyze(request, context))
+
+    async def Detect(self, request: pb.DetectRequest, context: ServicerContext) -> pb.DetectResponse:  # noqa: N802
+        result = await self._faces.analyze(
+            read_image(request.image, "image"),
+            anti_spoofing=False,
+            embeddings=False,
+            min_score=request.min_score if request.HasField("min_score") else None,
+            max_faces=request.max_faces if request.HasField("max_faces") else None,
+            timeout_s=seconds_for(context, self._timeout_s),
+        )
+        return detect_response(result)
+
+    async def Embed(self, request: pb.EmbedRequest, context: ServicerContext) -> pb.EmbedResponse:  # noqa: N802
+        image = read_image(request.image, "image")
+        face, model = await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))
+        return embed_response(face, model)
+
+    async def AnalyzeStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.AnalyzeStreamRequest], context: ServicerContext
+    ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
+        async def answer(each: pb.AnalyzeStreamRequest) -> pb.AnalyzeStreamResponse:
+            try:
+                result = analyze_response(await self._analyze(each.request, context))
+            except Exception as error:
+                return pb.AnalyzeStreamResponse(id=each.id, error=status_of(failure_for(error), current()))
+            return pb.AnalyzeStreamResponse(id=each.id, response=result)
+
+        async for response in in_order(request_iterator, answer, WINDOW):
+            yield response
+
+    async def Enroll(self, request: pb.EnrollRequest, context: ServicerContext) -> pb.EnrollResponse:  # noqa: N802
+        result = await self._faces.enroll(
+            [read_image(image, f"images[{index}]") for index, image in enumerate(request.images)],
+            name=request.name,
+            labels=dict(request.labels),
+            anti_spoofing=request.anti_spoofing,
+            person_id=request.person_id,
+            timeout_s=seconds_for(context, self._timeout_s),
+        )
+        return enroll_response(result)
+
+    async def Identify(self, request: pb.IdentifyRequest, context: ServicerContext) -> pb.IdentifyResponse:  # noqa: N802
+        result = await self._faces.identify(
+            read_image(request.image, "image"),
+            anti_spoofing=request.anti_spoofing,
+            top_k=request.top_k if request.HasField("top_k") else TOP_K,
+            threshold=request.threshold if request.HasField("threshold") else None,
+            margin=request.margin,
+            timeout_s=seconds_for(context, self._timeout_s),
+        )
+        return identify_response(result)
+
+    async def Forget(self, request: pb.ForgetRequest, context: ServicerContext) -> pb.ForgetResponse:  # noqa: N802
+        await self._faces.forget(request.person_id)
+        return pb.ForgetResponse()
+
+    async def ListPeople(  # noqa: N802
+        self, request: pb.ListPeopleRequest, context: ServicerContext
+    ) -> pb.ListPeopleResponse:
+        size = request.page_size or DEFAULT_PAGE
+        people = await self._faces.people(after=last_id_of(request.page_token), count=size)
+        return pb.ListPeopleResponse(
+            people=[person_message(person) for person in people],
+            next_page_token=page_token(people[-1].id) if len(people) == size else "",
+        )
+
+    async def _analyze(self, request: pb.AnalyzeRequest, context: ServicerContext) -> Faces:
+        return await self._faces.analyze(
+            read_image(request.image, "image"),
+            anti_spoofing=request.anti_spoofing,
+            embeddings=request.with_embeddings,
+            min_score=request.min_score if request.HasField("min_score") else None,
+            max_faces=request.max_faces if request.HasField("max_faces") else None,
+            timeout_s=seconds_for(context, self._timeout_s),
+        )

@@ -1,0 +1,1 @@
+"""The gRPC wire on which LocalAI talks to a backend for faces."""

@@ -1,0 +1,1 @@
+"""Plain JSON over HTTP, with LocalAI's field names."""

@@ -1,0 +1,64 @@
+"""REST as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from facegate_client.errors import DeadlineExceeded
+from server.gateway.faces import FaceGateway
+from server.gateway.page import HEADERS, STATIC
+from server.gateway.rest import bodies
+from server.gateway.rest.docs_page import add_docs
+from server.gateway.rest.endpoints import Endpoints
+from server.gateway.rest.errors import handle_errors
+from server.gateway.rest.files import add_folder
+from server.gateway.rest.headers import SecurityHeaders
+from server.gateway.rest.openapi import OPENAPI_PATH, OPERATIONS, document
+from server.gateway.rest.requests import PeopleQuery
+from server.gateway.urls import UrlFetcher
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+def create_app(faces: FaceGateway, *, timeout_s: float, urls: UrlFetcher | None = None) -> FastAPI:
+    """REST, its documentation and the page. No answer takes longer than `timeout_s` from the end of its request.
+
+    Pictures are fetched by address where `urls` is given. Who may ask, and how much, is the front door's matter.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=OPENAPI_PATH, redirect_slashes=False)
+    described = document()
+    app.openapi = lambda: described  # type: ignore[method-assign]
+    endpoints = Endpoints(faces, timeout_s, urls)
+    for operation in OPERATIONS:
+        do = getattr(endpoints, operation.name)
+        app.add_route(operation.path, _answering(do, operation.asked, timeout_s), methods=[operation.method])
+    add_docs(app)
+    add_folder(app, STATIC, HEADERS)
+    handle_errors(app)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _answering(
+    do: Callable[[Asked], Awaitable[Any]], kind: type[Asked], timeout_s: float
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            result = await asyncio.wait_for(_do(request), timeout_s)
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded(f"no answer within {timeout_s:g} s") from None
+        return Response(status_code=204) if result is None else JSONResponse(result)
+
+    async def _do(request: Request) -> Any:
+        if kind is PeopleQuery:
+            return await do(bodies.checked(dict(request.query_params), kind))
+        return await do(await bodies.read(request, kind))
+
+    return answer

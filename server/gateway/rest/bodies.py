@@ -1,0 +1,74 @@
+"""From a request's body to what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
+
+from server.gateway.errors import Code, Failure, GatewayError, Violation
+from server.gateway.rest import form_body, json_body
+
+JSON, FORM = "application/json", "multipart/form-data"
+LARGE = 1 << 20
+"""Bytes that are read in a thread, so that the others' answers do not wait for them: of fewer, 2 ms."""
+
+Asked = TypeVar("Asked", bound=BaseModel)
+_MOST_VIOLATIONS = 8
+_MOST_OF_A_NAME = 60
+
+
+async def read(request: Request, kind: type[Asked]) -> Asked:
+    """What the body asks. Raises GatewayError INVALID_ARGUMENT or UNSUPPORTED_MEDIA_TYPE."""
+    media, options = parse_options_header(request.headers.get("content-type", ""))
+    if media not in (JSON.encode(), FORM.encode()):
+        raise GatewayError(Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: expected {JSON} or {FORM}")
+    boundary = options.get(b"boundary", b"")
+    if media == FORM.encode() and not boundary:
+        raise GatewayError(Code.INVALID_ARGUMENT, f"Content-Type: {FORM} without its boundary")
+    body = await request.body()
+    if len(body) < LARGE:
+        return _parsed(body, boundary, kind)
+    return await asyncio.to_thread(_parsed, body, boundary, kind)
+
+
+def _parsed(body: bytes, boundary: bytes, kind: type[Asked]) -> Asked:
+    return checked(form_body.fields(body, boundary) if boundary else json_body.loads(body), kind)
+
+
+def checked(values: Any, kind: type[Asked]) -> Asked:
+    """`values` as a request of this kind. Raises GatewayError INVALID_ARGUMENT with each field that is wrong."""
+    if not isinstance(values, dict):
+        raise GatewayError(Code.INVALID_ARGUMENT, "expected a JSON object")
+    unknown = [_printable(name) for name in values if name not in kind.model_fields]
+    if unknown:
+        raise _Refusal(dict.fromkeys(unknown, "there is no such field"))
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+class _Refusal(GatewayError):
+    def __init__(self, wrong: Mapping[str, str]) -> None:
+        violations = tuple(Violation(name, why) for name, why in list(wrong.items())[:_MOST_VIOLATIONS])
+        message = "; ".join(f"{each.field}: {each.description}" for each in violations)
+        super().__init__(Code.INVALID_ARGUMENT, message)
+        self.failure = Failure(Code.INVALID_ARGUMENT, message, violations)
+
+
+def _refusal(error: ValidationError) -> GatewayError:
+    """Names and reasons, never what was sent."""
+    wrong: dict[str, str] = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        wrong.setdefault(str(each["loc"][0]), each["msg"])
+    return _Refusal(wrong)
+
+
+def _printable(name: str) -> str:
+    """A field's name as the caller wrote it, where that is no trouble for a log, a header or UTF-8."""
+    return name[:_MOST_OF_A_NAME].encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,132 @@
+"""One gateway process: both servers on one event loop, from bound to drained."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from grpc_health.v1.health import aio as health_aio
+
+from server.gateway.assembly import behind_door, grpc_credentials, listen, triton_transport, url_fetcher
+from server.gateway.door import probes
+from server.gateway.door.calls import Calls
+from server.gateway.door.door import Door
+from server.gateway.door.http_server import HttpServer
+from server.gateway.door.interceptor import DoorInterceptor
+from server.gateway.door.logs import log_as_json
+from server.gateway.door.metrics import Metrics
+from server.gateway.door.observed import ObservedGallery, ObservedTransport
+from server.gateway.door.readiness import Readiness
+from server.gateway.faces import FaceGateway
+from server.gateway.gallery.open import open_gallery
+from server.gateway.grpc_server import SERVICES, bind, make_server
+from server.gateway.rest.app import create_app
+from server.gateway.settings import Settings
+
+DRAIN_SECONDS = 30
+HAND_OVER_SECONDS = 2
+"""For answers that are ready to reach their callers."""
+
+REFUSING_SECONDS = 0.3
+"""New requests are told to go elsewhere for at least so long, before nobody listens any more."""
+
+AGAIN_SECONDS = 1.0
+"""Who signals a process and its group, as timeout(1) does, means it once."""
+
+Say = Callable[[str], None]
+
+
+def run(settings: Settings, say: Say) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ServeError when that cannot be done."""
+    asyncio.run(_run(settings, say))
+
+
+async def _run(settings: Settings, say: Say) -> None:
+    listening = listen(settings.host, settings.http_port)
+    log_as_json(sys.stderr)
+    metrics = Metrics()
+    gallery = ObservedGallery(open_gallery(settings.gallery, settings.gallery_key))
+    transport = ObservedTransport(triton_transport(settings), metrics)
+    try:
+        await _Gateway(settings, transport, gallery, metrics).serve(listening, say)
+    finally:
+        await transport.close()
+        await gallery.close()
+    say("gateway stopped")
+
+
+class _Gateway:
+    def __init__(
+        self, settings: Settings, transport: ObservedTransport, gallery: ObservedGallery, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._faces = FaceGateway(transport, gallery)
+        self._door = Door(settings.keys, settings.limits)
+        calls = Calls(metrics)
+        health = health_aio.HealthServicer()
+        self._readiness = Readiness(transport, gallery, health, SERVICES, metrics)
+        self._grpc = make_server(
+            self._faces,
+            [DoorInterceptor(self._door, calls)],
+            health,
+            timeout_s=settings.timeout_s,
+            max_message_bytes=settings.max_body_bytes,
+        )
+        app = create_app(self._faces, timeout_s=settings.timeout_s, urls=url_fetcher(settings))
+        guarded = behind_door(app, self._door, calls, probes.router(self._readiness, metrics), settings)
+        self._http = HttpServer(guarded, settings.tls, HAND_OVER_SECONDS)
+
+    async def serve(self, listening: socket.socket, say: Say) -> None:
+        """Until told to stop, and what is under way is answered."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        bind(self._grpc, f"{host}:{self._settings.grpc_port}", grpc_credentials(self._settings.tls))
+        stopping = _told_to_stop(say)
+        await self._readiness.look()
+        await self._grpc.start()
+        serving = await self._http.begin(listening)
+        watching = asyncio.ensure_future(self._readiness.watch())
+        triton = "answers" if self._readiness.triton else "does not answer yet"
+        say(f"gateway ready: {self._settings.addresses}; Triton at {self._settings.triton} {triton}")
+        told = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait({told, serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+        await self._drain(serving, say)
+        for task in (told, watching):
+            task.cancel()
+        for task in (serving, watching):
+            if task.done() and not task.cancelled():
+                task.result()  # raises what went wrong
+
+    async def _drain(self, serving: asyncio.Task[None], say: Say) -> None:
+        """Take nothing new, which health and new callers are told; answer what is under way; then stop listening."""
+        self._door.close()
+        await self._readiness.stop()
+        await asyncio.sleep(REFUSING_SECONDS)
+        try:
+            await asyncio.wait_for(self._door.idle(), DRAIN_SECONDS)
+        except asyncio.TimeoutError:
+            say(f"{self._door.in_flight} requests are not answered after {DRAIN_SECONDS} s; breaking them off")
+        await self._grpc.stop(HAND_OVER_SECONDS)  # who watches the health would stay for ever
+        self._http.should_exit = True
+        await serving
+
+
+def _told_to_stop(say: Say) -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; another one, AGAIN_SECONDS later, ends the process at once."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    told_at: list[float] = []
+
+    def stop() -> None:
+        if not told_at:
+            told_at.append(loop.time())
+            say("gateway stopping: answering what is in flight")
+            told.set()
+        elif loop.time() - told_at[0] > AGAIN_SECONDS:
+            os._exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return told

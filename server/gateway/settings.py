@@ -1,0 +1,69 @@
+"""What a gateway is told when it is started."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facegate_client import contract
+from facegate_client.transport import Tls
+from server.gateway.door.door import Limits
+from server.gateway.door.keys import Keys
+
+MAX_BODY_BYTES = 2 * -(-contract.MAX_IMAGE_BYTES // 3) * 4 + 64 * 1024
+"""Two images of 10 MiB, which is the most that the server takes of each, in base64, and a little for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """PEM files: the certificate and its key that callers are shown, and whose certificates callers have to show."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where Triton is, what the gateway listens on, and whom it serves how.
+
+    `triton` is host:port of Triton's gRPC, or http://host:port of its HTTP. `timeout_s` is the longest that a caller
+    waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
+    pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
+    """
+
+    triton: str
+    triton_tls: Tls | None
+    host: str
+    grpc_port: int
+    http_port: int
+    timeout_s: float
+    gallery: str = field(repr=False)  # an address may hold a password
+    gallery_key: str | None = field(repr=False)
+    keys: Keys | None = field(repr=False)
+    tls: ServerTls | None
+    limits: Limits
+    max_body_bytes: int = MAX_BODY_BYTES
+    image_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine alone reaches it."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def only_here(self) -> bool:
+        """Whether it trusts whoever reaches it, for that is this machine."""
+        return self.is_local and self.keys is None and self.tls is None
+
+    @property
+    def addresses(self) -> str:
+        """Where it listens, in words."""
+        scheme = "https" if self.tls else "http"
+        tls = " (TLS)" if self.tls else ""
+        return f"gRPC {self.host}:{self.grpc_port}{tls}, REST {scheme}://{self.host}:{self.http_port}/"

@@ -1,0 +1,337 @@
+"""The front door of a real gateway before a real Triton: keys, limits, ids, logs and metrics on both protocols."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import grpc
+import httpx
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from facegate_client.service import face_service_pb2 as messages
+from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
+from server.gateway.localai import backend_pb2
+from server.gateway.localai.backend_pb2_grpc import BackendStub
+from server.gateway.settings import MAX_BODY_BYTES
+from support.gateway import gateway
+from support.raw_http2 import HEADERS, declared_only
+
+DESK, GATE = "desk-" + 16 * "d", "gate-" + 16 * "g"
+VERIFY = "/facegate.v1.FaceService/Verify"
+
+
+@pytest.fixture(scope="module")
+def front(server, tmp_path_factory):
+    """A gateway with two keys."""
+    keys = {"FACEGATE_GATEWAY_API_KEYS": f"desk:{DESK},gate:{GATE}"}
+    with gateway(tmp_path_factory.mktemp("front") / "log", server.grpc, environment=keys) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """A gateway whose Triton takes connections and never says a word: one request at a time, twenty a second."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        options = ("--timeout", "1.5", "--concurrency", "1", "--rate", "20")
+        with gateway(tmp_path_factory.mktemp("slow") / "log", where, *options) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def pair(samples):
+    picture = samples["image_T1.jpg"].read_bytes()
+    return {"img1": base64.b64encode(picture).decode(), "img2": base64.b64encode(picture).decode()}
+
+
+@pytest.fixture
+def stub(front):
+    with grpc.insecure_channel(front.grpc, [("grpc.max_send_message_length", -1)]) as channel:
+        yield FaceServiceStub(channel)
+
+
+def refusal(ask):
+    with pytest.raises(grpc.RpcError) as refused:
+        ask()
+    return refused.value
+
+
+def calls(gateway, **fields):
+    """The log's lines about calls that have these fields; a call is logged when its answer is on its way."""
+    deadline = time.monotonic() + 2
+    while True:
+        lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if line.startswith("{")]
+        found = [line for line in lines if line["event"] == "call" and fields.items() <= line.items()]
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("header", [{"Authorization": f"Bearer {DESK}"}, {"X-Api-Key": GATE}])
+def test_a_right_key_is_let_in_by_either_header(front, stub, pair, samples, header):
+    assert httpx.post(f"{front.base}/v1/face/verify", json=pair, headers=header).json()["verified"]
+    image = messages.Image(encoded=samples["image_T1.jpg"].read_bytes())
+    metadata = [(name.lower(), value) for name, value in header.items()]
+    assert stub.Verify(messages.VerifyRequest(image_1=image, image_2=image), metadata=metadata).verified
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer " + "x" * 20}, {"X-Api-Key": DESK + "x"}])
+def test_a_wrong_key_and_none_are_refused_on_every_wire(front, stub, pair, header):
+    metadata = [(name.lower(), value) for name, value in header.items()]
+    for path in ("/v1/face/verify", "/v1/face/forget", "/v1/nothing", "/metrics", "/nothing"):
+        answer = httpx.post(f"{front.base}{path}", json=pair, headers=header)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert refusal(lambda: stub.Verify(messages.VerifyRequest(), metadata=metadata)).code().name == "UNAUTHENTICATED"
+    assert refusal(lambda: list(stub.AnalyzeStream(iter([]), metadata=metadata))).code().name == "UNAUTHENTICATED"
+    with grpc.insecure_channel(front.grpc) as channel:
+        asked = BackendStub(channel).Health
+        assert refusal(lambda: asked(backend_pb2.HealthMessage(), metadata=metadata)).code().name == "UNAUTHENTICATED"
+
+
+def test_health_is_for_everybody_and_tells_of_triton_and_the_gallery(front):
+    assert httpx.get(f"{front.base}/healthz").status_code == 200
+    seen = httpx.get(f"{front.base}/readyz")
+    assert (seen.status_code, seen.json()) == (
+        200,
+        {"ready": True, "triton": True, "gallery": True, "stopping": False},
+    )
+    with grpc.insecure_channel(front.grpc) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "facegate.v1.FaceService", "backend.Backend"):
+            answer = health.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_says_when_triton_does_not_answer(slow):
+    seen = httpx.get(f"{slow.base}/readyz")
+    assert (seen.status_code, seen.json()["triton"], seen.json()["gallery"]) == (503, False, True)
+    with grpc.insecure_channel(slow.grpc) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="backend.Backend"))
+    assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_the_callers_request_id_comes_back_and_is_in_the_log(front, stub, pair, samples):
+    given = {"X-Api-Key": DESK, "X-Request-Id": "of-the-caller.1"}
+    assert (
+        httpx.post(f"{front.base}/v1/face/verify", json=pair, headers=given).headers["x-request-id"]
+        == given["X-Request-Id"]
+    )
+    refused = httpx.post(f"{front.base}/v1/face/verify", headers={"X-Request-Id": "of-the-caller.2"})
+    assert refused.json()["error"]["request_id"] == refused.headers["x-request-id"] == "of-the-caller.2"
+    image = messages.Image(encoded=samples["image_T1.jpg"].read_bytes())
+    metadata = [("x-api-key", GATE), ("x-request-id", "of-the-caller.3")]
+    _, call = stub.Embed.with_call(messages.EmbedRequest(image=image), metadata=metadata)
+    assert ("x-request-id", "of-the-caller.3") in list(call.trailing_metadata())
+    outcomes = [("rest", "OK", "desk"), ("rest", "UNAUTHENTICATED", None), ("grpc", "OK", "gate")]
+    for number, (wire, code, caller) in enumerate(outcomes, 1):
+        (line,) = calls(front, request_id=f"of-the-caller.{number}")
+        assert (line["wire"], line["code"], line.get("caller")) == (wire, code, caller)
+
+
+def test_an_id_that_could_fool_a_log_is_replaced(front, pair):
+    headers = {"X-Api-Key": DESK, "X-Request-Id": 'a","code":"OK'}
+    own = httpx.post(f"{front.base}/v1/face/verify", json=pair, headers=headers).headers["x-request-id"]
+    assert len(own) == 16
+
+
+def test_nothing_of_a_person_or_a_key_is_in_the_log(front, stub, pair, samples):
+    """After every kind of call, those that fail included."""
+    headers = {"X-Api-Key": DESK}
+    name = "Ada of the tests"
+    embedded = httpx.post(f"{front.base}/v1/face/embed", json={"img": pair["img1"]}, headers=headers).json()
+    person = httpx.post(
+        f"{front.base}/v1/face/register", json={"img": pair["img1"], "name": name}, headers=headers
+    ).json()
+    httpx.post(f"{front.base}/v1/face/register", json={"img": pair["img1"], "nom": name}, headers=headers)
+    httpx.post(f"{front.base}/v1/face/verify", content=pair["img1"], headers=headers)
+    httpx.get(f"{front.base}/v1/face/people?page_token={name}", headers=headers)
+    httpx.post(f"{front.base}/v1/{pair['img1'][:500]}", headers=headers)
+    refusal(lambda: stub.Enroll(messages.EnrollRequest(name=name), metadata=[("x-api-key", "wrong" * 5)]))
+    httpx.post(f"{front.base}/v1/face/forget", json={"id": person["id"]}, headers=headers)
+    log = front.log.read_text()
+    picture = samples["image_T1.jpg"].read_bytes()
+    secrets = [DESK, GATE, "wrongwrong", name, "Ada", pair["img1"][:40], pair["img1"][4000:4040], repr(picture[:8])]
+    secrets += [str(value)[:8] for value in embedded["embedding"][:8]]
+    assert [secret for secret in secrets if secret in log] == []
+    assert len(calls(front, method="other", code="NOT_FOUND")) == 1
+
+
+def test_a_verdict_is_in_the_log_and_in_the_metrics(front, pair):
+    headers = {"X-Api-Key": DESK, "X-Request-Id": "a-verdict"}
+    before = httpx.get(f"{front.base}/metrics", headers=headers).text
+    httpx.post(f"{front.base}/v1/face/verify", json={**pair, "anti_spoofing": True}, headers=headers)
+    httpx.post(f"{front.base}/v1/face/verify", json={**pair, "img1": "AAAA"}, headers=headers)
+    after = httpx.get(f"{front.base}/metrics", headers=headers).text
+    asked = '{code="%s",method="/v1/face/verify",wire="rest"}'
+    for series, more in (
+        ("facegate_gateway_requests_total" + asked % "OK", 1),
+        ("facegate_gateway_requests_total" + asked % "INVALID_ARGUMENT", 1),
+        ('facegate_gateway_request_seconds_count{method="/v1/face/verify",wire="rest"}', 2),
+        ('facegate_gateway_liveness_total{verdict="real"}', 2),
+        ('facegate_gateway_liveness_total{verdict="fake"}', 0),
+        ('facegate_gateway_verifications_total{outcome="verified"}', 1),
+        ('facegate_gateway_verifications_total{outcome="vetoed"}', 0),
+        ('facegate_gateway_stage_seconds_count{stage="body"}', 2),
+    ):
+        assert value(after, series) - value(before, series) == more, series
+    assert value(after, "facegate_gateway_requests_in_flight") == 0
+    line = calls(front, request_id="a-verdict", code="OK")[0]
+    assert (line["verified"], line["real"], line["faces"]) == (1, 2, 2)
+    assert "fake" not in line
+
+
+def value(text, series):
+    return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(series + " ")), 0.0)
+
+
+def test_a_check_that_was_not_asked_for_is_counted_neither_real_nor_fake(front, pair):
+    httpx.post(f"{front.base}/v1/face/verify", json=pair, headers={"X-Api-Key": DESK, "X-Request-Id": "unchecked"})
+    (line,) = calls(front, request_id="unchecked")
+    assert line["verified"] == 1
+    assert not {"real", "fake", "vetoed"} & set(line)
+
+
+def test_pages_of_other_origins_may_not_call_and_cors_is_off(front, pair):
+    headers = {"X-Api-Key": DESK, "Origin": "http://evil.example"}
+    answer = httpx.post(f"{front.base}/v1/face/verify", json=pair, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "PERMISSION_DENIED")
+    preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    for each in (answer, httpx.options(f"{front.base}/v1/face/verify", headers=preflight)):
+        assert not [name for name in each.headers if name.startswith("access-control")]
+    own = {"X-Api-Key": DESK, "Origin": front.base}
+    assert httpx.post(f"{front.base}/v1/face/verify", json=pair, headers=own).status_code == 200
+
+
+def answer_to(front, request, more=b"", most=10**9):
+    """The status line that raw bytes get, sent until the gateway answers; and how many bytes were sent."""
+    host, port = front.http.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request)
+        sent, connection_is_open = 0, True
+        connection.settimeout(0.002)
+        while True:
+            try:
+                if status := connection.recv(1000):
+                    return status.split(b"\r\n")[0].decode(), sent, status
+                return "closed", sent, b""
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                return "closed", sent, b""
+            if more and connection_is_open and sent < most:
+                try:
+                    connection.settimeout(5)
+                    connection.sendall(more)
+                    sent += len(more)
+                except (ConnectionError, TimeoutError):
+                    connection_is_open = False
+                connection.settimeout(0.002)
+
+
+def head(key, *lines):
+    return "\r\n".join(
+        ("POST /v1/face/verify HTTP/1.1", "Host: 127.0.0.1", f"X-Api-Key: {key}", *lines, "", "")
+    ).encode()
+
+
+def test_a_declared_body_over_the_limit_is_refused_before_any_of_it_comes(front):
+    for length in (MAX_BODY_BYTES + 1, 10**12):
+        status, _, whole = answer_to(front, head(DESK, f"Content-Length: {length}"))
+        assert status.startswith("HTTP/1.1 413 ")
+        assert b"connection: close" in whole.lower()
+
+
+def test_a_body_in_chunks_is_refused_when_it_grows_over_the_limit(front):
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    status, sent, _ = answer_to(front, head(DESK, "Transfer-Encoding: chunked"), chunk, most=2 * MAX_BODY_BYTES)
+    assert status.startswith("HTTP/1.1 413 ")
+    assert sent < MAX_BODY_BYTES * 1.3  # and what the kernel holds
+
+
+def test_a_wrong_key_is_refused_before_its_body_comes(front):
+    status, sent, _ = answer_to(front, head("x" * 20, "Content-Length: 20000000"))
+    assert status.startswith("HTTP/1.1 401 ")
+    assert sent == 0
+
+
+def test_headers_without_an_end_are_not_collected(front):
+    status, sent, _ = answer_to(front, b"POST /v1/face/verify HTTP/1.1\r\nA: ", b"a" * 65536, most=50_000_000)
+    assert status == "closed"
+    assert sent < 10_000_000
+
+
+def test_a_message_over_the_limit_is_refused_by_its_declared_length(front):
+    before = psutil.Process(front.process.pid).memory_info().rss
+    assert HEADERS in declared_only(front.grpc, VERIFY, 400 * 2**20)
+    with grpc.insecure_channel(front.grpc, [("grpc.max_send_message_length", -1)]) as channel:
+        image = messages.Image(encoded=bytes(100 * 2**20))
+        ask = FaceServiceStub(channel).Embed
+        refused = refusal(lambda: ask(messages.EmbedRequest(image=image), metadata=[("x-api-key", DESK)]))
+        squeezed = refusal(
+            lambda: ask(
+                messages.EmbedRequest(image=image),
+                metadata=[("x-api-key", DESK)],
+                compression=grpc.Compression.Gzip,
+            )
+        )
+    assert refused.code() is squeezed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert psutil.Process(front.process.pid).memory_info().rss - before < 50 * 2**20
+
+
+def test_two_full_images_in_base64_fit(front):
+    """Noise of 10 MiB is no image, but it is read."""
+    full = base64.b64encode(bytes(10 * 2**20)).decode()
+    answer = httpx.post(
+        f"{front.base}/v1/face/verify", json={"img1": full, "img2": full}, headers={"X-Api-Key": DESK}, timeout=30
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_one_request_too_many_at_a_time_is_told_to_come_again(slow, pair):
+    """And the one that Triton does not answer gets the deadline's answer."""
+    ask = lambda _: httpx.post(f"{slow.base}/v1/face/verify", json=pair, timeout=20)  # noqa: E731
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(ask, range(3)))
+    assert sorted(answer.status_code for answer in answers) == [429, 429, 504]
+    for answer in answers:
+        if answer.status_code == 429:
+            assert answer.json()["error"]["code"] == "RESOURCE_EXHAUSTED"
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_grpc_has_the_same_limits(slow):
+    image = messages.Image(encoded=b"x")
+    with grpc.insecure_channel(slow.grpc) as channel:
+        stub = FaceServiceStub(channel)
+        asked = [stub.Embed.future(messages.EmbedRequest(image=image)) for _ in range(3)]
+        codes = sorted(each.exception().code().name for each in asked)
+    assert codes == ["DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"]
+
+
+def test_a_caller_who_is_too_fast_is_told_when_to_come_again(slow):
+    with httpx.Client() as client:
+        answers = iter(lambda: client.get(f"{slow.base}/v1/face/people"), None)
+        refused = next(answer for answer in islice(answers, 2000) if answer.status_code != 200)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "RESOURCE_EXHAUSTED")
+        assert "slow down" in refused.json()["error"]["message"]
+        time.sleep(int(refused.headers["retry-after"]))
+        assert client.get(f"{slow.base}/v1/face/people").status_code == 200
+
+
+def test_a_caller_who_goes_away_takes_the_place_along(slow, pair):
+    """The gateway lets one in at a time, and waits for Triton for 1.5 s: the next one finds a place long before."""
+    for number in range(4):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{slow.base}/v1/face/verify", json=pair, timeout=0.2, headers={"X-Request-Id": f"gone-{number}"}
+            )
+        (line,) = calls(slow, request_id=f"gone-{number}")
+        assert (line["code"], line["seconds"] < 1.4) == ("CANCELLED", True)

@@ -1,0 +1,268 @@
+"""`facegate gateway` and `facegate serve --gateway`: what they refuse, TLS, how they stop, and how they come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import httpx
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from engines.build import ROOT
+from facegate.running import free_ports
+from facegate_client.service import face_service_pb2 as messages
+from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
+from support.certificates import make_certificates
+from support.gateway import gateway
+from support.serving import serving, wait_for_line
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+def started(*options, **environment):
+    """The exit status and the last line of a gateway that ends by itself."""
+    command = [sys.executable, "-m", "facegate", "gateway", *options]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30
+    )
+    return ended.returncode, ended.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def keys(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("desk " + 20 * "d")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def test_it_is_not_open_to_the_network_by_accident(tmp_path):
+    status, line = started("--host", "0.0.0.0", "--gallery", str(tmp_path / "people.db"))
+    assert status == 1
+    assert line.startswith("facegate: --host 0.0.0.0 without keys: ")
+    assert "--api-keys-file" in line and "--without-keys" in line
+    assert not (tmp_path / "people.db").exists()
+
+
+def test_a_key_that_is_too_short_is_refused_and_not_repeated():
+    status, line = started(FACEGATE_GATEWAY_API_KEYS="desk:hunter2")
+    assert (status, "hunter2" in line) == (1, False)
+    assert "the key of desk has to be 16 to 512" in line
+
+
+def test_a_file_without_keys_does_not_mean_without_keys(keys):
+    keys.write_text("# nobody yet\n")
+    status, line = started("--api-keys-file", str(keys))
+    assert (status, line.endswith("no key in it; expected a name and a key in each line")) == (1, True)
+
+
+def test_half_a_certificate_is_refused(certificates):
+    status, line = started("--tls-certificate", str(certificates.server))
+    assert (status, line.startswith("facegate: TLS needs --tls-certificate and --tls-key together")) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["grpc", "http"])
+def test_a_port_that_is_taken_is_named(tmp_path, name):
+    ports = dict(zip(("grpc", "http"), free_ports(2), strict=True))
+    options = [word for each, port in ports.items() for word in (f"--{each}-port", str(port))]
+    with socket.create_server(("127.0.0.1", ports[name])):
+        status, line = started(*options, "--gallery", str(tmp_path / "people.db"))
+    assert status == 1
+    assert f"cannot listen on 127.0.0.1:{ports[name]} for {'gRPC' if name == 'grpc' else 'REST'}" in line
+
+
+def test_packages_that_are_not_there_are_named_with_the_remedy():
+    program = "import sys; sys.modules['fastapi'] = None; import facegate.cli as c; c.app(['gateway'])"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().splitlines()[-1].endswith("pip install 'facegate[gateway]'")
+
+
+@pytest.fixture(scope="module")
+def guarded(server, certificates, tmp_path_factory):
+    """A gateway that serves those with a certificate alone."""
+    options = ("--tls-certificate", certificates.server, "--tls-key", certificates.server_key)
+    options += ("--tls-client-ca", certificates.ca)
+    with gateway(tmp_path_factory.mktemp("guarded") / "log", server.grpc, *map(str, options)) as running:
+        yield running
+
+
+def test_rest_asks_for_a_certificate(guarded, certificates):
+    address = f"https://{guarded.http}/healthz"
+    with_one = ssl.create_default_context(cafile=str(certificates.ca))
+    without = ssl.create_default_context(cafile=str(certificates.ca))
+    with_one.load_cert_chain(certificates.client, certificates.client_key)
+    assert httpx.get(address, verify=with_one).status_code == 200
+    with pytest.raises(httpx.TransportError):  # TLS 1.3 tells it after the handshake
+        httpx.get(address, verify=without)
+    without.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address, verify=without)
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://{guarded.http}/healthz")
+
+
+def test_grpc_asks_for_a_certificate(guarded, certificates):
+    ca = certificates.ca.read_bytes()
+    pair = (certificates.client_key.read_bytes(), certificates.client.read_bytes())
+    for credentials, served in (
+        (grpc.ssl_channel_credentials(ca, *pair), True),
+        (grpc.ssl_channel_credentials(ca), False),
+        (None, False),
+    ):
+        channel = grpc.secure_channel(guarded.grpc, credentials) if credentials else grpc.insecure_channel(guarded.grpc)
+        with channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            if served:
+                assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == SERVING
+            else:
+                with pytest.raises(grpc.RpcError) as refused:
+                    health.Check(health_pb2.HealthCheckRequest(), timeout=10)
+                assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_cors_lets_the_named_pages_call_and_no_others(server, keys, tmp_path):
+    page = "https://desk.example"
+    options = ("--cors-origin", page, "--api-keys-file", str(keys))
+    with gateway(tmp_path / "log", server.grpc, *options) as running:
+        for origin, allowed in ((page, page), ("https://evil.example", None)):
+            asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            asks["Access-Control-Request-Headers"] = "authorization, content-type"
+            answer = httpx.options(f"{running.base}/v1/face/verify", headers=asks)
+            assert answer.headers.get("access-control-allow-origin") == allowed
+            assert "access-control-allow-credentials" not in answer.headers
+        refused = httpx.post(f"{running.base}/v1/face/verify", headers={"Origin": page})
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, page)
+
+
+def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path):
+    """Ten callers without a pause on both protocols, then SIGTERM to the process and, as timeout(1) does, once more."""
+    picture = samples["image_T1.jpg"].read_bytes()
+    image = messages.Image(encoded=picture)
+    request = messages.VerifyRequest(image_1=image, image_2=image, anti_spoofing=True)
+    outcomes: list[str] = []
+    under_way = threading.Event()
+
+    def by_rest(address):
+        with httpx.Client(timeout=30) as client:
+            while True:
+                files = {"img1": picture, "img2": picture, "anti_spoofing": (None, "true")}
+                try:
+                    answer = client.post(f"{address}/v1/face/verify", files=files)
+                except httpx.ConnectError:
+                    outcomes.append("nobody listens")
+                    return
+                outcomes.append(f"{answer.status_code} {answer.json().get('verified', 'refused')}")
+                under_way.set()
+                if answer.status_code != 200:
+                    assert answer.headers["connection"] == "close"
+                    return
+
+    def by_grpc(address):
+        with grpc.insecure_channel(address) as channel:
+            while True:
+                try:
+                    outcomes.append(f"200 {FaceServiceStub(channel).Verify(request).verified}")
+                except grpc.RpcError as error:
+                    outcomes.append(error.code().name)
+                    return
+
+    def stream(address):
+        """One request, and then silence: the stream is ended, and nobody waits for its next message."""
+        silence = threading.Event()
+
+        def asked():
+            yield messages.AnalyzeStreamRequest(id="1", request=messages.AnalyzeRequest(image=image))
+            silence.wait(30)
+
+        with grpc.insecure_channel(address) as channel:
+            answers = FaceServiceStub(channel).AnalyzeStream(asked())
+            try:
+                for answer in answers:
+                    outcomes.append(f"200 {len(answer.response.faces) == 1}")
+            except grpc.RpcError as error:
+                outcomes.append(error.code().name)
+            silence.set()
+
+    with gateway(tmp_path / "log", server.grpc) as running, ThreadPoolExecutor(11) as pool:
+        done = [pool.submit(by_rest, running.base) for _ in range(5)]
+        done += [pool.submit(by_grpc, running.grpc) for _ in range(5)]
+        done.append(pool.submit(stream, running.grpc))
+        under_way.wait(20)
+        time.sleep(0.5)
+        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(signal.SIGTERM)
+        stopped_at = time.monotonic()
+        for each in done:
+            each.result()
+        assert running.process.wait(20) == 0
+        assert time.monotonic() - stopped_at < 20  # seconds, and not the 30 of a stream that is waited for
+    assert set(outcomes) <= {"200 True", "503 refused", "UNAVAILABLE", "nobody listens"}
+    assert outcomes.count("200 True") > 10
+    log = running.log.read_text()
+    assert '"ready": false' in log and log.rstrip().endswith("facegate: gateway stopped")
+
+
+@pytest.fixture(scope="module")
+def both(repository, certificates, tmp_path_factory):
+    """Triton, whose gRPC speaks TLS, and the gateway beside it."""
+    folder = tmp_path_factory.mktemp("both")
+    grpc_port, http_port = free_ports(2)
+    environment = {
+        "FACEGATE_GATEWAY_GRPC_PORT": str(grpc_port),
+        "FACEGATE_GATEWAY_HTTP_PORT": str(http_port),
+        "FACEGATE_GATEWAY_GALLERY": str(folder / "people.db"),
+    }
+    tls = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        with serving(folder / "log", "--gateway", *tls) as running:
+            wait_for_line(running.process, running.log, "facegate: gateway ready:")
+            yield running, f"http://127.0.0.1:{http_port}"
+    log = running.log.read_text()
+    assert log.index("gateway stopped") < log.rindex("facegate: stopped")
+
+
+def the_gateway(running):
+    (found,) = [each for each in psutil.Process(running.process.pid).children() if "gateway" in each.cmdline()]
+    return found
+
+
+def test_a_gateway_that_is_killed_comes_back_and_so_does_its_triton(both, samples):
+    running, address = both
+    assert "; Triton at http://127.0.0.1:" in running.log.read_text()
+    picture = samples["image_T1.jpg"].read_bytes()
+    for number in (1, 2):
+        answer = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
+        assert answer.json()["verified"]
+        if number == 1:
+            the_gateway(running).kill()
+            wait_for_line(running.process, running.log, "facegate: gateway ready:", count=2)
+            assert "the gateway ended (exit status -9); starting it anew" in running.log.read_text()
+    (triton,) = [each for each in psutil.Process(running.process.pid).children() if each.name() == "tritonserver"]
+    triton.kill()
+    refused = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    wait_for_line(running.process, running.log, "facegate: ready:", count=2)
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{address}/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    answer = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
+    assert answer.json()["verified"]

@@ -1,0 +1,74 @@
+"""The gateway's gRPC server in this process, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from grpc_health.v1.health import aio as health_aio
+from structlog.testing import capture_logs
+
+from facegate_client.grpc_transport import AsyncGrpcTransport
+from facegate_client.transport import AsyncTransport
+from server.gateway.door.calls import Calls
+from server.gateway.door.door import Door, Limits
+from server.gateway.door.interceptor import DoorInterceptor
+from server.gateway.door.keys import Keys
+from server.gateway.door.metrics import Metrics
+from server.gateway.faces import FaceGateway
+from server.gateway.grpc_server import bind, make_server
+from server.gateway.settings import MAX_BODY_BYTES
+from support.memory_gallery import MemoryGallery
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class GrpcGateway:
+    """A running server: host:port, and the gallery behind it."""
+
+    address: str
+    gallery: MemoryGallery
+    loop: asyncio.AbstractEventLoop
+
+
+@contextmanager
+def grpc_gateway(
+    triton: str | AsyncTransport, keys: Keys | None = None, timeout_s: float = TIMEOUT_S
+) -> Iterator[GrpcGateway]:
+    """On an event loop of its own, to Triton's gRPC at an address, or to any other transport."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    gallery = MemoryGallery()
+    transport = AsyncGrpcTransport(triton) if isinstance(triton, str) else triton
+
+    async def start() -> tuple[str, object]:
+        door = DoorInterceptor(Door(keys, Limits(64, 64, None)), Calls(Metrics()))
+        server = make_server(
+            FaceGateway(transport, gallery),
+            [door],
+            health_aio.HealthServicer(),
+            timeout_s=timeout_s,
+            max_message_bytes=MAX_BODY_BYTES,
+        )
+        port = bind(server, "127.0.0.1:0", None)
+        await server.start()
+        return f"127.0.0.1:{port}", server
+
+    async def stop(server) -> None:
+        await server.stop(1)
+        await transport.close()
+
+    with capture_logs():
+        address, server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        try:
+            yield GrpcGateway(address, gallery, loop)
+        finally:
+            asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

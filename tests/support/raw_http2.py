@@ -1,0 +1,42 @@
+"""A gRPC call written by hand, for what no gRPC library would send."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+HEADERS, DATA, SETTINGS, RST_STREAM, GOAWAY = 1, 0, 4, 3, 7
+END_HEADERS, END_STREAM = 4, 1
+
+
+def declared_only(address: str, path: str, length: int) -> set[int]:
+    """The kinds of frames that come back on the call, or end its connection, once nothing but its headers and a
+    message's declared length, five bytes, have been sent."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0, b""))
+        pairs = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", address))
+        pairs += (("content-type", "application/grpc"), ("te", "trailers"))
+        block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in pairs)
+        connection.sendall(_frame(HEADERS, END_HEADERS, 1, block))
+        connection.sendall(_frame(DATA, 0, 1, b"\x00" + struct.pack(">I", length)))
+        seen: set[int] = set()
+        stream = connection.makefile("rb")
+        while not seen & {RST_STREAM, GOAWAY} and (head := stream.read(9)):
+            size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+            of_the_call = int.from_bytes(head[5:9], "big") == 1
+            stream.read(size)
+            if of_the_call or kind == GOAWAY:
+                seen.add(kind)
+            if of_the_call and kind == HEADERS and flags & END_STREAM:
+                break
+        return seen
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def _string(text: str) -> bytes:
+    """HPACK's, without its code of Huffman's; shorter than 127."""
+    return bytes([len(text)]) + text.encode()
