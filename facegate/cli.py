@@ -12,7 +12,7 @@ import typer
 from engines.build import Size, fetch_pack, pack_named
 from engines.precision import Precision
 from engines.target import Target
-from facegate import packs
+from facegate import gallery, packs
 from facegate.choice import Backend, Choice, Wish, choose
 from facegate.gateway import beside, gateway
 from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
@@ -23,6 +23,7 @@ from server.triton import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(packs.app, name="packs")
+app.add_typer(gallery.app, name="gallery")
 app.command()(gateway)
 
 

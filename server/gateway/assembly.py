@@ -19,22 +19,28 @@ from server.gateway.door.browsers import Browsers
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
 from server.gateway.door.http import API, DoorMiddleware
+from server.gateway.rest.headers import SecurityHeaders
 from server.gateway.settings import ServerTls, Settings
 from server.gateway.urls import UrlFetcher
+
+FETCH_SECONDS = 5.0
+"""For a picture that is fetched by its address; what is left of the caller's time is for looking at it."""
 
 
 def behind_door(app: FastAPI, door: Door, calls: Calls, probe: APIRouter, settings: Settings) -> ASGIApp:
     """The application with the probes in it, the door around it, and CORS around that where pages are named."""
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
     app.include_router(probe)
-    guarded = DoorMiddleware(
-        app,
-        door,
-        calls,
-        Browsers(settings.cors_origins, only_here=settings.only_here),
-        routes={path for path in paths if path.startswith(API)},
-        open_paths={path for path in paths if not path.startswith(API)} | probes.OPEN,
-        max_body_bytes=settings.max_body_bytes,
+    guarded = SecurityHeaders(
+        DoorMiddleware(
+            app,
+            door,
+            calls,
+            Browsers(settings.cors_origins, only_here=settings.only_here),
+            routes={path for path in paths if path.startswith(API)},
+            open_paths={path for path in paths if not path.startswith(API)} | probes.OPEN,
+            max_body_bytes=settings.max_body_bytes,
+        )
     )
     if not settings.cors_origins:
         return guarded
@@ -52,7 +58,7 @@ def url_fetcher(settings: Settings) -> UrlFetcher | None:
     if not settings.image_hosts:
         return None
     try:
-        return UrlFetcher(settings.image_hosts, contract.MAX_IMAGE_BYTES, settings.timeout_s)
+        return UrlFetcher(settings.image_hosts, contract.MAX_IMAGE_BYTES, min(FETCH_SECONDS, settings.timeout_s / 2))
     except ValueError as error:
         raise ServeError(f"--image-host: {error}") from None
 

@@ -181,11 +181,14 @@ class FaceGateway:
         _check_id(person_id)
         await self.gallery.forget(person_id)
 
-    async def people(self, *, after: str, count: int) -> Sequence[Person]:
-        """At most `count` people, of those whose id is greater than `after`, in the order of their ids."""
+    async def people(self, *, after: str, count: int) -> tuple[Sequence[Person], bool]:
+        """At most `count` people of an id greater than `after`, in the order of their ids, and whether more follow."""
         if not 1 <= count <= MOST_PEOPLE:
             raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {count}")
-        return await self.gallery.people(after, count)
+        if after and not _ID.fullmatch(after):
+            raise invalid("page_token", "is not one that this server gave")
+        found = await self.gallery.people(after, count + 1)
+        return found[:count], len(found) > count
 
     async def model(self, *, timeout_s: float) -> Model:
         """The nets that answer now."""
@@ -250,9 +253,13 @@ def _check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
         _check_text("labels", key + value)
 
 
+def is_plain(text: str) -> bool:
+    """Whether every store keeps it and every terminal shows it: no control character, no half of a surrogate pair."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
 def _check_text(field: str, text: str) -> None:
-    """What no store can keep, or no terminal can show: control characters, and halves of a surrogate pair."""
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if not is_plain(text):
         raise invalid(field, "expected text without control characters")
 
 

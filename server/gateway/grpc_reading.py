@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import numpy as np
 
 from facegate_client import contract
 from facegate_client.service import face_service_pb2 as pb
 from server.gateway.errors import invalid
 from server.gateway.faces import Image
-
-DEFAULT_PAGE = 100
 
 
 def read_image(image: pb.Image, field: str) -> Image:
@@ -37,17 +32,3 @@ def _read_frame(frame: pb.Frame, field: str) -> Image:
             field, f"expected {height * width * 3} bytes, height x width x 3, for {width}x{height}, got {len(data)}"
         )
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-
-def page_token(last_id: str) -> str:
-    """What the next page is asked for with."""
-    return base64.urlsafe_b64encode(last_id.encode()).decode()
-
-
-def last_id_of(token: str) -> str:
-    """The id that `page_token` was given. Raises GatewayError INVALID_ARGUMENT."""
-    try:
-        last_id = base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
-        raise invalid("page_token", "is not one that this server gave") from None
-    return last_id

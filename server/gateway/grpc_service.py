@@ -14,7 +14,7 @@ from server.gateway.door.incidents import failure_for
 from server.gateway.door.request_id import current
 from server.gateway.faces import TOP_K, FaceGateway
 from server.gateway.grpc_errors import status_of
-from server.gateway.grpc_reading import DEFAULT_PAGE, last_id_of, page_token, read_image
+from server.gateway.grpc_reading import read_image
 from server.gateway.grpc_writing import (
     analyze_response,
     detect_response,
@@ -25,7 +25,9 @@ from server.gateway.grpc_writing import (
     verify_response,
 )
 from server.gateway.ordered import in_order
+from server.gateway.paging import last_id_of, page_token
 
+DEFAULT_PAGE = 100
 WINDOW = 8
 """Requests of one AnalyzeStream that are under way at a time: enough to keep a server busy, and little memory."""
 
@@ -110,10 +112,10 @@ class FaceService(FaceServiceServicer):
         self, request: pb.ListPeopleRequest, context: ServicerContext
     ) -> pb.ListPeopleResponse:
         size = request.page_size or DEFAULT_PAGE
-        people = await self._faces.people(after=last_id_of(request.page_token), count=size)
+        people, more = await self._faces.people(after=last_id_of(request.page_token), count=size)
         return pb.ListPeopleResponse(
             people=[person_message(person) for person in people],
-            next_page_token=page_token(people[-1].id) if len(people) == size else "",
+            next_page_token=page_token(people[-1].id) if more else "",
         )
 
     async def _analyze(self, request: pb.AnalyzeRequest, context: ServicerContext) -> Faces:

@@ -21,6 +21,7 @@ from facegate_client.transport import AsyncTransport
 from server.gateway.faces import FaceGateway
 from server.gateway.gallery import Gallery
 from server.gateway.rest.app import create_app
+from server.gateway.rest.headers import SecurityHeaders
 from server.gateway.urls import UrlFetcher
 from support.memory_gallery import MemoryGallery
 
@@ -36,7 +37,7 @@ def rest(
     """A client of REST on Triton's gRPC at an address, or on any other transport. The front door is not there."""
     transport = AsyncGrpcTransport(triton) if isinstance(triton, str) else triton
     app = create_app(FaceGateway(transport, gallery or MemoryGallery()), timeout_s=timeout_s, urls=urls)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(SecurityHeaders(app), log_config=None, lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio forgets it for such a socket
         port = listening.getsockname()[1]

@@ -31,12 +31,12 @@ class SqliteGallery:
     """
 
     def __init__(self, path: Path, seal: Seal | None) -> None:
+        self._matrices: dict[str, Matrix] = {}
         self._written = SqliteWriter(path, seal)
         try:
-            self._read = SqliteReader(path, seal)
-            self._matrices: dict[str, Matrix] = {}
             for digest, people, embeddings in self._written.embeddings():
                 self._matrix(digest, embeddings.shape[1]).add(people, embeddings)
+            self._read = SqliteReader(path, seal)
         except BaseException:
             self._written.close()
             raise

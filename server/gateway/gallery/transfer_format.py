@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import unicodedata
 from datetime import datetime, timezone
 from typing import Annotated, Literal, TypeVar
 
@@ -13,13 +12,13 @@ import numpy as np
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from server.errors import ServeError
-from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_NAME
+from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
 from server.gateway.gallery import Origin
 from server.gateway.gallery.records import Photo, Record, are_unit
 
 
 def _printable(text: str) -> str:
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if not is_plain(text):
         raise ValueError("control characters")
     return text
 

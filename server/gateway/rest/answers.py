@@ -51,9 +51,12 @@ class AnalyzeAnswer(TypedDict):
 
 
 class EmbedAnswer(TypedDict):
+    """Embeddings may be compared where `embedding_digest` is the same, and nowhere else."""
+
     embedding: list[float]
     dim: int
     model: str
+    embedding_digest: str
 
 
 class RegisterAnswer(Liveness):

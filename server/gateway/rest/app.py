@@ -19,7 +19,6 @@ from server.gateway.rest.docs_page import add_docs
 from server.gateway.rest.endpoints import Endpoints
 from server.gateway.rest.errors import handle_errors
 from server.gateway.rest.files import add_folder
-from server.gateway.rest.headers import SecurityHeaders
 from server.gateway.rest.openapi import OPENAPI_PATH, OPERATIONS, document
 from server.gateway.rest.requests import PeopleQuery
 from server.gateway.urls import UrlFetcher
@@ -42,7 +41,6 @@ def create_app(faces: FaceGateway, *, timeout_s: float, urls: UrlFetcher | None 
     add_docs(app)
     add_folder(app, STATIC, HEADERS)
     handle_errors(app)
-    app.add_middleware(SecurityHeaders)
     return app
 
 

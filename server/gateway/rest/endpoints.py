@@ -7,7 +7,7 @@ import asyncio
 from facegate_client import contract
 from server.gateway.errors import invalid
 from server.gateway.faces import TOP_K, FaceGateway
-from server.gateway.grpc_reading import last_id_of, page_token
+from server.gateway.paging import last_id_of, page_token
 from server.gateway.pictures import from_base64, is_address
 from server.gateway.rest import writing
 from server.gateway.rest.answers import (
@@ -95,15 +95,14 @@ class Endpoints:
         """Delete a person, and every embedding of theirs, for good."""
         if not asked.id:
             raise invalid("id", "expected the id of a person")
-        await self._faces.gallery.forget(asked.id)
+        await self._faces.forget(asked.id)
 
     async def people(self, asked: PeopleQuery) -> PeopleAnswer:
         """Who is remembered, in the order of their ids, a page at a time."""
-        found = await self._faces.gallery.people(last_id_of(asked.page_token), asked.page_size + 1)
-        page = found[: asked.page_size]
+        page, more = await self._faces.people(after=last_id_of(asked.page_token), count=asked.page_size)
         return PeopleAnswer(
             people=[writing.person_of(person) for person in page],
-            next_page_token=page_token(page[-1].id) if len(found) > len(page) else "",
+            next_page_token=page_token(page[-1].id) if more else "",
         )
 
     async def detect(self, asked: DetectionRequest) -> DetectionAnswer:

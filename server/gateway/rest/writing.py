@@ -49,7 +49,7 @@ def analyzed(faces: Faces) -> AnalyzeAnswer:
 
 def embedded(face: Face, model: Model) -> EmbedAnswer:
     values = [] if face.embedding is None else face.embedding.tolist()
-    return EmbedAnswer(embedding=values, dim=len(values), model=model.pack)
+    return EmbedAnswer(embedding=values, dim=len(values), model=model.pack, embedding_digest=model.embedding_digest)
 
 
 def registered(enrolment: Enrolment) -> RegisterAnswer:

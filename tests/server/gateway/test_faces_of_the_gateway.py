@@ -162,7 +162,7 @@ def test_one_fake_photo_of_three_and_nobody_is_remembered(at):
     error = refused(enroll(faces, "ada", *images))
     assert error.failure.code is Code.NOT_LIVE
     assert [each.field for each in error.failure.violations] == [f"images[{at}]"]
-    assert asyncio.run(faces.people(after="", count=10)) == []
+    assert asyncio.run(faces.people(after="", count=10)) == ([], False)
 
 
 def test_a_photo_without_a_face_is_named_and_nobody_is_remembered():
@@ -170,7 +170,7 @@ def test_a_photo_without_a_face_is_named_and_nobody_is_remembered():
     error = refused(enroll(faces, "ada", photo(0), NOBODY))
     assert error.failure.code is Code.NOT_FOUND
     assert [each.field for each in error.failure.violations] == ["images[1]"]
-    assert asyncio.run(faces.people(after="", count=10)) == []
+    assert asyncio.run(faces.people(after="", count=10)) == ([], False)
 
 
 def test_more_photos_of_a_person_and_the_nearest_of_them_counts():
@@ -200,7 +200,7 @@ def test_a_liveness_check_that_cannot_run_enrols_and_identifies_nobody():
     for asked in (enroll(faces, "ada", photo(0), b'"no liveness"'), identify(faces, b'"no liveness"')):
         with pytest.raises(LivenessUnavailable):
             asyncio.run(asked)
-    assert asyncio.run(faces.people(after="", count=10)) == []
+    assert asyncio.run(faces.people(after="", count=10)) == ([], False)
 
 
 def test_one_error_ends_the_other_photos_calls():

@@ -89,6 +89,7 @@ def test_a_wrong_key_and_none_are_refused_on_every_wire(front, stub, pair, heade
         answer = httpx.post(f"{front.base}{path}", json=pair, headers=header)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
         assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["x-content-type-options"] == "nosniff"
     assert refusal(lambda: stub.Verify(messages.VerifyRequest(), metadata=metadata)).code().name == "UNAUTHENTICATED"
     assert refusal(lambda: list(stub.AnalyzeStream(iter([]), metadata=metadata))).code().name == "UNAUTHENTICATED"
     with grpc.insecure_channel(front.grpc) as channel:

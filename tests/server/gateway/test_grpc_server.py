@@ -22,8 +22,8 @@ from engines.build import ROOT
 from server.errors import ServeError
 from server.gateway.errors import Code, Failure, Violation
 from server.gateway.grpc_errors import MOST_CHARACTERS, status_of
-from server.gateway.grpc_reading import last_id_of, page_token
 from server.gateway.grpc_server import bind
+from server.gateway.paging import last_id_of, page_token
 from support.grpc_gateway import grpc_gateway
 
 

@@ -84,9 +84,14 @@ def test_an_analysis_is_the_one_that_triton_gives(server, ask, pictures_of, samp
 
 def test_an_embedding_and_boxes_are_the_ones_that_triton_gives(server, ask, pictures_of, samples):
     with FaceClient(server.grpc) as client:
-        (expected,) = client.analyze(samples[LIVE])
-    got = ask.post("/v1/face/embed", json={"img": pictures_of[LIVE]}).json()
-    assert got == {"embedding": expected.embedding.tolist(), "dim": len(expected.embedding), "model": "mobileface"}
+        faces = client.analyze(samples[LIVE])
+    (expected,) = faces
+    assert ask.post("/v1/face/embed", json={"img": pictures_of[LIVE]}).json() == {
+        "embedding": expected.embedding.tolist(),
+        "dim": len(expected.embedding),
+        "model": "mobileface",
+        "embedding_digest": faces.model.embedding_digest,
+    }
     x1, y1, x2, y2 = expected.box
     assert ask.post("/v1/detection", json={"image": pictures_of[LIVE], "model": "any"}).json() == {
         "detections": [
