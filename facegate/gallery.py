@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from facegate.gateway import DEFAULT_GALLERY, GALLERY_KEY
+from facegate.gateway import DEFAULT_GALLERY, GALLERY_KEY, packages_for
 from facegate.words import one_line, say
 from server.errors import ServeError
 
@@ -28,7 +28,9 @@ Location = Annotated[
 
 @app.command("export")
 def export_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: JSON Lines, replaced when it is there.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to: JSON Lines. Replaces an earlier export and no other file.")
+    ],
     gallery: Location = DEFAULT_GALLERY,
 ) -> None:
     """Write everybody with all embeddings to a file, also while a gateway serves them."""
@@ -59,10 +61,8 @@ def import_command(
 @contextmanager
 def _in_one_line() -> Iterator[None]:
     with one_line():
-        try:
+        with packages_for("gallery"):
             from server.gateway.errors import GatewayError
-        except ModuleNotFoundError as error:
-            raise ServeError(f"the gallery needs more packages ({error}): pip install 'facegate[gateway]'") from error
         try:
             yield
         except GatewayError as error:

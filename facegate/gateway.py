@@ -7,22 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from facegate.words import one_line, say
-from facegate_client.transport import Tls
 from server.companion import Companion
 from server.errors import ServeError
 
-if TYPE_CHECKING:
-    from server.gateway.door.keys import Keys
-    from server.gateway.settings import ServerTls, Settings
-
-API_KEYS = "FACEGATE_GATEWAY_API_KEYS"
 GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
 DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
+
+OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
+"""A module of these that is not there is a fault of ours, which no package mends."""
 
 
 def _named(name: str, **details: Any) -> Any:
@@ -50,7 +47,7 @@ def gateway(
             "api-keys-file",
             exists=True,
             dir_okay=False,
-            help=f"Who may call: a name and a key in each line. Or name:key,name:key in {API_KEYS}.",
+            help="Who may call: a name and a key in each line. Or name:key,name:key in FACEGATE_GATEWAY_API_KEYS.",
         ),
     ] = None,
     without_keys: Annotated[
@@ -73,24 +70,37 @@ def gateway(
     ] = None,
     tls_certificate: Annotated[
         Path | None,
-        _named("tls-certificate", exists=True, help="Both protocols speak TLS with this certificate (PEM)."),
+        _named(
+            "tls-certificate", exists=True, dir_okay=False, help="Both protocols speak TLS with this certificate (PEM)."
+        ),
     ] = None,
-    tls_key: Annotated[Path | None, _named("tls-key", exists=True, help="The certificate's key (PEM).")] = None,
+    tls_key: Annotated[
+        Path | None, _named("tls-key", exists=True, dir_okay=False, help="The certificate's key (PEM).")
+    ] = None,
     tls_client_ca: Annotated[
         Path | None,
         _named(
-            "tls-client-ca", exists=True, help="Only callers with a certificate of this authority (PEM) are served."
+            "tls-client-ca",
+            exists=True,
+            dir_okay=False,
+            help="Only callers with a certificate of this authority (PEM) are served.",
         ),
     ] = None,
     triton_tls_ca: Annotated[
         Path | None,
-        _named("triton-tls-ca", exists=True, help="Triton's gRPC speaks TLS; this authority vouches for it."),
+        _named(
+            "triton-tls-ca",
+            exists=True,
+            dir_okay=False,
+            help="Triton's gRPC speaks TLS; this authority vouches for it.",
+        ),
     ] = None,
     triton_tls_certificate: Annotated[
-        Path | None, _named("triton-tls-certificate", exists=True, help="What the gateway shows to Triton (PEM).")
+        Path | None,
+        _named("triton-tls-certificate", exists=True, dir_okay=False, help="What the gateway shows to Triton (PEM)."),
     ] = None,
     triton_tls_key: Annotated[
-        Path | None, _named("triton-tls-key", exists=True, help="That certificate's key (PEM).")
+        Path | None, _named("triton-tls-key", exists=True, dir_okay=False, help="That certificate's key (PEM).")
     ] = None,
     cors_origin: Annotated[
         list[str] | None,
@@ -108,27 +118,29 @@ def gateway(
     Every option is also an environment variable. Keys are never options: other users of the machine see those.
     """
     with one_line():
-        with _extra():
+        with packages_for("gateway"):
+            from facegate import gateway_options as options
             from server.gateway import running
             from server.gateway.door.door import Limits
             from server.gateway.settings import MAX_BODY_BYTES, Settings
+        options.check_environment(os.environ)
         settings = Settings(
-            triton=url,
-            triton_tls=_triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),
+            triton=options.triton_url(url),
+            triton_tls=options.triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
             timeout_s=timeout,
             gallery=gallery,
             gallery_key=os.environ.get(GALLERY_KEY),
-            keys=_keys(api_keys_file),
-            tls=_server_tls(tls_certificate, tls_key, tls_client_ca),
+            keys=options.keys(os.environ, api_keys_file),
+            tls=options.server_tls(tls_certificate, tls_key, tls_client_ca),
             limits=Limits(concurrency, concurrency_per_key, rate),
             max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
         )
-        _check_openness(settings, without_keys=without_keys)
+        options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)
 
 
@@ -138,58 +150,12 @@ def beside(url: str) -> Companion:
     return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
 
 
-def _keys(file: Path | None) -> Keys | None:
-    from server.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text
-
-    pairs = list(keys_from_text(os.environ.get(API_KEYS, "")))
-    if file is not None:
-        pairs += keys_from_file(file)
-        if is_readable_by_others(file):
-            say(f"{file}: other users of this machine can read the keys; chmod 600 keeps them out")
-        if not pairs:
-            raise ServeError(f"{file}: no key in it; expected a name and a key in each line")
-    return Keys(pairs) if pairs else None
-
-
-def _check_openness(settings: Settings, *, without_keys: bool) -> None:
-    """Raises ServeError for a gateway that everybody on the network may use by accident."""
-    closed = settings.keys is not None or (settings.tls is not None and settings.tls.client_ca is not None)
-    if settings.is_local:
-        return
-    if not closed and not without_keys:
-        raise ServeError(
-            f"--host {settings.host} without keys: whoever reaches it could enrol, read and forget people. "
-            f"Give --api-keys-file or {API_KEYS}, or --tls-client-ca, or say --without-keys"
-        )
-    if not closed:
-        say(f"NO KEYS: whoever reaches {settings.host} may enrol, read and forget people")
-    elif settings.tls is None:
-        say("keys and pictures go over the network in the clear: give --tls-certificate, or have a proxy speak TLS")
-
-
-def _server_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ServerTls | None:
-    from server.gateway.settings import ServerTls
-
-    if certificate is None and key is None and client_ca is None:
-        return None
-    if certificate is None or key is None:
-        raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
-    return ServerTls(certificate, key, client_ca)
-
-
-def _triton_tls(url: str, ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
-    if ca is None and certificate is None and key is None:
-        return None
-    if url.startswith("http://"):
-        raise ServeError(f"--url {url}: Triton's HTTP cannot speak TLS; give host:port of its gRPC")
-    if (certificate is None) != (key is None):
-        raise ServeError("--triton-tls-certificate and --triton-tls-key go together")
-    return Tls(ca=ca, certificate=certificate, key=key)
-
-
 @contextmanager
-def _extra() -> Iterator[None]:
+def packages_for(what: str) -> Iterator[None]:
+    """Imports what the gateway's extra brings. Raises ServeError, with the remedy, where it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ServeError(f"the gateway needs more packages ({error}): pip install 'facegate[gateway]'") from error
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        raise ServeError(f"the {what} needs more packages ({error}): pip install 'facegate[gateway]'") from error

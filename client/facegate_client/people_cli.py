@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOBODY = 1
 API_KEY = "FACEGATE_API_KEY"
+_JOINERS = "\u200c\u200d"
 
 people = typer.Typer(
     help="Remember people, and say whose face an image shows. Needs a gateway; its key, if any, is FACEGATE_API_KEY.",
@@ -127,8 +128,8 @@ def _client(
 
 def describe(found: Identification) -> str:
     """Who it is, or why nobody, then a person a line."""
-    lines = [_verdict(found)]
-    lines += [f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}" for each in found.matches]
+    lines = [_plain(_verdict(found))]
+    lines += [_plain(f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}") for each in found.matches]
     lines.append(f"threshold {found.threshold:.4f}")
     if found.is_real is None:
         lines.append("liveness not checked")
@@ -150,7 +151,16 @@ def _verdict(found: Identification) -> str:
 def _line(person: Person) -> str:
     labels = " ".join(f"{name}={value}" for name, value in person.labels.items())
     photos = f"{person.photos} photo{'' if person.photos == 1 else 's'}"
-    return f"{person.id} {person.name}, {photos}, since {person.registered_at:%Y-%m-%d %H:%M} UTC {labels}".rstrip()
+    since = f"since {person.registered_at:%Y-%m-%d %H:%M} UTC"
+    return _plain(f"{person.id} {person.name}, {photos}, {since} {labels}").rstrip()
+
+
+def _plain(text: str) -> str:
+    """With a question mark for each character that a terminal might obey: a gateway refuses them, another may not.
+
+    The two joiners are part of how Persian, Hindi and other names are written.
+    """
+    return "".join(each if each.isprintable() or each in _JOINERS else "?" for each in text)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
 from server.gateway.door.http import API, DoorMiddleware
 from server.gateway.rest.headers import SecurityHeaders
-from server.gateway.settings import ServerTls, Settings
+from server.gateway.settings import ServerTls, Settings, address
 from server.gateway.urls import UrlFetcher
 
 FETCH_SECONDS = 5.0
@@ -79,8 +79,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it where the protocol is named
         return listening
     except OSError as error:
+        why = (error.strerror or "").partition(" (")[0]  # which goes on with the address
         raise ServeError(
-            f"cannot listen on {host}:{port} for REST: {error.strerror}; "
+            f"cannot listen on {address(host, port)} for REST: {why}; "
             "stop what uses it, or choose another with --http-port"
         ) from None
 

@@ -30,8 +30,11 @@ MOST_NAME = 200
 MOST_LABELS = 32
 MOST_LABEL = 200
 MOST_PEOPLE = 1000  # on a page
+MOST_SHOWN = 24  # characters of a number in a message: any float's
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_NOT_PLAIN = ("Cc", "Cs", "Zl", "Zp")
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 Result = TypeVar("Result")
 
@@ -155,7 +158,8 @@ class FaceGateway:
         """The `top_k` nearest people of an image's best-detected face.
 
         A person matches whose distance is under `threshold` (the pack's own where None). With a `margin`, only the
-        first can match, and only where the second person is at least so much farther away. Raises GatewayError.
+        first can match, and only where the second person is at least so much farther away; of two who are equally near
+        neither matches whatever the margin. Raises GatewayError.
         """
         _check_search(top_k, threshold, margin)
         face, model = await self._best_face(image, "image", anti_spoofing=anti_spoofing, timeout_s=timeout_s)
@@ -164,7 +168,8 @@ class FaceGateway:
             return Identification((), False, face, limit, model)
         near = await self.gallery.search(_embedding(face), _origin(model), max(top_k, 2))
         meant = [each.distance < limit for each in near]
-        ambiguous = len(near) > 1 and meant[0] and near[1].distance - near[0].distance < margin
+        ahead = near[1].distance - near[0].distance if len(near) > 1 else 2.0
+        ambiguous = any(meant[:1]) and (ahead < margin or ahead == 0.0)
         matches = tuple(
             Match(
                 each.person,
@@ -184,7 +189,7 @@ class FaceGateway:
     async def people(self, *, after: str, count: int) -> tuple[Sequence[Person], bool]:
         """At most `count` people of an id greater than `after`, in the order of their ids, and whether more follow."""
         if not 1 <= count <= MOST_PEOPLE:
-            raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {count}")
+            raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {_shown(count)}")
         if after and not _ID.fullmatch(after):
             raise invalid("page_token", "is not one that this server gave")
         found = await self.gallery.people(after, count + 1)
@@ -222,8 +227,8 @@ class FaceGateway:
 
 
 def _embedding(face: Face) -> NDArray[np.float32]:
-    if face.embedding is None:
-        raise ServerFault("the answer's best face has no embedding")
+    if face.embedding is None or not abs(float(np.linalg.norm(face.embedding)) - 1.0) <= 1e-2:  # NaN fails
+        raise ServerFault("the answer's best face has no embedding of length one")
     return face.embedding
 
 
@@ -254,22 +259,36 @@ def _check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
 
 
 def is_plain(text: str) -> bool:
-    """Whether every store keeps it and every terminal shows it: no control character, no half of a surrogate pair."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    """Whether every store keeps it, and every terminal shows it in one line and in its own order.
+
+    No control character, no half of a surrogate pair, no line or paragraph separator, and none of the characters that
+    turn the direction of what follows (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters): names
+    of right-to-left scripts do without.
+    """
+    return not any(
+        unicodedata.category(character) in _NOT_PLAIN or unicodedata.bidirectional(character) in _TURNING
+        for character in text
+    )
+
+
+def _shown(number: float) -> str:
+    """For a message: as it came, or as much of it as anybody wants to read."""
+    text = str(number)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _check_text(field: str, text: str) -> None:
     if not is_plain(text):
-        raise invalid(field, "expected text without control characters")
+        raise invalid(field, "expected text without control characters, line separators or turns of direction")
 
 
 def _check_search(top_k: int, threshold: float | None, margin: float) -> None:
     if not 1 <= top_k <= MOST_MATCHES:
-        raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {top_k}")
+        raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
     if threshold is not None and not 0 < threshold <= 2:  # NaN fails
-        raise invalid("threshold", f"expected a distance over 0 and at most 2, got {threshold}")
+        raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
     if not 0 <= margin <= 2:
-        raise invalid("margin", f"expected a distance of 0 to 2, got {margin}")
+        raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")
 
 
 async def _all_or_first_error(asked: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

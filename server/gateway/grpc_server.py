@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from facegate_client.service import face_service_pb2, face_service_pb2_grpc
 from server.errors import ServeError
+from server.gateway.door.health import Health
 from server.gateway.faces import FaceGateway
 from server.gateway.grpc_service import FaceService
 from server.gateway.localai import backend_pb2, backend_pb2_grpc
@@ -29,14 +29,14 @@ MOST_CALLS = 512
 def make_server(
     faces: FaceGateway,
     interceptors: Sequence[grpc.aio.ServerInterceptor],
-    health: health_aio.HealthServicer,
+    health: Health,
     *,
     timeout_s: float,
     max_message_bytes: int,
 ) -> grpc.aio.Server:
     """A server that is neither bound nor started. It belongs to the event loop that it is made in.
 
-    `timeout_s` is the longest that a caller waits for an answer; `health` says of "" and of SERVICES what it is told.
+    `timeout_s` is the longest that a caller waits for an answer.
     """
     server = grpc.aio.server(
         interceptors=interceptors, options=_options(max_message_bytes), maximum_concurrent_rpcs=MOST_CALLS

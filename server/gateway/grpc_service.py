@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from grpc.aio import ServicerContext
 
@@ -10,6 +11,7 @@ from facegate_client.results import Faces
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
 from server.gateway.deadline import seconds_for
+from server.gateway.door import calls
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.request_id import current
 from server.gateway.faces import TOP_K, FaceGateway
@@ -76,11 +78,15 @@ class FaceService(FaceServiceServicer):
             try:
                 result = analyze_response(await self._analyze(each.request, context))
             except Exception as error:
-                return pb.AnalyzeStreamResponse(id=each.id, error=status_of(failure_for(error), current()))
+                failure = failure_for(error)
+                if (call := calls.current()) is not None:
+                    call.message_failed(failure)
+                return pb.AnalyzeStreamResponse(id=each.id, error=status_of(failure, current()))
             return pb.AnalyzeStreamResponse(id=each.id, response=result)
 
-        async for response in in_order(request_iterator, answer, WINDOW):
-            yield response
+        async with aclosing(in_order(request_iterator, answer, WINDOW)) as responses:
+            async for response in responses:
+                yield response
 
     async def Enroll(self, request: pb.EnrollRequest, context: ServicerContext) -> pb.EnrollResponse:  # noqa: N802
         result = await self._faces.enroll(

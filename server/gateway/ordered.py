@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -12,11 +12,11 @@ Result = TypeVar("Result")
 
 async def in_order(
     items: AsyncIterator[Item], work: Callable[[Item], Coroutine[Any, Any, Result]], window: int
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """`work` of each item, in the items' order.
 
     No more than `window` items have been taken whose results have not been, so that a slow taker slows the giver down
-    and memory is bounded. What either raises is raised here. When this ends, for whatever reason, nothing goes on.
+    and memory is bounded. What either raises is raised here. When this ends or is closed (aclose), nothing goes on.
     """
     free = asyncio.Semaphore(window)
     started: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue()

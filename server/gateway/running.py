@@ -9,12 +9,12 @@ import socket
 import sys
 from collections.abc import Callable
 
-from grpc_health.v1.health import aio as health_aio
-
+from server.errors import ServeError
 from server.gateway.assembly import behind_door, grpc_credentials, listen, triton_transport, url_fetcher
 from server.gateway.door import probes
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
+from server.gateway.door.health import Health
 from server.gateway.door.http_server import HttpServer
 from server.gateway.door.interceptor import DoorInterceptor
 from server.gateway.door.logs import log_as_json
@@ -46,6 +46,8 @@ def run(settings: Settings, say: Say) -> None:
 
 
 async def _run(settings: Settings, say: Say) -> None:
+    if settings.grpc_port == settings.http_port:
+        raise ServeError(f"--grpc-port and --http-port are both {settings.http_port}: give each its own")
     listening = listen(settings.host, settings.http_port)
     log_as_json(sys.stderr)
     metrics = Metrics()
@@ -67,11 +69,11 @@ class _Gateway:
         self._faces = FaceGateway(transport, gallery)
         self._door = Door(settings.keys, settings.limits)
         calls = Calls(metrics)
-        health = health_aio.HealthServicer()
-        self._readiness = Readiness(transport, gallery, health, SERVICES, metrics)
+        health = Health(SERVICES)
+        self._readiness = Readiness(transport, gallery, health, metrics)
         self._grpc = make_server(
             self._faces,
-            [DoorInterceptor(self._door, calls)],
+            [DoorInterceptor(self._door, calls, settings.timeout_s)],
             health,
             timeout_s=settings.timeout_s,
             max_message_bytes=settings.max_body_bytes,
@@ -82,8 +84,7 @@ class _Gateway:
 
     async def serve(self, listening: socket.socket, say: Say) -> None:
         """Until told to stop, and what is under way is answered."""
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        bind(self._grpc, f"{host}:{self._settings.grpc_port}", grpc_credentials(self._settings.tls))
+        bind(self._grpc, self._settings.grpc_address, grpc_credentials(self._settings.tls))
         stopping = _told_to_stop(say)
         await self._readiness.look()
         await self._grpc.start()
@@ -103,15 +104,15 @@ class _Gateway:
     async def _drain(self, serving: asyncio.Task[None], say: Say) -> None:
         """Take nothing new, which health and new callers are told; answer what is under way; then stop listening."""
         self._door.close()
-        await self._readiness.stop()
+        self._readiness.stop()
         await asyncio.sleep(REFUSING_SECONDS)
         try:
             await asyncio.wait_for(self._door.idle(), DRAIN_SECONDS)
         except asyncio.TimeoutError:
             say(f"{self._door.in_flight} requests are not answered after {DRAIN_SECONDS} s; breaking them off")
-        await self._grpc.stop(HAND_OVER_SECONDS)  # who watches the health would stay for ever
         self._http.should_exit = True
-        await serving
+        stopping = asyncio.ensure_future(self._grpc.stop(HAND_OVER_SECONDS))  # who watches the health would stay
+        await asyncio.wait({stopping, serving}, timeout=2 * HAND_OVER_SECONDS)
 
 
 def _told_to_stop(say: Say) -> asyncio.Event:

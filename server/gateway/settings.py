@@ -66,4 +66,14 @@ class Settings:
         """Where it listens, in words."""
         scheme = "https" if self.tls else "http"
         tls = " (TLS)" if self.tls else ""
-        return f"gRPC {self.host}:{self.grpc_port}{tls}, REST {scheme}://{self.host}:{self.http_port}/"
+        return f"gRPC {self.grpc_address}{tls}, REST {scheme}://{address(self.host, self.http_port)}/"
+
+    @property
+    def grpc_address(self) -> str:
+        """What gRPC listens on."""
+        return address(self.host, self.grpc_port)
+
+
+def address(host: str, port: int) -> str:
+    """host:port, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,6 +14,7 @@ from fake_face_service import BOX, MODEL, BlockingService, FakeFaceService, face
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+from typer.testing import CliRunner
 
 from facegate.running import free_ports
 from facegate_client import (
@@ -31,6 +32,7 @@ from facegate_client import (
     ServerFault,
     Unreachable,
 )
+from facegate_client.cli import app
 from facegate_client.service import FaceServiceClient, Match, Person
 from facegate_client.service import face_service_pb2 as pb
 from server.gateway.errors import Code, Failure, Violation
@@ -372,3 +374,21 @@ def test_a_refusal_of_the_whole_stream_is_raised(fake: FakeFaceService, client: 
     fake.answers["AnalyzeStream"] = refuse
     with pytest.raises(NotAuthenticated, match="no key"):
         list(client.analyze_stream([b"good"]))
+
+
+def test_a_gateways_text_cannot_disturb_the_terminal(fake: FakeFaceService) -> None:
+    person = pb.Person(id="a1\x07", name="Ada\x1b[2J\u202e\u2028Bea گل\u200cپری", labels={"\u2066a": "b\r\n"}, photos=1)
+    fake.answers["ListPeople"] = pb.ListPeopleResponse(people=[person])
+    match = pb.Match(person=person, distance=0.1, confidence=75, match=True)
+    fake.answers["Identify"] = identified(matches=[match])
+    run = CliRunner().invoke
+    listed = run(app, ["people", "list", "--gateway", fake.url])
+    assert listed.stdout == ("a1? Ada?[2J??Bea گل\u200cپری, 1 photo, since 1970-01-01 00:00 UTC ?a=b??\n")
+    found = run(app, ["people", "identify", __file__, "--gateway", fake.url])
+    assert found.stdout.splitlines()[:2] == [
+        "identified: Ada?[2J??Bea گل\u200cپری",
+        "Ada?[2J??Bea گل\u200cپری (a1?): distance 0.1000",
+    ]
+    for command in (["list"], ["identify", __file__]):
+        told = run(app, ["people", *command, "--json", "--gateway", fake.url]).stdout
+        assert told.isascii() and told.count("\n") == 1 and told.strip().isprintable()

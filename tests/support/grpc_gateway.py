@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from grpc_health.v1.health import aio as health_aio
 from structlog.testing import capture_logs
 
 from facegate_client.grpc_transport import AsyncGrpcTransport
 from facegate_client.transport import AsyncTransport
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door, Limits
+from server.gateway.door.health import Health
 from server.gateway.door.interceptor import DoorInterceptor
 from server.gateway.door.keys import Keys
 from server.gateway.door.metrics import Metrics
 from server.gateway.faces import FaceGateway
-from server.gateway.grpc_server import bind, make_server
+from server.gateway.grpc_server import SERVICES, bind, make_server
 from server.gateway.settings import MAX_BODY_BYTES
 from support.memory_gallery import MemoryGallery
 
@@ -28,11 +28,13 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class GrpcGateway:
-    """A running server: host:port, and the gallery behind it."""
+    """A running server: host:port, what is behind it and what it counts."""
 
     address: str
     gallery: MemoryGallery
     loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    health: Health
 
 
 @contextmanager
@@ -43,15 +45,16 @@ def grpc_gateway(
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    gallery = MemoryGallery()
+    gallery, metrics, health = MemoryGallery(), Metrics(), Health(SERVICES)
     transport = AsyncGrpcTransport(triton) if isinstance(triton, str) else triton
 
     async def start() -> tuple[str, object]:
-        door = DoorInterceptor(Door(keys, Limits(64, 64, None)), Calls(Metrics()))
+        door = DoorInterceptor(Door(keys, Limits(64, 64, None)), Calls(metrics), timeout_s)
+        health.tell(True)
         server = make_server(
             FaceGateway(transport, gallery),
             [door],
-            health_aio.HealthServicer(),
+            health,
             timeout_s=timeout_s,
             max_message_bytes=MAX_BODY_BYTES,
         )
@@ -66,7 +69,7 @@ def grpc_gateway(
     with capture_logs():
         address, server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
         try:
-            yield GrpcGateway(address, gallery, loop)
+            yield GrpcGateway(address, gallery, loop, metrics, health)
         finally:
             asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,3 +104,18 @@ def until(page: Page, holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)
+
+
+def transfer(page: Page, content: bytes, names: list[str]) -> Any:
+    """A DataTransfer of pictures, each with this content."""
+    script = """([bytes, names]) => {
+        const data = new DataTransfer();
+        for (const name of names) data.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/jpeg'}));
+        return data;
+    }"""
+    return page.evaluate_handle(script, [list(content), names])
+
+
+def drop(page: Page, selector: str, content: bytes, names: list[str]) -> None:
+    """Drop pictures, each with this content, on what `selector` names."""
+    page.locator(selector).dispatch_event("drop", {"dataTransfer": transfer(page, content, names)})

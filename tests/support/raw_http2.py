@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 HEADERS, DATA, SETTINGS, RST_STREAM, GOAWAY = 1, 0, 4, 3, 7
 END_HEADERS, END_STREAM = 4, 1
+INITIAL_WINDOW_SIZE = 4
 
 
 def declared_only(address: str, path: str, length: int) -> set[int]:
     """The kinds of frames that come back on the call, or end its connection, once nothing but its headers and a
     message's declared length, five bytes, have been sent."""
-    host, port = address.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0, b""))
-        pairs = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", address))
-        pairs += (("content-type", "application/grpc"), ("te", "trailers"))
-        block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in pairs)
-        connection.sendall(_frame(HEADERS, END_HEADERS, 1, block))
+    with _call(address, path, b"") as connection:
         connection.sendall(_frame(DATA, 0, 1, b"\x00" + struct.pack(">I", length)))
         seen: set[int] = set()
         stream = connection.makefile("rb")
@@ -31,6 +28,28 @@ def declared_only(address: str, path: str, length: int) -> set[int]:
             if of_the_call and kind == HEADERS and flags & END_STREAM:
                 break
         return seen
+
+
+@contextmanager
+def without_window(address: str, path: str) -> Iterator[socket.socket]:
+    """A call with an empty message that takes no byte of an answer: its window for flow control is 0."""
+    no_window = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
+    with _call(address, path, no_window) as connection:
+        connection.sendall(_frame(DATA, END_STREAM, 1, bytes(5)))
+        yield connection
+
+
+@contextmanager
+def _call(address: str, path: str, settings: bytes) -> Iterator[socket.socket]:
+    """A connection whose call 1 has its headers."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0, settings))
+        pairs = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", address))
+        pairs += (("content-type", "application/grpc"), ("te", "trailers"))
+        block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in pairs)
+        connection.sendall(_frame(HEADERS, END_HEADERS, 1, block))
+        yield connection
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

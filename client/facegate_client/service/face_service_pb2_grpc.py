@@ -114,7 +114,8 @@ class FaceServiceServicer:
 
     def AnalyzeStream(self, request_iterator, context):
         """Analyze for one image after the other: answers come in the order of the requests. A request that cannot be answered
-        gets an error of its own, and the stream goes on.
+        gets an error of its own, and the stream goes on. One whose caller sends nothing for 60 s, with everything answered,
+        ends with DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
+from server.gateway.door.body import discard
 from server.gateway.errors import Code, Failure
 from server.gateway.rest.errors import error_body, error_headers
 
 
 class Answer:
-    """`keep`: the connection may be used again. `status` is None until the answer is begun."""
+    """`keep`: the connection may be used again. `unread`: the request's body is not read to its end. `status` is None
+    until the answer is begun."""
 
     def __init__(self, send: Send, path: str, request_id: str, *, keep: bool) -> None:
         self._send, self._path, self._request_id, self.keep = send, path, request_id, keep
+        self.unread = True
         self.status: int | None = None
         self.complete = False
+        self._held_back = False
 
     async def send(self, message: Message) -> None:
         """ASGI's, for the application."""
@@ -29,7 +33,16 @@ class Answer:
             message = {**message, "headers": headers}
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
+            if self.complete and self.unread and not self.keep:  # with its end the server would close the connection
+                self._held_back = True
+                message = {**message, "more_body": True}
         await self._send(message)
+
+    async def end(self, receive: Receive) -> None:
+        """Let the connection be closed; call it last, and always. The whole answer is on its way before."""
+        if self._held_back:
+            await discard(receive)
+            await self._send({"type": "http.response.body", "body": b""})
 
     async def fail(self, failure: Failure) -> None:
         """Answer with the failure."""

@@ -8,17 +8,22 @@ a gateway that trusts whoever reaches it here, `Host` has to be a name that no s
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
+from server.errors import ServeError
 from server.gateway.errors import Code, GatewayError
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_NEVER_SENT = re.compile(r"http:.*:80|https:.*:443")
 
 
 class Browsers:
     """Which pages may call."""
 
     def __init__(self, origins: tuple[str, ...], *, only_here: bool) -> None:
-        """`origins` are other pages' that may, `only_here`: a name has to be this machine's own."""
-        self._origins, self._only_here = frozenset(origins), only_here
+        """`origins` are other pages' that may, `only_here`: a name has to be this machine's own. Raises ServeError."""
+        self._origins, self._only_here = frozenset(map(checked_origin, origins)), only_here
 
     def check(self, host: str | None, origin: str | None) -> None:
         """Raises GatewayError PERMISSION_DENIED for a page of somebody else."""
@@ -28,6 +33,16 @@ class Browsers:
             )
         if origin is not None and not _is_of(origin, host or "") and origin not in self._origins:
             raise GatewayError(Code.PERMISSION_DENIED, "pages of this origin may not call; see --cors-origin")
+
+
+def checked_origin(text: str) -> str:
+    """The origin. Raises ServeError for what no browser ever sends as one, so that its page could never call."""
+    if not _ORIGIN.fullmatch(text) or _NEVER_SENT.fullmatch(text):
+        raise ServeError(
+            f"--cors-origin {text}: not what a browser says of a page: https://name or https://name:port, "
+            "in small letters, without a path, a / at the end or the scheme's own port"
+        )
+    return text
 
 
 def _is_of(origin: str, host: str) -> bool:

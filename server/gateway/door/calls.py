@@ -27,6 +27,7 @@ class Call:
 
     wire: str
     method: str
+    _metrics: Metrics = field(repr=False)
     caller: str = ""
     code: str = OK
     reason: str = ""
@@ -39,6 +40,16 @@ class Call:
         self.code = failure.code.name
         if self.code in _QUIET:
             self.reason = failure.message
+
+    def message_came(self) -> None:
+        """On a stream."""
+        self.messages += 1
+        self._metrics.messages.inc()  # now: a camera's stream may last for days
+
+    def message_failed(self, failure: Failure) -> None:
+        """A stream's message is answered with an error, and the stream goes on."""
+        self.found("errors", 1)
+        self._metrics.stream_errors.labels(failure.code.name).inc()
 
     def found(self, name: str, count: int) -> None:
         """Add to a finding."""
@@ -63,7 +74,7 @@ class Calls:
     @contextmanager
     def begun(self, wire: str, method: str) -> Iterator[Call]:
         """One call, from its arrival to its answer; `method` is a name of ours, never a caller's word."""
-        call = Call(wire, method)
+        call = Call(wire, method, self._metrics)
         token, seconds = _current.set(call), {TOTAL: 0.0}
         started = time.perf_counter()
         self._metrics.in_flight.inc()
@@ -83,7 +94,6 @@ class Calls:
         metrics.requests.labels(call.wire, call.method, call.code).inc()
         metrics.seconds.labels(call.wire, call.method).observe(total)
         metrics.bytes_in.labels(call.wire).inc(call.bytes_in)
-        metrics.messages.inc(call.messages)
         stages = {name: spent for name, spent in seconds.items() if name != TOTAL}
         for name, spent in stages.items():
             metrics.stages.labels(name).observe(spent)

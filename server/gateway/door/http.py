@@ -58,9 +58,14 @@ class DoorMiddleware:
         own_id = request_id.begin(_text(headers, b"x-request-id"))
         path = scope["path"]
         answer = Answer(send, path, own_id, keep=is_short(headers) and not self._door.closing.is_set())
-        if not path.startswith(API):
+        if path.startswith(API):
+            await self._counted(scope, receive, answer, headers)
+        else:
             await self._page(scope, receive, answer, headers)
-            return
+        await answer.end(receive)
+
+    async def _counted(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers) -> None:
+        path = scope["path"]
         with self._calls.begun("rest", path if path in self._routes else OTHER) as call:
             try:
                 await self._call(scope, receive, answer, headers, call)
@@ -78,6 +83,7 @@ class DoorMiddleware:
 
     async def _page(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers) -> None:
         try:
+            self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
             check_length(declared_length(headers), self._max_body_bytes)
             if not self._is_open(scope["path"]):
                 self._door.caller(_key(headers))
@@ -95,6 +101,7 @@ class DoorMiddleware:
             answer.keep = False  # what is left of a body is not waited for
             with stage(BODY):
                 body = await read_body(receive, self._max_body_bytes)
+            answer.unread = False
             answer.keep = not self._door.closing.is_set()
             call.bytes_in = len(body)
             await self._unless_gone(scope, body, receive, answer)

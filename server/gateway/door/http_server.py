@@ -9,26 +9,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h11
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from server.gateway.settings import ServerTls
 
 MOST_HEAD_BYTES = 64 * 1024
-"""Of a request's line and headers, as h11 has it; httptools takes any number."""
+"""Of a request's line and headers."""
 
 HEAD_SECONDS = 10.0
-"""How long a request's line and headers may take to come, from the connection's beginning on."""
+"""How long a request's line and headers may take to come: the first's from the connection's beginning on."""
 
 MOST_CONNECTIONS = 1000
 
 
-class LimitedProtocol(HttpToolsProtocol):
-    """Closes connections that send no head, or one without an end."""
+class LimitedProtocol(H11Protocol):
+    """Closes connections on which no head comes, or none with an end. Nobody is upgraded to another protocol: who
+    offers to speak one, as curl --http2 does, is answered in HTTP/1.1."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_bytes: int | None = None  # None between a head's end and the next one's beginning
         self._too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,26 +44,27 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self.transport.abort()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._head_bytes is None:
+        if self.conn.their_state is not h11.IDLE:
+            self._has_head()
+        elif self._too_late is None and self.conn.trailing_data[0]:
             self._expect_head()
 
-    def on_headers_complete(self) -> None:
-        self._has_head()
-        super().on_headers_complete()
+    def send_400_response(self, msg: str) -> None:
+        """For what is not HTTP; where an answer is under way already it is broken off."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _expect_head(self) -> None:
-        self._head_bytes = 0
         self._too_late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _has_head(self) -> None:
-        self._head_bytes = None
         if self._too_late is not None:
             self._too_late.cancel()
             self._too_late = None
@@ -76,6 +78,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=LimitedProtocol,
+                h11_max_incomplete_event_size=MOST_HEAD_BYTES,
                 ws="none",
                 lifespan="off",
                 log_config=None,

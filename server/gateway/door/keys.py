@@ -58,7 +58,11 @@ def keys_from_text(text: str) -> Iterator[tuple[str, str]]:
 
 def keys_from_file(path: Path) -> Iterator[tuple[str, str]]:
     """Pairs of a file with `name key` in each line; empty lines and those that begin with # are left out."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ServeError(f"{path}: is not UTF-8; expected a name and a key in each line") from None
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

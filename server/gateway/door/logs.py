@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+_LEADING_WORDS = re.compile(r"[A-Za-z ]*")
 
 _SHARED = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"))
 
@@ -38,6 +41,8 @@ MOST_CHARACTERS = 300
 def _without_values(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Where a library's error happened and of what kind it is; its own text may hold what a caller sent."""
     event["event"] = str(event["event"])[:MOST_CHARACTERS]
+    if event.get("logger") == "asyncio":  # goes on with the error itself, or a callback with its arguments
+        event["event"] = _LEADING_WORDS.match(event["event"])[0].strip()  # type: ignore[index]
     raised = event.pop("exc_info", None)
     if isinstance(raised, tuple) and raised[0] is not None:
         event["error"] = raised[0].__name__

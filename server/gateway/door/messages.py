@@ -1,10 +1,13 @@
-"""The messages of a gRPC call, as they come in: not too late, not too fast, and none once the gateway stops."""
+"""The messages of a gRPC call: as they come in, not too late, not too fast, none once the gateway stops; and out."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+
+import grpc
 
 from server.gateway.door import calls
 from server.gateway.door.calls import Call
@@ -13,6 +16,9 @@ from server.gateway.errors import RETRY_S, Code, GatewayError
 
 MESSAGE_SECONDS = 30.0
 """How long the message of a call may take to come."""
+
+IDLE_SECONDS = 60.0
+"""How long a stream may be silent while nothing of it is under way: it holds a place among the requests under way."""
 
 _NO_MORE = object()
 
@@ -30,11 +36,16 @@ async def only(messages: AsyncIterator[Any]) -> Any:
 
 
 class Paced:
-    """A stream's messages at its caller's rate. When the gateway stops they end, and `check` says so afterwards."""
+    """A stream's messages at its caller's rate. When the gateway stops they end, and `check` says so afterwards.
+
+    Each message has one answer, which the stream's server tells with `answered`. Raises GatewayError DEADLINE_EXCEEDED
+    where no message comes for IDLE_SECONDS and all before it are answered.
+    """
 
     def __init__(self, messages: AsyncIterator[Any], door: Door, caller: Caller, call: Call) -> None:
         self._messages, self._door, self._caller, self._call = messages, door, caller, call
         self._first, self._cut = True, False
+        self._unanswered, self._silent_since = 0, 0.0
 
     def __aiter__(self) -> Paced:
         return self
@@ -42,24 +53,39 @@ class Paced:
     async def __anext__(self) -> Any:
         if not self._first:  # that one was counted when the call was let in
             await self._door.next_turn(self._caller)
-        self._first = False
+        self._first, self._silent_since = False, time.monotonic()
         reading = asyncio.ensure_future(_next(self._messages))
         closing = asyncio.ensure_future(self._door.closing.wait())
         try:
-            await asyncio.wait({reading, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await self._either(reading, closing)
             self._cut = not reading.done()
             if self._cut or (message := reading.result()) is _NO_MORE:
                 raise StopAsyncIteration
-            self._call.messages += 1
+            self._call.message_came()
+            self._unanswered += 1
             return message
         finally:
             reading.cancel()
             closing.cancel()
 
+    def answered(self) -> None:
+        """One message more has its answer."""
+        self._unanswered -= 1
+        self._silent_since = time.monotonic()
+
     def check(self) -> None:
         """Raises GatewayError UNAVAILABLE where more might have come: what did come is answered."""
         if self._cut:
             raise GatewayError(Code.UNAVAILABLE, "the gateway is stopping; go on elsewhere", None, RETRY_S)
+
+    async def _either(self, *futures: asyncio.Future[Any]) -> None:
+        while True:
+            idle_s = 0.0 if self._unanswered else time.monotonic() - self._silent_since
+            if idle_s >= IDLE_SECONDS:
+                raise GatewayError(Code.DEADLINE_EXCEEDED, f"nothing came on this stream for {IDLE_SECONDS:g} s")
+            done, _ = await asyncio.wait(futures, timeout=IDLE_SECONDS - idle_s, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return
 
 
 def counted(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -75,6 +101,14 @@ def counted(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             raise GatewayError(Code.INVALID_ARGUMENT, "the bytes are no message of this method's kind") from None
 
     return read
+
+
+async def write(context: Any, answer: Any) -> None:
+    """Returns once the answer is on its way, for which a caller has to read; ends the call of one who has left."""
+    try:
+        await context.write(answer)
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
 
 
 async def _next(messages: AsyncIterator[Any]) -> Any:

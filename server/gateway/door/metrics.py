@@ -38,6 +38,12 @@ class Metrics:
         self.messages = Counter(
             "facegate_gateway_stream_messages", "Messages that came in on streams", registry=registry
         )
+        self.stream_errors = Counter(
+            "facegate_gateway_stream_errors",
+            "Messages on streams that were answered with an error",
+            ("code",),
+            registry=registry,
+        )
         self.bytes_in = Counter("facegate_gateway_received_bytes", "Bytes of requests", ("wire",), registry=registry)
         self.liveness = Counter(
             "facegate_gateway_liveness", "Faces checked for liveness", ("verdict",), registry=registry

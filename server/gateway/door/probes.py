@@ -17,11 +17,11 @@ def router(readiness: Readiness, metrics: Metrics) -> APIRouter:
     """`/healthz` (the process answers), `/readyz` (requests can be answered; 503 where not, and why), `/metrics`."""
     made = APIRouter(include_in_schema=False)
 
-    @made.get(HEALTH)
+    @made.api_route(HEALTH, methods=["GET", "HEAD"])
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    @made.get(READY)
+    @made.api_route(READY, methods=["GET", "HEAD"])
     async def readyz() -> JSONResponse:
         seen = {
             "ready": readiness.ready,

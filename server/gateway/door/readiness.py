@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
 
 from facegate_client import contract
 from facegate_client.errors import FaceGateError
 from facegate_client.transport import AsyncTransport
+from server.gateway.deadline import within
+from server.gateway.door.health import Health
 from server.gateway.door.metrics import Metrics
 from server.gateway.errors import GatewayError
 from server.gateway.gallery import Gallery
@@ -19,22 +18,12 @@ from server.gateway.gallery import Gallery
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 
-_STATUS = health_pb2.HealthCheckResponse
-
 
 class Readiness:
     """What `look` last saw, told to gRPC's health service too. `stop` is for good."""
 
-    def __init__(
-        self,
-        transport: AsyncTransport,
-        gallery: Gallery,
-        health: health_aio.HealthServicer,
-        services: Sequence[str],
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, transport: AsyncTransport, gallery: Gallery, health: Health, metrics: Metrics) -> None:
         self._transport, self._gallery, self._health, self._metrics = transport, gallery, health, metrics
-        self._services = ("", *services)
         self.triton = self.gallery = self.stopping = False
         self._told: bool | None = None
 
@@ -52,14 +41,14 @@ class Readiness:
     async def look(self) -> None:
         """Ask Triton and the gallery once, and tell."""
         self.triton, self.gallery = await asyncio.gather(self._asks_triton(), self._asks_gallery())
-        await self._tell()
+        self._tell()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Not ready any more, whatever is seen from now on."""
         self.stopping = True
-        await self._tell()
+        self._tell()
 
-    async def _tell(self) -> None:
+    def _tell(self) -> None:
         if self.ready is self._told:
             return
         self._told = self.ready
@@ -67,9 +56,7 @@ class Readiness:
         structlog.get_logger().info(
             "readiness", ready=self.ready, triton=self.triton, gallery=self.gallery, stopping=self.stopping
         )
-        status = _STATUS.SERVING if self.ready else _STATUS.NOT_SERVING
-        for service in self._services:
-            await self._health.set(service, status)
+        self._health.tell(self.ready)
 
     async def _asks_triton(self) -> bool:
         try:
@@ -80,6 +67,6 @@ class Readiness:
 
     async def _asks_gallery(self) -> bool:
         try:
-            return await asyncio.wait_for(self._gallery.is_ready(), ANSWER_SECONDS)
-        except (GatewayError, asyncio.TimeoutError):
+            return await within(ANSWER_SECONDS, self._gallery.is_ready())
+        except GatewayError:
             return False

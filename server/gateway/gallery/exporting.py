@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from server.errors import ServeError
 from server.gateway.gallery import Person
 from server.gateway.gallery.records import Record
-from server.gateway.gallery.transfer_format import Head, Tail, person_line
+from server.gateway.gallery.transfer_format import Head, Tail, parse, person_line
 
 PEOPLE_AT_A_TIME = 200
 
@@ -30,21 +34,51 @@ class Source(Protocol):
 def export_people(source: Source, path: Path) -> Tail:
     """Write everybody to a file that only its owner can read: the whole file or none. How many it has.
 
-    Whoever is enrolled or forgotten meanwhile is in it or not. Raises ServeError, GatewayError and OSError.
+    Whoever is enrolled or forgotten meanwhile is in it or not. Replaces an earlier export and nothing else. Raises
+    ServeError, GatewayError and OSError.
     """
+    path = path.resolve()
+    _check(path)
+    _remove_left_over(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(opened, "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # not left over while this lasts
             tail = _write(source, file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise
     _keep_name(path.parent)
     return tail
+
+
+def _check(path: Path) -> None:
+    """Raises ServeError where a file would be lost that is no export: the gallery itself, by whichever name, too."""
+    if not path.exists():
+        return
+    try:
+        if not path.is_file():  # what is read from a device or a pipe is gone
+            raise ServeError("not a file")
+        with path.open("rb") as file:
+            parse(Head, file.readline(200), "line 1")
+    except ServeError:
+        raise ServeError(f"{path}: is there and is not an earlier export: choose another name") from None
+
+
+def _remove_left_over(path: Path) -> None:
+    """A process that was killed leaves plain embeddings behind. One that still writes has its file locked."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):  # BlockingIOError, and what somebody else has put there
+            opened = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+            finally:
+                os.close(opened)
 
 
 def _write(source: Source, file: TextIO) -> Tail:

@@ -59,7 +59,7 @@ class Matrix:
             if not self._count:
                 return []
             scores = self._scores(embedding)
-            rows = np.flatnonzero(scores >= self._floor(scores, count))
+            rows = self._candidates(scores, count)
             people = self._people[rows]
             vectors = np.stack([self._at(row) for row in rows])
         # A sum of products adds every row up in the same order, which a matrix product does not: equal rows stay equal
@@ -89,15 +89,22 @@ class Matrix:
             np.matmul(block[:used], embedding, out=scores[start : start + used])
         return scores
 
+    def _candidates(self, scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+        """Rows among which is, rounding or not, the best embedding of each of the `count` nearest people."""
+        slack = self.dim * _ROUNDING
+        rows = np.flatnonzero(scores >= self._floor(scores, count) - slack)
+        numbers, which = np.unique(self._people[rows], return_inverse=True)
+        best = np.full(len(numbers), -np.inf, np.float32)
+        np.maximum.at(best, which, scores[rows])
+        return rows[scores[rows] >= best[which] - slack]
+
     def _floor(self, scores: NDArray[np.float32], count: int) -> float:
-        """A score that the best embedding of each of the `count` nearest people reaches, rounding or not."""
+        """The score of the best embedding of the person who is the `count`th, or of the last one there is."""
         looked_at = min(4 * count, self._count)
         while True:
             rows = np.argpartition(scores, self._count - looked_at)[self._count - looked_at :]
-            best: dict[int, float] = {}
-            for row in rows[np.argsort(scores[rows])]:
-                best[int(self._people[row])] = float(scores[row])  # ascending: the last one stays
-            if len(best) >= count or looked_at == self._count:
-                break
+            rows = rows[np.argsort(-scores[rows])]
+            first = np.sort(np.unique(self._people[rows], return_index=True)[1])
+            if len(first) >= count or looked_at == self._count:
+                return float(scores[rows[first[:count][-1]]])
             looked_at = min(4 * looked_at, self._count)
-        return min(sorted(best.values())[-count:]) - self.dim * _ROUNDING

@@ -28,7 +28,7 @@ from server.gateway.gallery.postgres_tables import (
     photo_rows,
     told,
 )
-from server.gateway.gallery.records import Photo, Record, photos_of, utc_now
+from server.gateway.gallery.records import Photo, Record, check_dim, photos_of, utc_now
 
 CONNECTIONS = 4
 """Searches keep a core of the database busy each; gateways are several."""
@@ -52,12 +52,14 @@ class PostgresGallery:
             open=False,  # it belongs to the event loop of the first call
         )
         self._opening = asyncio.Lock()
+        self._dims: dict[str, int] = {}  # of recognizers that somebody was remembered by, by their digests
 
     async def enroll(self, name: str, labels: Mapping[str, str], embeddings: Embeddings, origin: Origin) -> Person:
         """See Gallery."""
         now = utc_now()
         record = Record(new_id(), name, labels, now, photos_of(embeddings, origin, now))
         async with self._transaction() as connection:
+            await self._check_dim(connection, origin, embeddings.shape[1])
             await connection.execute(INSERT_PERSON, person_row(record))
             await _add(connection, record.id, record.photos)
         return record.person
@@ -70,16 +72,19 @@ class PostgresGallery:
             there = await connection.execute("SELECT 1 FROM facegate.person WHERE id = %s FOR KEY SHARE", [person_id])
             if await there.fetchone() is None:
                 raise _not_there()
+            await self._check_dim(connection, origin, embeddings.shape[1])
             await _add(connection, person_id, photos)
             return (await _people(connection, "WHERE id = %s", [person_id]))[0]
 
     async def search(self, embedding: NDArray[np.float32], origin: Origin, count: int) -> list[Neighbour]:
         """See Gallery. Of equally near people, the one of the lower id."""
         async with self._transaction() as connection:
+            # everything as of one moment: whoever is forgotten in between leaves no gap
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             near = await _nearest(connection, embedding, origin, count)
             found = await _people(connection, "WHERE id = ANY(%s)", [list(near)])
         people = {person.id: person for person in found}
-        return [Neighbour(people[each], distance) for each, distance in near.items() if each in people]
+        return [Neighbour(people[each], distance) for each, distance in near.items()]
 
     async def forget(self, person_id: str) -> None:
         """See Gallery, but for the bytes: those stay in PostgreSQL's files until it writes over them."""
@@ -102,6 +107,19 @@ class PostgresGallery:
     async def close(self) -> None:
         """See Gallery."""
         await self._pool.close()
+
+    async def _check_dim(self, connection: Connection, origin: Origin, dim: int) -> None:
+        """Raises ServerFault where others of the recognizer have another length: no search could compare them."""
+        digest = origin.embedding_digest
+        if digest not in self._dims:
+            found = await connection.execute(
+                "SELECT vector_dims(embedding) FROM facegate.photo WHERE embedding_digest = %s LIMIT 1", [digest]
+            )
+            row = await found.fetchone()
+            if row is None:  # the first; it is there, and known, when its transaction is done
+                return
+            self._dims[digest] = row[0]
+        check_dim(self._dims[digest], dim)
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:

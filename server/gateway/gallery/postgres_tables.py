@@ -77,10 +77,18 @@ def connect(address: str) -> psycopg.Connection[Any]:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """A database that does not answer is UNAVAILABLE. Its own words may name hosts and users, and are for the log."""
+    """A database that does not answer, or that only reads (a standby), is UNAVAILABLE.
+
+    Its own words may name hosts and users, and are for the log.
+    """
     try:
         yield
-    except (psycopg.OperationalError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
+    except (
+        psycopg.OperationalError,
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg_pool.PoolTimeout,
+        psycopg_pool.PoolClosed,
+    ) as error:
         raise GatewayError(
             Code.UNAVAILABLE, "the gallery's database does not answer; try again shortly", retry_after_s=RETRY_S
         ) from error

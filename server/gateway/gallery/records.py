@@ -45,13 +45,28 @@ def photos_of(embeddings: Embeddings, origin: Origin, now: datetime) -> tuple[Ph
     """Photos taken up at `now`. Raises ServerFault for embeddings that are not finite, not of length one, or none."""
     if embeddings.ndim != 2 or 0 in embeddings.shape or not are_unit(embeddings):
         raise ServerFault("embeddings to be remembered are not finite and of length one")
-    return tuple(Photo(origin, now, np.array(row, "<f4")) for row in embeddings)
+    return tuple(Photo(origin, now, unit(row)) for row in embeddings)
 
 
 def are_unit(embeddings: Embeddings) -> bool:
     """Whether all rows, [N, D], are of length one; NaN is not."""
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     return bool(np.all(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
+
+
+def check_dim(known: int, dim: int) -> None:
+    """Raises ServerFault for embeddings of another length than those of their recognizer have in the gallery."""
+    if known != dim:
+        raise ServerFault(f"a recognizer's embeddings have {known} values in the gallery, and now {dim}")
+
+
+def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A new [D] of length one, of a vector that `are_unit`.
+
+    One that is so to float32's rounding stays as it is, so that what was exported is the same when it is imported.
+    """
+    length = np.linalg.norm(vector.astype(np.float64))
+    return np.array(vector if abs(length - 1.0) < 1e-6 else vector / length, "<f4")
 
 
 def utc_now() -> datetime:

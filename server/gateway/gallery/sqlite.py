@@ -11,10 +11,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from server.errors import ServeError
+from server.gateway.errors import GatewayError
 from server.gateway.gallery import Embeddings, Neighbour, Origin, Person
 from server.gateway.gallery.ids import new_id
 from server.gateway.gallery.matrix import Matrix
-from server.gateway.gallery.records import Record, photos_of, utc_now
+from server.gateway.gallery.records import Photo, Record, photos_of, utc_now
 from server.gateway.gallery.sealing import Seal
 from server.gateway.gallery.sqlite_reader import SqliteReader
 from server.gateway.gallery.sqlite_writer import SqliteWriter
@@ -32,11 +34,15 @@ class SqliteGallery:
 
     def __init__(self, path: Path, seal: Seal | None) -> None:
         self._matrices: dict[str, Matrix] = {}
+        self._uncleaned: set[str] = set()  # forgotten people whose callers were told that it is not done yet
         self._written = SqliteWriter(path, seal)
         try:
             for digest, people, embeddings in self._written.embeddings():
                 self._matrix(digest, embeddings.shape[1]).add(people, embeddings)
             self._read = SqliteReader(path, seal)
+        except GatewayError as error:
+            self._written.close()
+            raise ServeError(f"{path}: {error}") from error
         except BaseException:
             self._written.close()
             raise
@@ -81,30 +87,44 @@ class SqliteGallery:
         now = utc_now()
         record = Record(new_id(), name, labels, now, photos_of(embeddings, origin, now))
         (number,) = self._written.write([record])
-        self._remember(number, embeddings, origin)
+        self._remember(number, record.photos, origin)
+        self._written.clean_if_unread()
         return record.person
 
     def _add_photos(self, person_id: str, embeddings: Embeddings, origin: Origin) -> Person:
-        number, person = self._written.add_photos(person_id, photos_of(embeddings, origin, utc_now()))
-        self._remember(number, embeddings, origin)
+        photos = photos_of(embeddings, origin, utc_now())
+        number, person = self._written.add_photos(person_id, photos)
+        self._remember(number, photos, origin)
+        self._written.clean_if_unread()
         return person
 
     def _forget(self, person_id: str) -> None:
         self._written.clean()  # what an earlier call could not
+        if person_id in self._uncleaned:  # and this is that call again
+            self._uncleaned.remove(person_id)
+            return
         number = self._written.forget(person_id)
         for matrix in list(self._matrices.values()):
             matrix.remove(number)
+        self._uncleaned.add(person_id)
         self._written.clean()
+        self._uncleaned.remove(person_id)
 
     def _search(self, embedding: NDArray[np.float32], origin: Origin, count: int) -> list[Neighbour]:
         matrix = self._matrices.get(origin.embedding_digest)
         if matrix is None:
             return []
-        found = matrix.nearest(embedding, count)
-        people = self._read.people_of([number for number, _ in found])
-        return [Neighbour(people[number], distance) for number, distance in found if number in people]
+        asked = count
+        while True:
+            found = matrix.nearest(embedding, asked)
+            people = self._read.people_of([number for number, _ in found])
+            near = [Neighbour(people[number], distance) for number, distance in found if number in people]
+            if len(near) >= count or len(found) < asked:
+                return near[:count]
+            asked += len(found) - len(near)  # for those who were forgotten in between, the next ones
 
-    def _remember(self, number: int, embeddings: Embeddings, origin: Origin) -> None:
+    def _remember(self, number: int, photos: Sequence[Photo], origin: Origin) -> None:
+        embeddings = np.stack([photo.vector for photo in photos])
         people = np.full(len(embeddings), number, np.int64)
         self._matrix(origin.embedding_digest, embeddings.shape[1]).add(people, embeddings)
 

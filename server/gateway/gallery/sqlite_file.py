@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from pathlib import Path
 
@@ -58,22 +56,6 @@ _ALWAYS = (
 )
 
 
-def lock(path: Path) -> int:
-    """Make the file and its directory where they are not there, and keep every other process from writing it.
-
-    Returns a descriptor that holds the lock until it is closed. Raises ServeError where another process has it.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    held = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(held)
-        raise ServeError(f"{path}: another process has this gallery; several gateways share a PostgreSQL") from None
-    return held
-
-
 def connect(path: Path, seal: Seal | None, *, writes: bool) -> sqlite3.Connection:
     """A connection to a file that is there, for threads that take turns. One that writes makes a new file's tables.
 
@@ -94,11 +76,18 @@ def connect(path: Path, seal: Seal | None, *, writes: bool) -> sqlite3.Connectio
         _check(connection, path, seal)
     except sqlite3.Error as error:
         connection.close()
-        raise ServeError(f"{path}: cannot be used as a gallery: {error}") from error
+        raise ServeError(f"{path}: cannot be used as a gallery: {reason(error)}") from error
     except ServeError:
         connection.close()
         raise
     return connection
+
+
+def reason(error: sqlite3.Error) -> str:
+    """What is wrong, and what to do where the file itself is no good any more (SQLITE_CORRUPT, SQLITE_NOTADB)."""
+    if type(error) is sqlite3.DatabaseError:
+        return f"damaged, or never a gallery ({error}): restore a backup, or import an export into another file"
+    return str(error)
 
 
 def _check(connection: sqlite3.Connection, path: Path, seal: Seal | None) -> None:

@@ -18,7 +18,7 @@ from server.gateway.errors import RETRY_S, Code, GatewayError
 from server.gateway.gallery import Embeddings, Origin, Person
 from server.gateway.gallery.records import Photo, Record
 from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_file import connect
+from server.gateway.gallery.sqlite_file import connect, reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PEOPLE = """SELECT number, id, name, labels, registered_at, (SELECT count(*) FROM photo WHERE person = person.number)
@@ -70,15 +70,16 @@ class SqliteReader:
 
     def embeddings(self, most: int = 4096) -> Iterator[tuple[str, NDArray[np.int64], Embeddings]]:
         """Every embedding, at most `most` at a time: the recognizer's digest, whose each is, [N], and they, [N, D]."""
-        for number, digest, dim in self._recognizers():
-            kept = self._connection.execute(
-                "SELECT person.number, id, vector FROM photo JOIN person ON person = person.number "
-                "WHERE recognizer = ? ORDER BY photo.number",
-                [number],
-            )
-            while rows := kept.fetchmany(most):
-                vectors = [self._vector(vector, person_id, digest, dim) for _, person_id, vector in rows]
-                yield digest, np.array([person for person, *_ in rows], np.int64), np.stack(vectors)
+        with told():
+            for number, digest, dim in self._recognizers():
+                kept = self._connection.execute(
+                    "SELECT person.number, id, vector FROM photo JOIN person ON person = person.number "
+                    "WHERE recognizer = ? ORDER BY photo.number",
+                    [number],
+                )
+                while rows := kept.fetchmany(most):
+                    vectors = [self._vector(vector, person_id, digest, dim) for _, person_id, vector in rows]
+                    yield digest, np.array([person for person, *_ in rows], np.int64), np.stack(vectors)
 
     def dims(self) -> dict[str, int]:
         """How long the embeddings of each recognizer are, by its digest."""
@@ -90,7 +91,8 @@ class SqliteReader:
             return bool(self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone())
 
     def _recognizers(self) -> list[tuple[int, str, int]]:
-        return self._connection.execute("SELECT number, embedding_digest, dim FROM recognizer").fetchall()
+        with told():
+            return self._connection.execute("SELECT number, embedding_digest, dim FROM recognizer").fetchall()
 
     def _people(self, condition: str, values: Sequence[Any]) -> list[tuple[int, Person]]:
         return [
@@ -124,11 +126,16 @@ class SqliteReader:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """A file that cannot be read or written now is UNAVAILABLE: no space, no access, no answer of the disk."""
+    """A file that cannot be read or written now is UNAVAILABLE: no space, no access, no answer of the disk.
+
+    One that is damaged is INTERNAL: asking again does not help.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
         raise GatewayError(Code.UNAVAILABLE, f"the gallery's file: {error}", retry_after_s=RETRY_S) from error
+    except sqlite3.DatabaseError as error:
+        raise GatewayError(Code.INTERNAL, f"the gallery's file: {reason(error)}") from error
 
 
 def bound_to(person_id: str, digest: str) -> bytes:

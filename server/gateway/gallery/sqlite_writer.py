@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from facegate_client.errors import ServerFault
 from server.errors import ServeError
 from server.gateway.errors import RETRY_S, Code, GatewayError
 from server.gateway.gallery import Person
-from server.gateway.gallery.records import Photo, Record
+from server.gateway.gallery.file_lock import lock, unlock
+from server.gateway.gallery.records import Photo, Record, check_dim
 from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_file import lock
 from server.gateway.gallery.sqlite_reader import SqliteReader, bound_to, microseconds, told
 
 REWRITE_FROM = 1_000
@@ -28,23 +27,25 @@ class SqliteWriter(SqliteReader):
     """
 
     def __init__(self, path: Path, seal: Seal | None) -> None:
+        path = path.resolve()
         self._lock = lock(path)
         self._unclean = True  # a process that was killed may have left forgotten people in the log
         try:
             super().__init__(path, seal, writes=True)
             self.clean()
-            self._give_space_back()
+            with told():
+                self._give_space_back()
         except GatewayError as error:
             self.close()
             raise ServeError(f"{path}: {error}") from error
         except BaseException:
-            os.close(self._lock)
+            unlock(self._lock)
             raise
 
     def close(self) -> None:
         """Close the file, and let others write it."""
         super().close()
-        os.close(self._lock)
+        unlock(self._lock)
 
     def write(self, records: Sequence[Record]) -> list[int]:
         """Add people of new ids, all or none; the number of each."""
@@ -84,6 +85,18 @@ class SqliteWriter(SqliteReader):
             )
         self._unclean = False
 
+    def clean_if_unread(self) -> None:
+        """`clean` without waiting; what cannot be done is left for the next time."""
+        if not self._unclean:
+            return
+        (wait_ms,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            with contextlib.suppress(GatewayError):
+                self.clean()
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {wait_ms}")
+
     def _write(self, record: Record) -> int:
         labels = json.dumps(dict(record.labels), ensure_ascii=False)
         row = (record.id, record.name, labels, microseconds(record.registered_at))
@@ -109,8 +122,7 @@ class SqliteWriter(SqliteReader):
         for number, pack, known in self._connection.execute(
             "SELECT number, pack, dim FROM recognizer WHERE embedding_digest = ?", [origin.embedding_digest]
         ).fetchall():
-            if known != dim:
-                raise ServerFault(f"a recognizer's embeddings have {known} values in the gallery, and now {dim}")
+            check_dim(known, dim)
             if pack == origin.pack:
                 return int(number)
         added = self._connection.execute(
@@ -132,8 +144,7 @@ class SqliteWriter(SqliteReader):
         before = self._connection.execute("SELECT value FROM about WHERE name = 'rewritten'").fetchone()
         if gone - (int(before[0]) if before else 0) <= max(REWRITE_FROM, here):
             return
-        with told():
-            self._connection.execute("VACUUM")
-            self._connection.execute("INSERT OR REPLACE INTO about VALUES ('rewritten', ?)", [str(gone).encode()])
+        self._connection.execute("VACUUM")
+        self._connection.execute("INSERT OR REPLACE INTO about VALUES ('rewritten', ?)", [str(gone).encode()])
         self._unclean = True
         self.clean()

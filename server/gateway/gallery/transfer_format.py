@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from server.errors import ServeError
 from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
 from server.gateway.gallery import Origin
-from server.gateway.gallery.records import Photo, Record, are_unit
+from server.gateway.gallery.records import Photo, Record, are_unit, unit
 
 
 def _printable(text: str) -> str:
@@ -77,7 +77,7 @@ class PersonLine(_Line):
     def record(self) -> Record:
         """The person as a store has them."""
         photos = (
-            Photo(Origin(each.pack, each.embedding_digest), each.created_at, np.frombuffer(each.vector, "<f4"))
+            Photo(Origin(each.pack, each.embedding_digest), each.created_at, unit(np.frombuffer(each.vector, "<f4")))
             for each in self.photos
         )
         return Record(self.id, self.name, self.labels, self.registered_at, tuple(photos))

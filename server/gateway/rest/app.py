@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from facegate_client.errors import DeadlineExceeded
+from server.gateway.deadline import within
 from server.gateway.faces import FaceGateway
 from server.gateway.page import HEADERS, STATIC
 from server.gateway.rest import bodies
@@ -48,10 +47,7 @@ def _answering(
     do: Callable[[Asked], Awaitable[Any]], kind: type[Asked], timeout_s: float
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        try:
-            result = await asyncio.wait_for(_do(request), timeout_s)
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded(f"no answer within {timeout_s:g} s") from None
+        result = await within(timeout_s, _do(request))
         return Response(status_code=204) if result is None else JSONResponse(result)
 
     async def _do(request: Request) -> Any:

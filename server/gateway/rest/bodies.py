@@ -20,6 +20,20 @@ LARGE = 1 << 20
 Asked = TypeVar("Asked", bound=BaseModel)
 _MOST_VIOLATIONS = 8
 _MOST_OF_A_NAME = 60
+_EXPECTED = {
+    "missing": "is missing",
+    "bool_type": "expected true or false",
+    "dict_type": "expected an object",
+    "finite_number": "expected a number",
+    "float_type": "expected a number",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "expected a whole number",
+    "int_type": "expected a whole number",
+    "list_type": "expected a list",
+    "string_type": "expected text",
+}
+"""By pydantic's names for what is wrong; other names are this server's own, and have its words."""
 
 
 async def read(request: Request, kind: type[Asked]) -> Asked:
@@ -65,7 +79,9 @@ def _refusal(error: ValidationError) -> GatewayError:
     """Names and reasons, never what was sent."""
     wrong: dict[str, str] = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False):
-        wrong.setdefault(str(each["loc"][0]), each["msg"])
+        field, *inside = each["loc"]
+        said = _EXPECTED.get(each["type"], each["msg"])
+        wrong.setdefault(str(field), f"{said} inside" if inside else said)
     return _Refusal(wrong)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_MATCHES, MOST_NAME, TOP_K
+from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_MATCHES, MOST_NAME, MOST_PEOPLE, TOP_K
 
 AS_TEXT = frozenset({"model", "img", "img1", "img2", "image", "name", "id", "store"})
 """Fields that a multipart form has as they are; every other one it has as JSON."""
@@ -168,5 +168,7 @@ class DetectionRequest(_Asked):
 class PeopleQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    page_size: Annotated[
+        int, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_PEOPLE, "default": 100})
+    ] = 100
     page_token: str = ""

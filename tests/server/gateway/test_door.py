@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from server.errors import ServeError
 from server.gateway.door import body, request_id
-from server.gateway.door.body import read_body
-from server.gateway.door.browsers import Browsers
+from server.gateway.door.body import LINGER_BYTES, discard, read_body
+from server.gateway.door.browsers import Browsers, checked_origin
 from server.gateway.door.door import Door, Limits
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text, shown_key
@@ -217,6 +218,37 @@ def test_a_strangers_name_for_this_machine_is_not_answered_without_keys(host, ma
     Browsers((), only_here=False).check(host, None)
 
 
+ORIGINS = ["https://desk.example", "http://localhost:5173", "http://[::1]:80000", "capacitor://localhost"]
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_an_origin_that_a_browser_sends_may_be_named(origin):
+    assert checked_origin(origin) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "null",
+        "",
+        "desk.example",
+        "https://*.example",
+        "https://desk.example/",
+        "https://desk.example/page",
+        "https://Desk.example",
+        "https://desk.example:443",
+        "http://desk.example:80",
+        "https://me@desk.example",
+        "https://a.example https://b.example",
+        "https://desk.example\n",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused_at_the_start(text):
+    with pytest.raises(ServeError, match="--cors-origin"):
+        Browsers(("https://desk.example", text), only_here=False)
+
+
 def body_of(chunks, *, ends=True):
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if ends:
@@ -244,6 +276,25 @@ def test_a_body_that_does_not_come_is_not_waited_for_forever(monkeypatch):
     assert code_of(lambda: asyncio.run(read_body(receive, 20))) is Code.DEADLINE_EXCEEDED
 
 
+def test_a_body_that_nobody_wants_is_read_to_its_end_so_that_the_answer_arrives():
+    receive, left = body_of([b"x" * 2**20] * 3)
+    asyncio.run(discard(receive))
+    assert left == []
+
+
+def test_no_more_of_it_is_read_than_a_large_photo():
+    receive, left = body_of([b"x" * 2**20] * 100)
+    asyncio.run(discard(receive))
+    assert len(left) == 101 - LINGER_BYTES // 2**20
+
+
+def test_it_is_not_waited_for_forever_either(monkeypatch):
+    monkeypatch.setattr(body, "LINGER_SECONDS", 0.02)
+    receive, left = body_of([b"x"], ends=False)
+    asyncio.run(discard(receive))
+    assert left == []
+
+
 @pytest.fixture
 def json_log():
     """What was said, and the test run's own logging afterwards."""
@@ -269,3 +320,19 @@ def test_a_fault_is_logged_where_it_was_and_never_with_what_was_sent(json_log):
         assert line["error"] == "ValueError"
         assert "test_door.py" in line["traceback"]
         assert "cannot use an embedding" not in json.dumps(line)
+
+
+def test_what_asyncio_says_of_a_lost_error_is_without_its_text(json_log):
+    async def lose() -> None:
+        task = asyncio.create_task(fail("an embedding"))
+        await asyncio.wait({task})
+
+    async def fail(secret: str) -> None:
+        raise ValueError(f"cannot use {secret}")
+
+    asyncio.run(lose())
+    gc.collect()
+    (line,) = json_log()
+    assert (line["event"], line["error"]) == ("Task exception was never retrieved", "ValueError")
+    assert "test_door.py" in line["traceback"]
+    assert "cannot use an embedding" not in json.dumps(line)

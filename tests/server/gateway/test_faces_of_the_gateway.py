@@ -128,6 +128,25 @@ def test_with_a_margin_only_a_first_who_is_clear_of_the_second_matches(degrees, 
     assert found.ambiguous is ambiguous
 
 
+def test_of_two_who_are_equally_near_neither_matches():
+    async def run():
+        faces = gateway()
+        for name in ("ada", "eve"):
+            await enroll(faces, name, photo(0))
+        return await identify(faces, photo(0))
+
+    found = asyncio.run(run())
+    assert found.ambiguous
+    assert [match.match for match in found.matches] == [False, False]
+
+
+@pytest.mark.parametrize("degrees", [float("nan"), None])
+def test_an_embedding_that_is_not_of_length_one_is_a_fault_and_no_match(degrees, monkeypatch):
+    monkeypatch.setitem(globals(), "_at", lambda angle: [float("nan") if degrees is not None else 0.5, 0.5])
+    with pytest.raises(ServerFault):
+        asyncio.run(identify(gateway(), photo(0)))
+
+
 def test_the_margin_counts_though_one_person_is_asked_for():
     async def run():
         return await identify(await three_people(), photo(15), margin=0.05, top_k=1)
@@ -232,6 +251,10 @@ def test_a_caller_who_leaves_ends_tritons_calls():
         ({"name": "x" * 201}, "name"),
         ({"name": "a\0b"}, "name"),
         ({"name": "\ud800"}, "name"),
+        ({"name": "Ada\u2028Bea"}, "name"),
+        ({"name": "Ada\u2029"}, "name"),
+        ({"name": "\u202eadA"}, "name"),
+        ({"labels": {"\u2066x": "y"}}, "labels"),
         ({"labels": {"": "x"}}, "labels"),
         ({"labels": {"x": "y" * 201}}, "labels"),
         ({"labels": {str(number): "" for number in range(33)}}, "labels"),
@@ -252,10 +275,20 @@ def test_what_cannot_be_remembered_is_refused_before_any_work(changed, field):
     assert not triton.asked
 
 
+@pytest.mark.parametrize("name", ["گل\u200cپری", "दीक्\u200dषा", "עדה\u200f", "李 小龍", "O'Hara-Ünal 👩\u200d🔬"])
+def test_names_of_every_script_are_remembered_as_they_are(name):
+    async def run():
+        return await enroll(gateway(), name, photo(0))
+
+    assert asyncio.run(run()).person.name == name
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
         ({"top_k": 0}, "top_k"),
+        ({"top_k": 10**4199}, "top_k"),
+        ({"threshold": 5e-324 - 1e308}, "threshold"),
         ({"top_k": 101}, "top_k"),
         ({"threshold": 0.0}, "threshold"),
         ({"threshold": 2.1}, "threshold"),
@@ -269,7 +302,16 @@ def test_what_cannot_be_searched_for_is_refused_before_any_work(changed, field):
     error = refused(identify(gateway(triton), photo(0), **changed))
     assert error.failure.code is Code.INVALID_ARGUMENT
     assert [each.field for each in error.failure.violations] == [field]
+    assert len(error.failure.message) < 100
     assert not triton.asked
+
+
+@pytest.mark.parametrize("count", [0, -1, 1001, 10**4199])
+def test_a_page_has_a_number_of_people_that_can_be(count):
+    error = refused(gateway().people(after="", count=count))
+    assert [each.field for each in error.failure.violations] == ["page_size"]
+    assert error.failure.message.startswith(f"page_size: expected 1 to 1000, got {count}"[:50])
+    assert len(error.failure.message) < 100
 
 
 @pytest.mark.parametrize("person_id", ["", "nobody", "../etc", "\ud800", "x" * 65, "a\0"])

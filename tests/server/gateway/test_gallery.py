@@ -162,6 +162,21 @@ def test_the_nearest_are_those_of_a_plain_search_whoever_has_many_photos(place: 
     asyncio.run(run())
 
 
+def test_embeddings_of_another_length_than_their_recognizers_are_refused(place: Open) -> None:
+    async def run() -> None:
+        async with place() as gallery:
+            anna = await gallery.enroll("Anna", {}, embeddings(1), ORIGIN)
+            for again in (
+                gallery.enroll("Bert", {}, embeddings(1, 64), ORIGIN),
+                gallery.add_photos(anna.id, embeddings(1, 64), ORIGIN),
+            ):
+                with pytest.raises(ServerFault, match="have 128 values in the gallery, and now 64"):
+                    await again
+            assert [near.person for near in await found(gallery, embeddings(1)[0])] == [anna]
+
+    asyncio.run(run())
+
+
 def test_a_cancelled_enrolment_is_there_whole_or_not_at_all(place: Open) -> None:
     vectors = embeddings(4)
 

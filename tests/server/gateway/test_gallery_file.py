@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import random
 import sqlite3
 import stat
@@ -86,6 +87,58 @@ def test_a_second_process_is_refused_until_the_first_is_done(file: Path) -> None
     assert refused.returncode == 1
     assert "another process has this gallery; several gateways share a PostgreSQL" in refused.stderr
     assert second().returncode == 0
+
+
+def test_another_name_of_the_file_lets_no_second_gateway_in(file: Path) -> None:
+    async def run() -> None:
+        async with opened(str(file)):
+            assert not list(file.parent.glob("*lock"))  # which could be deleted
+            link = file.with_name("link.db")
+            link.symlink_to(file)
+            hard = file.with_name("hard.db")
+            hard.hardlink_to(file)
+            for name in (file, link, hard):
+                assert "another process has this gallery" in refusal(name)
+                program = f"from server.gateway.gallery.open import open_gallery\nopen_gallery({str(name)!r}, None)"
+                second = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+                assert "another process has this gallery" in second.stderr
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["", "below a file/people.db", "below a file/a/people.db", "pipe"])
+def test_a_name_that_no_file_can_have_is_refused_in_a_line(file: Path, name: str) -> None:
+    file.parent.mkdir()
+    (file.parent / "below a file").touch()
+    os.mkfifo(file.parent / "pipe")
+    before = sorted(file.parent.rglob("*"))
+    assert "cannot be a gallery's file" in refusal(file.parent / name)
+    assert sorted(file.parent.rglob("*")) == before
+
+
+def test_a_damaged_file_is_said_at_the_start_and_while_it_is_served(file: Path) -> None:
+    asyncio.run(enroll(file, count=200))
+    sound = file.read_bytes()
+
+    def damage() -> None:
+        data = bytearray(sound)
+        for start in range(3 * sqlite_file.PAGE_BYTES, len(data), sqlite_file.PAGE_BYTES):
+            data[start : start + 100] = b"\xff" * 100
+        file.write_bytes(data)
+
+    damage()
+    assert "damaged, or never a gallery" in (said := refusal(file))
+    assert "restore a backup" in said
+    file.write_bytes(sound)
+
+    async def run() -> None:
+        async with opened(str(file)) as gallery:
+            damage()
+            with pytest.raises(GatewayError, match="restore a backup") as raised:
+                await gallery.people("", 1000)
+            assert raised.value.failure.code is Code.INTERNAL
+
+    asyncio.run(run())
 
 
 def test_what_is_no_gallery_of_ours_is_refused_and_stays_as_it_is(file: Path) -> None:
@@ -197,9 +250,57 @@ def test_what_is_forgotten_is_written_over_when_nobody_reads_it_any_more(
                     await gallery.forget(person)
                 reading.execute("COMMIT")
             reading.close()
+            await gallery.forget(person)
+            assert not any(piece in all_bytes(file) for piece in pieces(embeddings(1).tobytes()))
+
+    asyncio.run(run())
+
+
+def test_what_is_not_yet_written_over_is_so_with_the_next_enrolment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 50)
+    (person,) = asyncio.run(enroll(file))
+
+    async def run() -> None:
+        async with opened(str(file)) as gallery:
+            with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reading:
+                reading.execute("BEGIN")
+                reading.execute("SELECT * FROM photo").fetchall()
+                with pytest.raises(GatewayError, match="not yet written over"):
+                    await gallery.forget(person)
+                await gallery.enroll("while it is read", {}, embeddings(1, seed=1), ORIGIN)
+                reading.execute("COMMIT")
+            await gallery.enroll("later", {}, embeddings(1, seed=2), ORIGIN)
+            assert not any(piece in all_bytes(file) for piece in pieces(embeddings(1).tobytes()))
+            await gallery.forget(person)  # the caller who was told to come again
             with pytest.raises(GatewayError, match="no person"):
                 await gallery.forget(person)
-            assert not any(piece in all_bytes(file) for piece in pieces(embeddings(1).tobytes()))
+
+    asyncio.run(run())
+
+
+def test_who_is_forgotten_during_a_search_leaves_no_gap(file: Path) -> None:
+    """The second person may be what makes the first one ambiguous."""
+
+    async def run() -> None:
+        async with opened(str(file)) as gallery:
+            query = embeddings(1)[0]
+            for n in range(4):
+                await gallery.enroll(f"{n}", {}, embeddings(1, seed=n), ORIGIN)
+            order = [near.person for near in await gallery.search(query, ORIGIN, 4)]
+            loop = asyncio.get_running_loop()
+            names_of = gallery._read.people_of
+            gone = iter(order[:2])
+
+            def late(numbers: list[int]) -> object:
+                """Two people are forgotten, one each time, after the nearest were found and before they are named."""
+                if person := next(gone, None):
+                    asyncio.run_coroutine_threadsafe(gallery.forget(person.id), loop).result(30)
+                return names_of(numbers)
+
+            gallery._read.people_of = late
+            assert [near.person for near in await gallery.search(query, ORIGIN, 2)] == order[2:]
 
     asyncio.run(run())
 

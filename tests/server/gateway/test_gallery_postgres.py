@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -71,35 +72,83 @@ def test_a_person_who_is_just_being_forgotten_gets_no_photos_that_stay(address: 
     asyncio.run(run())
 
 
-def test_a_database_that_was_started_anew_costs_no_call_and_one_that_is_away_is_said(
+def administer(database: Postgres, name: str, statement: str) -> None:
+    """Run a statement, and end every connection to the named database."""
+    with psycopg.connect(database.database(), autocommit=True) as connection:
+        connection.execute(statement)
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+def test_a_database_that_was_started_anew_costs_no_call(database: Postgres, address: str) -> None:
+    name = urlsplit(address).path.removeprefix("/")
+
+    async def run() -> None:
+        async with opened(address) as gallery:
+            person = await gallery.enroll("Anna", {}, embeddings(1), ORIGIN)
+            await asyncio.to_thread(administer, database, name, "SELECT 1")
+            assert await gallery.people("", 1) == [person]
+
+    asyncio.run(run())
+
+
+def test_a_database_that_is_away_is_said_until_it_is_back(
     database: Postgres, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway_postgres, "CONNECT_SECONDS", 1)
     name = urlsplit(address).path.removeprefix("/")
 
-    def administer(statement: str) -> None:
-        with psycopg.connect(database.database(), autocommit=True) as connection:
-            connection.execute(statement)
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-
     async def run() -> None:
         async with opened(address) as gallery:
-            person = await gallery.enroll("Anna", {}, embeddings(1), ORIGIN)
-            await asyncio.to_thread(administer, "SELECT 1")
-            assert await gallery.people("", 1) == [person]
-            await asyncio.to_thread(administer, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await asyncio.to_thread(administer, database, name, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             with pytest.raises(GatewayError) as raised:
                 await gallery.people("", 1)
             failure = raised.value.failure
             assert (failure.code, failure.retry_after_s) == (Code.UNAVAILABLE, 1.0)
             assert failure.message == "the gallery's database does not answer; try again shortly"
-            await asyncio.to_thread(administer, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await asyncio.to_thread(administer, database, name, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             for _ in range(50):  # the pool tries again by itself
                 with contextlib.suppress(GatewayError):
-                    assert await gallery.people("", 1) == [person]
+                    assert await gallery.people("", 1) == []
                     break
             else:
                 pytest.fail("the gallery did not come back")
+
+    asyncio.run(run())
+
+
+def test_a_database_that_only_reads_is_said_as_one_that_is_away(database: Postgres, address: str) -> None:
+    name = urlsplit(address).path.removeprefix("/")
+
+    async def run() -> None:
+        async with opened(address) as gallery:
+            person = await gallery.enroll("Anna", {}, embeddings(1), ORIGIN)
+            only_reads = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+            await asyncio.to_thread(administer, database, name, only_reads)
+            with pytest.raises(GatewayError, match="does not answer") as raised:
+                await gallery.forget(person.id)
+            assert raised.value.failure.code is Code.UNAVAILABLE
+
+    asyncio.run(run())
+
+
+def test_who_is_forgotten_during_a_search_leaves_no_gap(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second person may be what makes the first one ambiguous."""
+
+    async def run() -> None:
+        async with opened(address) as gallery, opened(address) as other:
+            for n in range(3):
+                await gallery.enroll(f"{n}", {}, embeddings(1, seed=n), ORIGIN)
+            order = [near.person for near in await gallery.search(embeddings(1)[0], ORIGIN, 3)]
+            names_of = gateway_postgres._people
+
+            async def late(*asked: Any) -> Any:
+                await other.forget(order[0].id)
+                return await names_of(*asked)
+
+            monkeypatch.setattr(gateway_postgres, "_people", late)
+            assert [near.person for near in await gallery.search(embeddings(1)[0], ORIGIN, 2)] == order[:2]
+            monkeypatch.undo()
+            assert [near.person for near in await gallery.search(embeddings(1)[0], ORIGIN, 2)] == order[1:]
 
     asyncio.run(run())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import fcntl
 import json
 import sqlite3
 import stat
@@ -127,7 +128,7 @@ def test_a_gallery_is_exported_while_it_is_served_and_imported_into_only_when_no
 
 
 def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, exported: Path) -> None:
-    exported.write_text("of yesterday")
+    yesterday = write(exported, person()).read_text()
     asyncio.run(fill(str(tmp_path / "people.db"), KEY))
     with closing(sqlite3.connect(tmp_path / "people.db")) as other:
         other.execute("UPDATE photo SET vector = zeroblob(540) WHERE number = 400")
@@ -135,8 +136,55 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, exported: Pa
     failed = command("export", exported, "--gallery", tmp_path / "people.db", key=KEY)
     assert failed.exit_code == 1
     assert failed.output.splitlines()[-1].endswith("an embedding's seal is broken")
-    assert exported.read_text() == "of yesterday"
+    assert exported.read_text() == yesterday
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, exported: Path) -> None:
+    gallery = tmp_path / "people.db"
+    assert command("import", write(exported, person()), "--gallery", gallery).exit_code == 0
+    (tmp_path / "symlink").symlink_to(gallery)
+    (tmp_path / "hardlink").hardlink_to(gallery)
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "empty").touch()
+    for there in (gallery, tmp_path / "symlink", tmp_path / "hardlink", tmp_path / "notes", tmp_path / "empty"):
+        before = there.read_bytes()
+        refused = command("export", there, "--gallery", gallery)
+        (line,) = refused.output.strip().splitlines()
+        assert (refused.exit_code, "not an earlier export: choose another name" in line) == (1, True)
+        assert there.read_bytes() == before
+    for device in ("/dev/null", tmp_path):
+        assert "not an earlier export" in command("export", device, "--gallery", gallery).output
+    earlier = tmp_path / "link to an export"
+    earlier.symlink_to(write(exported, person(), person(id="b")))
+    assert command("export", earlier, "--gallery", gallery).exit_code == 0
+    assert earlier.is_symlink()
+    assert exported.read_text().count('"id"') == 1
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_and_another_export_is_let_be(
+    tmp_path: Path, exported: Path
+) -> None:
+    left, used = (tmp_path / f".{exported.name}.{number}.part" for number in (1, 2))
+    left.write_text("embeddings")
+    with used.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with closing(open_destination(str(tmp_path / "people.db"), None)):
+            assert command("export", exported, "--gallery", tmp_path / "people.db").exit_code == 0
+    assert (left.exists(), used.exists()) == (False, True)
+
+
+def test_an_embedding_of_almost_length_one_is_imported_as_of_length_one_and_once(
+    tmp_path: Path, exported: Path
+) -> None:
+    long = base64.b64encode(VECTOR * np.float32(1.005)).decode()
+    gallery = tmp_path / "people.db"
+    write(exported, person(photos=[photo(vector=long)]))
+    assert "1 people added" in command("import", exported, "--gallery", gallery).output
+    assert "1 were there already" in command("import", exported, "--gallery", gallery).output
+    with closing(open_destination(str(gallery), None)) as store:
+        (kept,) = store.records(["a"])["a"].photos
+    assert np.linalg.norm(kept.vector.astype(np.float64)) == pytest.approx(1, abs=1e-6)
 
 
 def test_who_is_there_and_differs_is_refused_and_nothing_is_added(tmp_path: Path, exported: Path) -> None:

@@ -71,6 +71,18 @@ def test_a_file_without_keys_does_not_mean_without_keys(keys):
     assert (status, line.endswith("no key in it; expected a name and a key in each line")) == (1, True)
 
 
+@pytest.mark.parametrize("origin", ["*", "https://desk.example/"])
+def test_an_origin_that_no_browser_sends_is_refused(origin, tmp_path):
+    options = ("--cors-origin", origin, "--gallery", str(tmp_path / "people.db"))
+    ports = (
+        word
+        for name, port in zip(("grpc", "http"), free_ports(2), strict=True)
+        for word in (f"--{name}-port", str(port))
+    )
+    status, line = started(*options, *ports)
+    assert (status, line.startswith(f"facegate: --cors-origin {origin}: ")) == (1, True)
+
+
 def test_half_a_certificate_is_refused(certificates):
     status, line = started("--tls-certificate", str(certificates.server))
     assert (status, line.startswith("facegate: TLS needs --tls-certificate and --tls-key together")) == (1, True)
@@ -156,7 +168,6 @@ def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path
     image = messages.Image(encoded=picture)
     request = messages.VerifyRequest(image_1=image, image_2=image, anti_spoofing=True)
     outcomes: list[str] = []
-    under_way = threading.Event()
 
     def by_rest(address):
         with httpx.Client(timeout=30) as client:
@@ -164,11 +175,10 @@ def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path
                 files = {"img1": picture, "img2": picture, "anti_spoofing": (None, "true")}
                 try:
                     answer = client.post(f"{address}/v1/face/verify", files=files)
-                except httpx.ConnectError:
-                    outcomes.append("nobody listens")
+                except httpx.TransportError:  # nobody listens any more, or the idle connection was just closed
+                    outcomes.append("nobody answers")
                     return
                 outcomes.append(f"{answer.status_code} {answer.json().get('verified', 'refused')}")
-                under_way.set()
                 if answer.status_code != 200:
                     assert answer.headers["connection"] == "close"
                     return
@@ -188,7 +198,7 @@ def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path
 
         def asked():
             yield messages.AnalyzeStreamRequest(id="1", request=messages.AnalyzeRequest(image=image))
-            silence.wait(30)
+            silence.wait(120)
 
         with grpc.insecure_channel(address) as channel:
             answers = FaceServiceStub(channel).AnalyzeStream(asked())
@@ -203,18 +213,17 @@ def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path
         done = [pool.submit(by_rest, running.base) for _ in range(5)]
         done += [pool.submit(by_grpc, running.grpc) for _ in range(5)]
         done.append(pool.submit(stream, running.grpc))
-        under_way.wait(20)
-        time.sleep(0.5)
+        while len(outcomes) < 20 and not any(each.done() for each in done):
+            time.sleep(0.01)
         running.process.send_signal(signal.SIGTERM)
         running.process.send_signal(signal.SIGTERM)
-        stopped_at = time.monotonic()
         for each in done:
             each.result()
-        assert running.process.wait(20) == 0
-        assert time.monotonic() - stopped_at < 20  # seconds, and not the 30 of a stream that is waited for
-    assert set(outcomes) <= {"200 True", "503 refused", "UNAVAILABLE", "nobody listens"}
-    assert outcomes.count("200 True") > 10
+        assert running.process.wait(60) == 0
+    assert set(outcomes) <= {"200 True", "503 refused", "UNAVAILABLE", "nobody answers"}
+    assert outcomes.count("200 True") >= 20
     log = running.log.read_text()
+    assert "breaking them off" not in log
     assert '"ready": false' in log and log.rstrip().endswith("facegate: gateway stopped")
 
 

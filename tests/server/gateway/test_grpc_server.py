@@ -1,4 +1,4 @@
-"""What is beside the services: health, reflection, error details, and the generated code."""
+"""What is beside the services: reflection, error details, and the generated code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,14 +42,6 @@ def test_its_services_can_be_listed_and_described_by_reflection(channel):
     }
     described = database.FindFileContainingSymbol("facegate.v1.FaceService")
     assert "AnalyzeStream" in {method.name for method in described.service[0].method}
-
-
-def test_health_is_there_for_everyone_who_asks_in_the_standard_way(channel):
-    stub = health_pb2_grpc.HealthStub(channel)
-    assert stub.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
-    with pytest.raises(grpc.RpcError) as refused:
-        stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
-    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_port_that_is_in_use_is_an_error_in_a_line():

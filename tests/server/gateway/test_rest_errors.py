@@ -19,6 +19,7 @@ from server.gateway.rest.json_body import MOST_COMMAS
 from support.rest import blank, in_base64, liveness_keys, refused, rest
 
 LIVE = "image_T1.jpg"
+INVALID = "INVALID_ARGUMENT"
 JSON = {"content-type": "application/json"}
 ASKED_WITH_LIVENESS = {
     "verify": {"img1": "", "img2": ""},
@@ -162,6 +163,45 @@ def test_a_field_that_is_not_known_is_refused_by_its_name(ask, live, field):
 def test_other_fields_are_checked_too(ask, live, path, body, field):
     answer = ask.post(f"/v1/face/{path}", content=json.dumps({"img": live, **body}), headers=JSON)
     refused(answer, 400, "INVALID_ARGUMENT", field)
+
+
+def test_what_is_wrong_with_a_field_is_said_in_this_servers_words(ask, live):
+    asked = {"model": 1, "img1": live, "threshold": "0.4", "anti_spoofing": 1}
+    error = refused(
+        ask.post("/v1/face/verify", json=asked), 400, "INVALID_ARGUMENT", "model", "img2", "threshold", "anti_spoofing"
+    )
+    assert error["message"] == (
+        "model: expected text; img2: is missing; threshold: expected a number; anti_spoofing: expected true or false"
+    )
+    asked = {"img": live, "labels": {"a": 1}, "name": "Ada"}
+    error = refused(ask.post("/v1/face/register", json=asked), 400, "INVALID_ARGUMENT", "labels")
+    assert error["message"] == "labels: expected text inside"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("0", "expected 1 to 1000, got 0"),
+        ("1001", "expected 1 to 1000, got 1001"),
+        ("1" * 4000, "expected 1 to 1000, got 111111111111111111111111…"),
+        ("1" * 5000, "expected a whole number"),
+        ("many", "expected a whole number"),
+        ("", "expected a whole number"),
+    ],
+)
+def test_a_page_size_that_cannot_be_is_refused_in_a_short_line(ask, size, said):
+    error = refused(ask.get("/v1/face/people", params={"page_size": size}), 400, "INVALID_ARGUMENT", "page_size")
+    assert error["message"] == f"page_size: {said}"
+
+
+def test_a_number_of_a_million_digits_is_not_read(ask):
+    error = refused(
+        ask.post("/v1/face/identify", content=b'{"top_k": %s}' % (b"1" * 10**6), headers=JSON), 400, INVALID
+    )
+    assert error["message"] == "not JSON that this server reads: has a number of more than 1000 digits"
+    asked = {"img": (None, "AAAA"), "top_k": (None, "1" * 10**6)}
+    error = refused(ask.post("/v1/face/identify", files=asked), 400, INVALID, "top_k")
+    assert len(error["message"]) < 200
 
 
 def test_a_person_without_an_id_cannot_be_forgotten(ask):

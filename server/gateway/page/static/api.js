@@ -11,6 +11,13 @@ export class Problem extends Error {
   }
 }
 
+/** Whatever was thrown, as a Problem. A TypeError is of an answer that lacks what it has to have. */
+export function problemOf(error) {
+  if (error instanceof Problem) return error;
+  const odd = error instanceof TypeError;
+  return new Problem("PAGE", odd ? "The gateway's answer is not one that this page understands." : error.message);
+}
+
 /**
  * POST `fields`, as a form where there are files among them, or, without fields, GET.
  * A gateway that wants a key, or another one, is asked again with the one that the user then gives.

@@ -38,7 +38,7 @@ async function compare(pictures, asked, result, signal) {
   const answer = await call("v1/face/verify", { img1, img2, anti_spoofing: asked }, signal);
   const faces = [1, 2].map((number) => ({
     region: answer[`img${number}_area`],
-    look: livenessOf(asked, answer[`img${number}_is_real`]),
+    look: livenessOf(asked, answer[`img${number}_is_real`], answer[`img${number}_antispoof_score`]),
     score: answer[`img${number}_antispoof_score`],
   }));
   const { verified, word, sentence } = comparison(answer, faces.map((face) => face.look));

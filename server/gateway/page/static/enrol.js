@@ -1,5 +1,5 @@
 // Enrol: a new person, or more photos of one who is known.
-import { call, Problem } from "./api.js";
+import { call, problemOf } from "./api.js";
 import { element, find } from "./dom.js";
 import * as labels from "./labels.js";
 import { Photos } from "./photos.js";
@@ -7,15 +7,21 @@ import { Result } from "./result.js";
 import { explained, livenessOf, livenessWords } from "./words.js";
 
 const ABOUT_A_PHOTO = ["INVALID_ARGUMENT", "NOT_FOUND", "NOT_LIVE", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"];
+const UNSURE = ["NO_ANSWER", "NO_MEANING", "PAGE", "INTERNAL", "DEADLINE_EXCEEDED", "UNAVAILABLE"];
 
-/** `enrolled()` is called when somebody was. Returns `more(person)`, which makes the form ask for more photos of them. */
+/**
+ * `enrolled()` is called when somebody was, or may have been.
+ * Returns `more(person)`, which makes the form ask for more photos of them.
+ */
 export function start(view, enrolled) {
   const form = find("form", view);
+  const fields = find("fieldset", form);
   const result = new Result(find(".result", view));
   const photos = new Photos(find(".photos", view), () => result.clear());
   let known = null;
 
   function show(person) {
+    if (known && known.id !== person?.id) photos.set([]); // these were of somebody else
     known = person;
     find("h2", view).textContent = person ? `More photos of ${person.name}` : "Enrol a person";
     find(".new-person", form).hidden = Boolean(person);
@@ -29,61 +35,89 @@ export function start(view, enrolled) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (fields.disabled) return;
     if (!photos.files.length) {
       result.want("Choose a photo first.");
       return;
     }
-    result.run("Enrolling…", async (signal) => {
+    result.run("Enrolling…", async () => {
       const asked = form.liveness.checked;
       const who = known ?? { name: form.elements.name.value.trim(), labels: labels.parsed(form.labels.value) };
-      const done = await enrol(who, photos.files, asked, signal);
-      if (!done.accepted) return result.fail(done.refused[0].problem);
-      photos.clear();
-      form.reset();
-      form.liveness.checked = asked;
-      show(null);
+      const done = await closed(fields, () => enrol(who, photos.files, asked));
       report(result, who, done);
-      return enrolled();
+      if (done.taken.length) {
+        form.reset();
+        form.liveness.checked = asked;
+        photos.set(done.left);
+        show(done.left.length ? { id: done.id, name: who.name } : null);
+      }
+      if (done.taken.length || done.unsure) await enrolled();
     });
   });
   return (person) => {
+    view.scrollIntoView({ block: "nearest" });
+    if (fields.disabled) return;
     result.clear();
     show(person);
-    view.scrollIntoView({ block: "nearest" });
     find("input", form).focus();
   };
 }
 
-/** One photo at a time: the first that is taken makes the person, the others are added. */
-async function enrol(who, files, asked, signal) {
-  const done = { accepted: 0, faces: [], refused: [] };
-  let id = who.id;
+/** Nothing of the form can be used, and so nothing disturbed, until `work` is done. */
+async function closed(fields, work) {
+  const focused = document.activeElement;
+  fields.disabled = true;
+  try {
+    return await work();
+  } finally {
+    fields.disabled = false;
+    if (document.activeElement === document.body) focused.focus();
+  }
+}
+
+/** One photo at a time: the first that is taken makes the person, the others are added. Never ended halfway: all is told. */
+async function enrol(who, files, asked) {
+  const done = { id: who.id, taken: [], left: [], lines: [], problem: null, unsure: false };
+  let goOn = true;
   for (const img of files) {
-    const person = id ? { id } : { name: who.name, labels: who.labels };
+    if (!goOn) {
+      done.left.push(img);
+      done.lines.push(element("li", "", `${img.name}: not sent.`));
+      continue;
+    }
+    const person = done.id ? { id: done.id } : { name: who.name, labels: who.labels };
     try {
-      const answer = await call("v1/face/register", { img, ...person, anti_spoofing: asked }, signal);
-      const look = livenessOf(asked, answer.is_real);
-      id = answer.id;
-      done.accepted += 1;
-      done.faces.push({ name: img.name, look, words: livenessWords(look, answer.antispoof_score) });
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      done.refused.push({ name: img.name, problem });
-      if (!ABOUT_A_PHOTO.includes(problem.code)) break; // the next would fare no better
+      const answer = await call("v1/face/register", { img, ...person, anti_spoofing: asked });
+      const look = livenessOf(asked, answer.is_real, answer.antispoof_score);
+      done.id = answer.id;
+      done.taken.push(img);
+      done.lines.push(element("li", look, `${img.name}: taken, ${livenessWords(look, answer.antispoof_score)}`));
+    } catch (error) {
+      const problem = problemOf(error);
+      const unsure = UNSURE.includes(problem.code);
+      const doubt = unsure ? " It may be stored: see the list." : "";
+      done.left.push(img);
+      done.lines.push(element("li", "fake", `${img.name}: ${inOneLine(problem)}${doubt}`));
+      done.problem ??= problem;
+      done.unsure ||= unsure;
+      goOn = ABOUT_A_PHOTO.includes(problem.code); // else the next would fare no better
     }
   }
   return done;
 }
 
-function report(result, who, { accepted, faces, refused }) {
-  const count = accepted + refused.length;
-  const some = refused.length ? `${accepted} of ${count} photos` : count === 1 ? "1 photo" : `${count} photos`;
-  const took = faces.map((face) => element("li", face.look, `${face.name}: taken, ${face.words}`));
-  const left = refused.map(({ name, problem }) => {
-    const { title, text } = explained(problem);
-    const id = problem.requestId ? ` Request id ${problem.requestId}.` : "";
-    return element("li", "fake", `${name}: ${title}. ${text}${id}`);
-  });
-  result.show(refused.length ? "open" : "good", "ENROLLED", `${who.name} is enrolled with ${some}.`,
-    element("ul", "faces", ...took, ...left));
+function inOneLine(problem) {
+  const { title, text } = explained(problem);
+  return `${title}. ${text}${problem.requestId ? ` Request id ${problem.requestId}.` : ""}`;
+}
+
+function report(result, who, { taken, left, lines, problem, unsure }) {
+  const list = element("ul", "faces", ...lines);
+  if (!taken.length) {
+    result.fail(problem, ...(lines.length > 1 || unsure ? [list] : []));
+    return;
+  }
+  const count = taken.length + left.length;
+  const some = `${left.length ? `${taken.length} of ` : ""}${count} photo${count === 1 ? "" : "s"}`;
+  result.show(left.length ? "open" : "good", "ENROLLED", `${who.name} is enrolled with ${some}.`, list);
 }

@@ -32,12 +32,12 @@ export function start(view) {
 
 async function identify(picture, asked, margin, result, signal) {
   const answer = await call("v1/face/identify", { img: picture.file, margin, anti_spoofing: asked }, signal);
-  const look = livenessOf(asked, answer.is_real);
+  const look = livenessOf(asked, answer.is_real, answer.antispoof_score);
   const words = livenessWords(look, answer.antispoof_score);
   const { kind, word, sentence } = identity(answer, look, answer.antispoof_score);
   picture.mark([{ region: answer.face, look, label: { real: "REAL", fake: "FAKE" }[look] }], `${picture.file.name} · ${words}`);
   const details = [element("ul", "faces", element("li", look, element("strong", "", words)))];
-  const [first] = answer.matches;
+  const [first] = look === "fake" ? [] : answer.matches;
   if (first) details.push(scale(first.distance, answer.threshold), matchTable(answer));
   result.show(kind, word, sentence, ...details);
 }

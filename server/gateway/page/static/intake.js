@@ -9,6 +9,7 @@ export function intake(host, take) {
   const input = find("input[type=file]", host);
   host.classList.add("intake");
   host.addEventListener("files", ({ detail: files }) => {
+    if (isClosed(host)) return;
     const small = files.filter((file) => file.size <= MOST_BYTES);
     problem.textContent = files.filter((file) => file.size > MOST_BYTES).map(tooLarge).join(" ");
     if (small.length) take(small);
@@ -44,13 +45,15 @@ function tooLarge(file) {
 
 const hasFiles = (transfer) => [...transfer.types].includes("Files");
 
+const isClosed = (host) => host.matches(":disabled *");
+
 /** Pictures pasted anywhere, and files dropped beside a place, which would otherwise leave the page. */
 export function startIntake() {
   for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
     if (!files.length || find("dialog[open]")) return;
-    const shown = [...document.querySelectorAll(".intake")].filter((host) => host.checkVisibility());
+    const shown = [...document.querySelectorAll(".intake")].filter((host) => host.checkVisibility() && !isClosed(host));
     const chosen = document.activeElement.closest(".intake")
       ?? shown.find((host) => host.classList.contains("vacant")) ?? shown[0];
     if (!chosen) return;

@@ -28,7 +28,7 @@ export function start(view) {
 
 async function look(picture, asked, result, signal) {
   const answer = await call("v1/face/analyze", { img: picture.file, anti_spoofing: asked }, signal);
-  const faces = answer.faces.map((face) => ({ ...face, look: livenessOf(asked, face.is_real) }));
+  const faces = answer.faces.map((face) => ({ ...face, look: livenessOf(asked, face.is_real, face.antispoof_score) }));
   picture.mark(faces.map((face, index) => ({ ...face, label: `${index + 1}${asked ? ` ${face.look.toUpperCase()}` : ""}` })), "");
   const word = faces.length === 1 ? "1 FACE" : `${faces.length || "NO"} FACES`;
   const footnote = element("p", "hint", `pack ${answer.model}`);

@@ -1,5 +1,5 @@
 // What came of a request: a verdict, or why there is none. At most one request at a time, the newest.
-import { Problem } from "./api.js";
+import { problemOf } from "./api.js";
 import { element } from "./dom.js";
 import { explained } from "./words.js";
 
@@ -45,11 +45,11 @@ export class Result {
     this.details.replaceChildren(...details);
   }
 
-  fail(error) {
-    const problem = error instanceof Problem ? error : new Problem("PAGE", error.message);
+  fail(error, ...details) {
+    const problem = problemOf(error);
     const { title, text } = explained(problem);
     this.verdict.replaceChildren();
-    this.details.replaceChildren();
+    this.details.replaceChildren(...details);
     this.problem.replaceChildren(element("p", "problem-title", title), element("p", "", text));
     if (problem.requestId) this.problem.append(element("p", "hint", `Request id ${problem.requestId}`));
   }

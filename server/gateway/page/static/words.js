@@ -15,10 +15,11 @@ export function apart(a, b) {
 
 /**
  * What an answer says of liveness: "real" or "fake" where it was asked for, "unchecked" where not.
- * Asked for and not answered is an error: it is neither.
+ * Asked for and not answered, verdict and P(real), is an error: it is neither.
  */
-export function livenessOf(asked, isReal) {
+export function livenessOf(asked, isReal, score) {
   if (!asked) return "unchecked";
+  if (typeof isReal === "boolean" && typeof score !== "number") throw new Error("The answer does not say P(real).");
   if (isReal === true) return "real";
   if (isReal === false) return "fake";
   throw new Error("Liveness was asked for, and the answer does not say whether the face is live.");
@@ -34,6 +35,7 @@ export function comparison(answer, liveness) {
   const near = answer.distance < answer.threshold;
   const fakes = [1, 2].filter((number) => liveness[number - 1] === "fake");
   const checked = liveness[0] !== "unchecked";
+  if (answer.verified && !near) throw new Error("The answer says verified, and its distance says two different people.");
   const verified = answer.verified === true && fakes.length === 0;
   return { verified, word: verified ? "VERIFIED" : "NOT VERIFIED", sentence: sentence(near, fakes, checked) };
 }
@@ -53,6 +55,9 @@ export function identity(answer, liveness, score) {
   }
   const doubt = liveness === "unchecked" ? " Whether the face is live was not checked." : "";
   const [first, second] = answer.matches;
+  if (answer.matches.some((each) => each.match && !(each.distance < answer.threshold))) {
+    throw new Error("The answer says match of somebody who is too far away.");
+  }
   if (!first) return { kind: "open", word: "UNKNOWN", sentence: `Nobody is enrolled who could be compared.${doubt}` };
   if (answer.ambiguous) {
     const other = second ? ` or ${second.name}` : "";
@@ -86,7 +91,7 @@ export function explained(problem) {
     case "UNSUPPORTED_MEDIA_TYPE": return { title: "Not a kind of picture that the server takes", text: said };
     case "UNAUTHENTICATED": return { title: "No access", text: "The gateway wants an API key that it knows." };
     case "RESOURCE_EXHAUSTED": return { title: "Too much at once", text: `The server is busy. ${wait}` };
-    case "UNAVAILABLE": return { title: "Away", text: `The server is not there just now. ${wait}` };
+    case "UNAVAILABLE": return { title: "Not available just now", text: `${said} ${wait}` };
     case "DEADLINE_EXCEEDED": return { title: "Too slow", text: `The server did not answer in time. ${wait}` };
     case "NO_ANSWER": return { title: "No answer", text: "The gateway cannot be reached. Is it running?" };
     default: return { title: "Something went wrong", text: said };

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser
 
@@ -52,3 +53,12 @@ def watched(chrome: Browser, at_gateway: Gateway) -> Iterator[Watched]:
         page = Watched(context.new_page(), at_gateway.base)
         yield page
         assert page.faults == []
+
+
+@pytest.fixture
+def nobody(at_gateway: Gateway) -> Iterator[None]:
+    """Whoever a test enrols is gone after it."""
+    yield
+    with httpx.Client(base_url=at_gateway.base) as client:
+        for person in client.get("/v1/face/people").json()["people"]:
+            client.post("/v1/face/forget", json={"id": person["id"]}).raise_for_status()

@@ -101,13 +101,14 @@ def test_both_pictures_from_the_webcam_are_one_live_person(watched: Watched) -> 
 
 
 def test_every_verdict_has_its_words(watched: Watched) -> None:
-    said: list[list[object]] = watched.open().evaluate("""async () => {
+    said: list[object] = watched.open().evaluate("""async () => {
         const {comparison, livenessOf} = await import('/words.js');
         const sentences = [];
         for (const distance of [0.2, 0.8]) {
             for (const faces of [[true, true], [true, false], [false, true], [false, false], null]) {
-                const liveness = [0, 1].map(index => livenessOf(faces !== null, faces?.[index]));
-                const {verified, sentence} = comparison({distance, threshold: 0.57, verified: true}, liveness);
+                const liveness = [0, 1].map(index => livenessOf(faces !== null, faces?.[index], 0.5));
+                const answer = {distance, threshold: 0.57, verified: distance < 0.57};
+                const {verified, sentence} = comparison(answer, liveness);
                 sentences.push([verified, sentence]);
             }
         }
@@ -121,9 +122,9 @@ def test_every_verdict_has_its_words(watched: Watched) -> None:
         [False, f"{one}, but the face of picture 1 is not live, {vetoed}"],
         [False, f"{one}, but neither face is live, {vetoed}"],
         [True, f"{one}. Whether the faces are live was not checked."],
-        [True, f"{two}, and both faces are live."],
+        [False, f"{two}, and both faces are live."],
         [False, f"{two}, and the face of picture 2 is not live."],
         [False, f"{two}, and the face of picture 1 is not live."],
         [False, f"{two}, and neither face is live."],
-        [True, f"{two}. Whether the faces are live was not checked."],
+        [False, f"{two}. Whether the faces are live was not checked."],
     ]

@@ -14,7 +14,7 @@ from support.browser import Watched
 from support.gateway import Gateway
 from support.page import View, until
 
-MOST_BYTES = 60 * 1024
+MOST_BYTES = 64 * 1024
 VIEWS = ("compare", "look", "people")
 
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page
 
 from support.browser import Watched
-from support.gateway import Gateway
 from support.page import View
 
+pytestmark = pytest.mark.usefixtures("nobody")
+
 NAME = "<img src=x onerror=document.title=1>"
-
-
-@pytest.fixture(autouse=True)
-def nobody(at_gateway: Gateway) -> Iterator[None]:
-    """Whoever a test enrols is gone after it."""
-    yield
-    with httpx.Client(base_url=at_gateway.base) as client:
-        for person in client.get("/v1/face/people").json()["people"]:
-            client.post("/v1/face/forget", json={"id": person["id"]}).raise_for_status()
 
 
 def people(watched: Watched) -> Page:

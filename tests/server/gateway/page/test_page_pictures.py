@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from playwright.sync_api import Page
 
 from support.browser import Watched
 from support.made_images import exif, saved
-from support.page import compare_view, is_painted, painted, until
+from support.page import compare_view, drop, is_painted, painted, transfer, until
 
 MOST_BYTES = 10 * 1024 * 1024
 
@@ -78,16 +77,3 @@ def test_what_is_no_picture_is_said_with_which_it_is_and_the_request(
     view.go()
     assert title in view.problem and said in view.problem and re.search(r"Request id \S{8,}", view.problem)
     assert view.root.locator(".word").count() == 0
-
-
-def transfer(page: Page, content: bytes, names: list[str]) -> Any:
-    script = """([bytes, names]) => {
-        const data = new DataTransfer();
-        for (const name of names) data.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/jpeg'}));
-        return data;
-    }"""
-    return page.evaluate_handle(script, [list(content), names])
-
-
-def drop(page: Page, selector: str, content: bytes, names: list[str]) -> None:
-    page.locator(selector).dispatch_event("drop", {"dataTransfer": transfer(page, content, names)})

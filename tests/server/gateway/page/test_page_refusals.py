@@ -96,7 +96,7 @@ def test_without_liveness_nets_nothing_is_called_fake_or_real(
     ("status", "code", "said"),
     [
         (429, "RESOURCE_EXHAUSTED", "The server is busy. Try again in 7 s."),
-        (503, "UNAVAILABLE", "The server is not there just now. Try again in 7 s."),
+        (503, "UNAVAILABLE", "something of ours. Try again in 7 s."),
         (504, "DEADLINE_EXCEEDED", "The server did not answer in time. Try again in 7 s."),
         (500, "INTERNAL", "something of ours."),
     ],
@@ -141,6 +141,32 @@ def test_an_answer_without_the_liveness_that_was_asked_for_is_no_verdict(
     view.root.page.route("**/v1/face/verify", lambda route: route.fulfill(json=answer))
     view.go()
     assert "does not say whether the face is live" in view.problem
+    assert not re.search("REAL|FAKE|VERIFIED", view.text)
+
+
+AREA = {"x": 10, "y": 10, "w": 50, "h": 60}
+VERIFIED = {"verified": True, "distance": 0.1, "threshold": 0.57, "confidence": 82.0, "model": "mobileface"}
+VERIFIED |= {"img1_area": AREA, "img2_area": AREA, "processing_time_ms": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "checked", "said"),
+    [
+        (VERIFIED | {"img1_is_real": True, "img2_is_real": True}, True, "The answer does not say P(real)."),
+        (VERIFIED | {"distance": 1.1}, False, "its distance says two different people"),
+        (VERIFIED | {"distance": None}, False, "not one that this page understands"),
+        ({}, False, "not one that this page understands"),
+    ],
+)
+def test_an_answer_that_contradicts_itself_or_lacks_something_is_said_in_words(
+    watched: Watched, samples: dict[str, Path], answer: dict[str, object], checked: bool, said: str
+) -> None:
+    view = compare_view(watched, samples["image_T1.jpg"], samples["image_F2.jpg"])
+    view.root.page.route("**/v1/face/verify", lambda route: route.fulfill(json=answer))
+    if not checked:
+        view.without_liveness()
+    view.go()
+    assert said in view.problem
     assert not re.search("REAL|FAKE|VERIFIED", view.text)
 
 

@@ -1,0 +1,57 @@
+"""One process writes a gallery's file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from server.errors import ServeError
+
+_held: set[tuple[int, int]] = set()
+"""The files locked in this process, by device and inode."""
+
+
+def lock(path: Path) -> int:
+    """Make the file and its directory where they are not there, and keep every other process from writing it.
+
+    `path` is resolved. Returns a descriptor to `unlock` when nothing of this process has the file open any more:
+    closing any descriptor of a file gives up the locks that SQLite has on it
+    (https://www.sqlite.org/howtocorrupt.html, 2.2). The lock is on the file itself, so that it holds by every name of
+    it; flock and SQLite's own locks (fcntl) do not see each other on a local disk of Linux. Raises ServeError where
+    another process has it, or it cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and _inode(path.stat()) in _held:  # not even opened, as closing would unlock it
+            raise _taken(path)
+        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ServeError(f"{path}: cannot be a gallery's file: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(held).st_mode):
+            raise ServeError(f"{path}: cannot be a gallery's file: a device, or a pipe")
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise _taken(path) from None
+    except BaseException:
+        os.close(held)
+        raise
+    _held.add(_inode(os.fstat(held)))
+    return held
+
+
+def unlock(held: int) -> None:
+    """Let others write the file of `lock`."""
+    _held.discard(_inode(os.fstat(held)))
+    os.close(held)
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _taken(path: Path) -> ServeError:
+    return ServeError(f"{path}: another process has this gallery; several gateways share a PostgreSQL")

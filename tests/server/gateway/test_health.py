@@ -1,0 +1,107 @@
+"""gRPC's health service: whoever else asks, and however, everybody is told, and the gateway stops."""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from server.gateway.door.open_services import MOST_OPEN
+from support.gateway import gateway
+from support.grpc_gateway import grpc_gateway
+from support.raw_http2 import without_window
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+WATCH = "/grpc.health.v1.Health/Watch"
+NOBODY = HealthCheckRequest(service="nobody")
+
+
+@pytest.fixture
+def running():
+    with grpc_gateway("127.0.0.1:1") as started:
+        yield started
+
+
+@pytest.fixture
+def health(running):
+    with grpc.insecure_channel(running.address) as channel:
+        yield HealthStub(channel)
+
+
+def tell(running, serving):
+    running.loop.call_soon_threadsafe(running.health.tell, serving)
+
+
+def status_after(watching):
+    return next(watching).status
+
+
+def test_a_service_that_is_not_there_is_said_so_in_the_standard_way(health):
+    with pytest.raises(grpc.RpcError) as refused:
+        health.Check(NOBODY)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert status_after(health.Watch(NOBODY, timeout=10)) == HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def test_a_watcher_is_told_of_every_change(running, health):
+    watching = health.Watch(HealthCheckRequest(service="facegate.v1.FaceService"), timeout=10)
+    for serving in (True, False, True):
+        tell(running, serving)
+        assert status_after(watching) == (SERVING if serving else NOT_SERVING)
+
+
+def test_a_watcher_that_does_not_read_keeps_nobody_from_being_told(running, health):
+    with without_window(running.address, WATCH):
+        watching = health.Watch(HealthCheckRequest(), timeout=10)
+        assert status_after(watching) == SERVING
+        tell(running, False)
+        assert status_after(watching) == NOT_SERVING
+        assert health.Check(HealthCheckRequest(), timeout=10).status == NOT_SERVING
+
+
+def test_a_watcher_that_leaves_does_not_silence_the_others(running, health):
+    leaving, staying = (health.Watch(HealthCheckRequest(), timeout=10) for _ in range(2))
+    assert status_after(leaving) == status_after(staying) == SERVING
+    leaving.cancel()
+    for serving in (False, True):  # the first one may still find both
+        tell(running, serving)
+        assert status_after(staying) == (SERVING if serving else NOT_SERVING)
+
+
+def test_any_number_of_watchers_leaves_room_for_a_check(health):
+    watching = [health.Watch(NOBODY, timeout=30) for _ in range(MOST_OPEN)]
+    for each in watching:
+        next(each)
+    with pytest.raises(grpc.RpcError) as refused:
+        next(health.Watch(NOBODY, timeout=30))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert health.Check(HealthCheckRequest(), timeout=10).status == SERVING
+    for each in watching:
+        each.cancel()
+
+
+def test_bytes_that_are_no_request_are_refused_without_a_word_in_the_log(running, caplog):
+    with grpc.insecure_channel(running.address) as channel, caplog.at_level(logging.WARNING):
+        for call in ("Check", "Watch"):
+            asked = channel.unary_stream(f"/grpc.health.v1.Health/{call}")(b"\xff" * 20, timeout=10)
+            with pytest.raises(grpc.RpcError) as refused:
+                next(asked)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caplog.records == []
+
+
+def test_the_gateway_stops_whoever_watches(tmp_path):
+    """One who never reads; the gateway's Triton is not there, which it need not be."""
+    with (
+        gateway(tmp_path / "log", "127.0.0.1:1") as running,
+        without_window(running.grpc, WATCH),
+        grpc.insecure_channel(running.grpc) as channel,
+    ):
+        watching = HealthStub(channel).Watch(HealthCheckRequest(), timeout=60)
+        assert status_after(watching) == NOT_SERVING
+        running.process.terminate()
+        assert running.process.wait(50) == 0
+    assert running.log.read_text().rstrip().endswith("facegate: gateway stopped")

@@ -1,0 +1,162 @@
+"""The HTTP server of the gateway around an application that says what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+import pytest
+
+from server.gateway.door import http_server
+from server.gateway.door.http_server import MOST_HEAD_BYTES, HttpServer
+
+CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def echo(scope, receive, send):
+    """The request's path and how long its body is; at /deaf, at once and without reading the body."""
+    length, more = 0, scope["path"] != "/deaf"
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        length, more = length + len(message["body"]), message["more_body"]
+    said = f"{scope['path']} {length}".encode()
+    headers = [(b"content-length", str(len(said)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
+
+
+def at_server(talk):
+    """What `talk(reader, writer)` returns on a connection to a server."""
+
+    async def scenario():
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = HttpServer(echo, None, 1)
+        serving = await server.begin(listening)
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        try:
+            return await asyncio.wait_for(talk(reader, writer), 20)
+        finally:
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    return asyncio.run(scenario())
+
+
+async def answer(reader):
+    """The status and the body of the next answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return int(head.split()[1]), await reader.readexactly(length)
+
+
+async def rest(reader):
+    """All that comes until the server closes the connection, by a reset perhaps."""
+    heard = b""
+    try:
+        while more := await reader.read(4096):
+            heard += more
+    except ConnectionError:
+        pass
+    return heard
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n",
+    ],
+    ids=["curl --http2, and Java", "a web socket"],
+)
+def test_who_offers_another_protocol_is_answered_in_this_one(offer):
+    async def talk(reader, writer):
+        heard = []
+        for _ in range(2):  # on one connection
+            writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + offer + b"\r\n12345")
+            heard.append(await answer(reader))
+        return heard
+
+    assert at_server(talk) == [(200, b"/a 5")] * 2
+
+
+def test_requests_that_come_at_once_are_answered_in_their_order():
+    async def talk(reader, writer):
+        writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(3)))
+        return [await answer(reader) for _ in range(3)]
+
+    assert at_server(talk) == [(200, b"/%d 0" % number) for number in range(3)]
+
+
+@pytest.mark.parametrize("before", [b"", b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1"])
+def test_a_head_without_an_end_is_not_waited_for(before, monkeypatch):
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
+
+    async def talk(reader, writer):
+        if before:
+            writer.write(before)
+            assert await answer(reader) == (200, b"/a 1")
+        writer.write(b"GET / HTTP/1.1\r\nA: ")
+        return await rest(reader)
+
+    assert at_server(talk) == b""
+
+
+def test_a_connection_without_a_word_is_closed(monkeypatch):
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
+    assert at_server(lambda reader, writer: rest(reader)) == b""
+
+
+def test_a_body_may_take_longer_than_a_head(monkeypatch):
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
+
+    async def talk(reader, writer):
+        writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        await asyncio.sleep(0.3)
+        writer.write(b"2")
+        return await answer(reader)
+
+    assert at_server(talk) == (200, b"/a 2")
+
+
+def test_a_head_that_is_too_long_is_refused():
+    async def talk(reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nA: " + b"a" * 2 * MOST_HEAD_BYTES)
+        return await rest(reader)
+
+    assert at_server(talk).startswith(b"HTTP/1.1 400 ")
+
+
+def test_no_more_connections_are_kept_than_allowed(monkeypatch):
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 1)
+
+    async def talk(reader, writer):
+        writer.write(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = await answer(reader)
+        second, of_second = await asyncio.open_connection(*writer.get_extra_info("peername"))
+        heard = await rest(second)
+        of_second.close()
+        return first, heard
+
+    assert at_server(talk) == ((200, b"/first 0"), b"")
+
+
+@pytest.mark.parametrize("path", [b"/a", b"/deaf"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_damaged_body_is_no_fault_of_ours(path, together, caplog):
+    """Whether it comes with the head or after it, and whether anybody reads it."""
+
+    async def talk(reader, writer):
+        writer.write(CHUNKED.replace(b"/a", path))
+        if not together:
+            await asyncio.sleep(0.05)
+        writer.write(b"no length\r\n")
+        return await rest(reader)
+
+    with caplog.at_level(logging.ERROR):
+        heard = at_server(talk)
+    assert heard.startswith(b"HTTP/1.1 400 ") or (path == b"/deaf" and not together)
+    assert caplog.records == []
