@@ -1,10 +1,11 @@
 """What does the gateway cost? `python -m benchmarks.gateway [--rounds 9] [--seconds 4]`.
 
 The same pictures of 640x480, JPEG, with liveness, asked of Triton itself, of the gateway's FaceService and of its REST
-interface, which both ask that Triton. Latency is one caller's, who asks the three in turn; throughput is that of
-CALLERS at a time, who ask one of them for some seconds, the three in changing order. Requests are made once and sent as
-bytes, and answers are not read on the way, so that what differs is the server's side, but for JSON's base64, which is a
-third longer. Overheads are ratios and differences within a round, of which there are several.
+interface, which both ask that Triton; analyze without embeddings, which REST's answer has not. Latency is one caller's,
+who asks the three in turn; throughput is that of CALLERS at a time, who ask one of them for some seconds, the three in
+changing order. Requests are made once and sent as bytes, and answers are not read on the way, so that what differs is
+the server's side, but for JSON's base64, which is a third longer. Overheads are ratios and differences within a round,
+of which there are several.
 
 Prints a table and writes benchmarks/results/gateway.json.
 """
@@ -118,7 +119,10 @@ def _together(asks: list[Ask], seconds: float) -> tuple[int, float]:
 
 def _triton(address: str, work: str) -> Ask:
     image = picture("640x480", 1)
-    made = load.verify(image, image, liveness=True) if work == "verify" else load.analyze(image, liveness=True)
+    if work == "verify":
+        made = load.verify(image, image, liveness=True)
+    else:
+        made = load.analyze(image, liveness=True, embeddings=False)
     return _unary(address, load.METHOD, made.request)
 
 
@@ -127,7 +131,7 @@ def _face_service(address: str, work: str) -> Ask:
     if work == "verify":
         verify = pb.VerifyRequest(image_1=image, image_2=image, anti_spoofing=True)
         return _unary(address, "/facegate.v1.FaceService/Verify", verify.SerializeToString())
-    analyze = pb.AnalyzeRequest(image=image, anti_spoofing=True, with_embeddings=True)
+    analyze = pb.AnalyzeRequest(image=image, anti_spoofing=True)
     return _unary(address, "/facegate.v1.FaceService/Analyze", analyze.SerializeToString())
 
 

@@ -94,9 +94,10 @@ class Result:
     sent: int
 
 
-def analyze(image: Picture, *, liveness: bool) -> Work:
+def analyze(image: Picture, *, liveness: bool, embeddings: bool = True) -> Work:
     """face_analyze of a picture."""
-    asked = analysis(_given(image), anti_spoofing=liveness, embeddings=True, min_score=None, max_faces=None, faces=None)
+    given = _given(image)
+    asked = analysis(given, anti_spoofing=liveness, embeddings=embeddings, min_score=None, max_faces=None, faces=None)
     return Work(asked.call.model, _serialised(asked.call), image.faces, liveness)
 
 
