@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import unicodedata
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,24 +15,12 @@ from facegate_client.errors import FaceGateError, InvalidRequest, ServerFault
 from facegate_client.requests import Request, analysis, verification
 from facegate_client.results import Face, Faces, Model, Verification
 from facegate_client.transport import AsyncTransport
+from server.gateway.checks import check_id, check_page, check_person, check_photos, check_search
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
 
 Image = bytes | NDArray[np.uint8]
 """A file's bytes, or pixels uint8 [height, width, 3] BGR. Never a path: what a caller names is never opened."""
-
-TOP_K = 5
-MOST_MATCHES = 100
-MOST_PHOTOS = 16
-MOST_NAME = 200
-MOST_LABELS = 32
-MOST_LABEL = 200
-MOST_PEOPLE = 1000  # on a page
-MOST_SHOWN = 24  # characters of a number in a message: any float's
-
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_NOT_PLAIN = ("Cc", "Cs", "Zl", "Zp")
-_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 Result = TypeVar("Result")
 
@@ -124,9 +110,8 @@ class FaceGateway:
 
         With `anti_spoofing` a face that is not live is refused (NOT_LIVE).
         """
-        _check_person(name, labels, person_id)
-        if not 1 <= len(images) <= MOST_PHOTOS:
-            raise invalid("images", f"expected 1 to {MOST_PHOTOS}, got {len(images)}")
+        check_person(name, labels, person_id)
+        check_photos(len(images))
         asked = (
             self._best_face(image, f"images[{index}]", anti_spoofing=anti_spoofing, timeout_s=timeout_s)
             for index, image in enumerate(images)
@@ -161,7 +146,7 @@ class FaceGateway:
         first can match, and only where the second person is at least so much farther away; of two who are equally near
         neither matches whatever the margin. Raises GatewayError.
         """
-        _check_search(top_k, threshold, margin)
+        check_search(top_k, threshold, margin)
         face, model = await self._best_face(image, "image", anti_spoofing=anti_spoofing, timeout_s=timeout_s)
         limit = model.threshold if threshold is None else threshold
         if anti_spoofing and face.is_real is not True:
@@ -183,15 +168,12 @@ class FaceGateway:
 
     async def forget(self, person_id: str) -> None:
         """Delete a person for good. Raises GatewayError NOT_FOUND for one who is not there."""
-        _check_id(person_id)
+        check_id(person_id)
         await self.gallery.forget(person_id)
 
     async def people(self, *, after: str, count: int) -> tuple[Sequence[Person], bool]:
         """At most `count` people of an id greater than `after`, in the order of their ids, and whether more follow."""
-        if not 1 <= count <= MOST_PEOPLE:
-            raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {_shown(count)}")
-        if after and not _ID.fullmatch(after):
-            raise invalid("page_token", "is not one that this server gave")
+        check_page(after, count)
         found = await self.gallery.people(after, count + 1)
         return found[:count], len(found) > count
 
@@ -234,61 +216,6 @@ def _embedding(face: Face) -> NDArray[np.float32]:
 
 def _origin(model: Model) -> Origin:
     return Origin(model.pack, model.embedding_digest)
-
-
-def _check_id(person_id: str) -> None:
-    if not _ID.fullmatch(person_id):
-        raise GatewayError(Code.NOT_FOUND, "there is no person of this id", "person_id")
-
-
-def _check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
-    if person_id:
-        _check_id(person_id)
-        if name or labels:
-            raise invalid("person_id", "a person who is there keeps name and labels; leave them out")
-        return
-    if not name.strip() or len(name) > MOST_NAME:
-        raise invalid("name", f"expected 1 to {MOST_NAME} characters, got {len(name)}")
-    _check_text("name", name)
-    if len(labels) > MOST_LABELS:
-        raise invalid("labels", f"expected at most {MOST_LABELS}, got {len(labels)}")
-    for key, value in labels.items():
-        if not key or max(len(key), len(value)) > MOST_LABEL:
-            raise invalid("labels", f"expected names and values of at most {MOST_LABEL} characters")
-        _check_text("labels", key + value)
-
-
-def is_plain(text: str) -> bool:
-    """Whether every store keeps it, and every terminal shows it in one line and in its own order.
-
-    No control character, no half of a surrogate pair, no line or paragraph separator, and none of the characters that
-    turn the direction of what follows (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters): names
-    of right-to-left scripts do without.
-    """
-    return not any(
-        unicodedata.category(character) in _NOT_PLAIN or unicodedata.bidirectional(character) in _TURNING
-        for character in text
-    )
-
-
-def _shown(number: float) -> str:
-    """For a message: as it came, or as much of it as anybody wants to read."""
-    text = str(number)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
-
-
-def _check_text(field: str, text: str) -> None:
-    if not is_plain(text):
-        raise invalid(field, "expected text without control characters, line separators or turns of direction")
-
-
-def _check_search(top_k: int, threshold: float | None, margin: float) -> None:
-    if not 1 <= top_k <= MOST_MATCHES:
-        raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
-    if threshold is not None and not 0 < threshold <= 2:  # NaN fails
-        raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
-    if not 0 <= margin <= 2:
-        raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")
 
 
 async def _all_or_first_error(asked: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

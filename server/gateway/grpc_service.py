@@ -10,11 +10,12 @@ from grpc.aio import ServicerContext
 from facegate_client.results import Faces
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
+from server.gateway.checks import TOP_K
 from server.gateway.deadline import seconds_for
 from server.gateway.door import calls
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.request_id import current
-from server.gateway.faces import TOP_K, FaceGateway
+from server.gateway.faces import FaceGateway
 from server.gateway.grpc_errors import status_of
 from server.gateway.grpc_reading import read_image
 from server.gateway.grpc_writing import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -90,6 +91,7 @@ class _Gateway:
         await self._grpc.start()
         serving = await self._http.begin(listening)
         watching = asyncio.ensure_future(self._readiness.watch())
+        gc.freeze()  # what is here stays: no collection has to look through it again
         triton = "answers" if self._readiness.triton else "does not answer yet"
         say(f"gateway ready: {self._settings.addresses}; Triton at {self._settings.triton} {triton}")
         told = asyncio.ensure_future(stopping.wait())

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from server.errors import ServeError
-from server.gateway.faces import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
+from server.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
 from server.gateway.gallery import Origin
 from server.gateway.gallery.records import Photo, Record, are_unit, unit
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from facegate_client import contract
+from server.gateway.checks import TOP_K
 from server.gateway.errors import invalid
-from server.gateway.faces import TOP_K, FaceGateway
+from server.gateway.faces import FaceGateway
 from server.gateway.paging import last_id_of, page_token
 from server.gateway.pictures import from_base64, is_address
 from server.gateway.rest import writing

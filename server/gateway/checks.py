@@ -1,0 +1,94 @@
+"""What may be said of people, and asked for about them, checked before any work. Raises GatewayErrors."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from server.gateway.errors import Code, GatewayError, invalid
+
+TOP_K = 5
+MOST_MATCHES = 100
+MOST_PHOTOS = 16
+MOST_NAME = 200
+MOST_LABELS = 32
+MOST_LABEL = 200
+MOST_PEOPLE = 1000  # on a page
+MOST_SHOWN = 24  # characters of a number in a message: any float's
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_NOT_PLAIN = ("Cc", "Cs", "Zl", "Zp")
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def check_id(person_id: str) -> None:
+    """Raises NOT_FOUND for what is no person's id."""
+    if not _ID.fullmatch(person_id):
+        raise GatewayError(Code.NOT_FOUND, "there is no person of this id", "person_id")
+
+
+def check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
+    """A new person's name and labels, or the id of one who is there."""
+    if person_id:
+        check_id(person_id)
+        if name or labels:
+            raise invalid("person_id", "a person who is there keeps name and labels; leave them out")
+        return
+    if not name.strip() or len(name) > MOST_NAME:
+        raise invalid("name", f"expected 1 to {MOST_NAME} characters, got {len(name)}")
+    _check_text("name", name)
+    if len(labels) > MOST_LABELS:
+        raise invalid("labels", f"expected at most {MOST_LABELS}, got {len(labels)}")
+    for key, value in labels.items():
+        if not key or max(len(key), len(value)) > MOST_LABEL:
+            raise invalid("labels", f"expected names and values of at most {MOST_LABEL} characters")
+        _check_text("labels", key + value)
+
+
+def check_photos(count: int) -> None:
+    """How many photos come with one request."""
+    if not 1 <= count <= MOST_PHOTOS:
+        raise invalid("images", f"expected 1 to {MOST_PHOTOS}, got {count}")
+
+
+def check_page(after: str, count: int) -> None:
+    """Where a page of people begins, and how long it is."""
+    if not 1 <= count <= MOST_PEOPLE:
+        raise invalid("page_size", f"expected 1 to {MOST_PEOPLE}, got {_shown(count)}")
+    if after and not _ID.fullmatch(after):
+        raise invalid("page_token", "is not one that this server gave")
+
+
+def is_plain(text: str) -> bool:
+    """Whether every store keeps it, and every terminal shows it in one line and in its own order.
+
+    No control character, no half of a surrogate pair, no line or paragraph separator, and none of the characters that
+    turn the direction of what follows (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters): names
+    of right-to-left scripts do without.
+    """
+    return not any(
+        unicodedata.category(character) in _NOT_PLAIN or unicodedata.bidirectional(character) in _TURNING
+        for character in text
+    )
+
+
+def _shown(number: float) -> str:
+    """For a message: as it came, or as much of it as anybody wants to read."""
+    text = str(number)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def _check_text(field: str, text: str) -> None:
+    if not is_plain(text):
+        raise invalid(field, "expected text without control characters, line separators or turns of direction")
+
+
+def check_search(top_k: int, threshold: float | None, margin: float) -> None:
+    """How people are looked for; the distances are 1 - cosine."""
+    if not 1 <= top_k <= MOST_MATCHES:
+        raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
+    if threshold is not None and not 0 < threshold <= 2:  # NaN fails
+        raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
+    if not 0 <= margin <= 2:
+        raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")
