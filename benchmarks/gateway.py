@@ -22,9 +22,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,22 +99,22 @@ def _alone(asks: dict[str, Ask]) -> dict[str, float]:
 
 
 def _together(asks: list[Ask], seconds: float) -> tuple[int, float]:
-    """Answers, and the seconds that they took, of callers who each ask as soon as they are answered."""
-    counts = [0] * len(asks)
-    end = time.perf_counter() + seconds
+    """Answers, and the seconds that they took, of callers who each ask as soon as they are answered.
 
-    def run(index: int) -> None:
-        while time.perf_counter() < end:
-            asks[index]()
-            counts[index] += 1
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(asks))]
+    Raises what a caller is refused with.
+    """
     began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts), time.perf_counter() - began
+
+    def run(ask: Ask) -> int:
+        count = 0
+        while time.perf_counter() < began + seconds:
+            ask()
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(len(asks)) as callers:
+        count = sum(callers.map(run, asks))
+    return count, time.perf_counter() - began
 
 
 def _triton(address: str, work: str) -> Ask:
@@ -147,13 +147,16 @@ def _rest(address: str, work: str) -> Ask:
     body = json.dumps({**images, "anti_spoofing": True}).encode()
     connection = http.client.HTTPConnection(address, timeout=60)
 
+    def answered() -> http.client.HTTPResponse:
+        connection.request("POST", f"/v1/face/{work}", body, {"Content-Type": "application/json"})
+        return connection.getresponse()
+
     def ask() -> bytes:
         try:
-            connection.request("POST", f"/v1/face/{work}", body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionError):  # it was idle for long
+            answer = answered()
+        except ConnectionError:  # it was idle for long, and is made anew
             connection.close()
-            return ask()
+            answer = answered()
         told = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"REST answered {answer.status}: {told[:200]!r}")

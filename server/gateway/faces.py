@@ -67,7 +67,11 @@ class FaceGateway:
     async def verify(
         self, image_1: Image, image_2: Image, *, threshold: float | None, anti_spoofing: bool, timeout_s: float
     ) -> Verification:
-        """Do two images show one person?"""
+        """Do two images show one person? With `anti_spoofing`, only where both faces are live.
+
+        `threshold` is a distance, 1 - cosine, over 0 and at most 2; the pack's own where None. Raises NoFace, and
+        LivenessUnavailable where the check was asked for and cannot run.
+        """
         request = verification(image_1, image_2, threshold=threshold, anti_spoofing=anti_spoofing)
         return await self._ask(request, timeout_s)
 
@@ -81,7 +85,11 @@ class FaceGateway:
         max_faces: int | None = None,
         timeout_s: float,
     ) -> Faces:
-        """Every face of an image; none is no error."""
+        """Every face of an image, the best-detected first; none is no error.
+
+        `min_score` is the detector's, 0-1, the pack's own where None; `max_faces` is 1-1024, 256 where None. Embeddings
+        are float32 [D], L2-normalised. Raises LivenessUnavailable where the check was asked for and cannot run.
+        """
         request = analysis(
             image,
             anti_spoofing=anti_spoofing,

@@ -59,7 +59,10 @@ class Gallery(Protocol):
         """The `count` nearest people, exactly, the nearest first; only embeddings of the same `embedding_digest`."""
 
     async def forget(self, person_id: str) -> None:
-        """Delete a person and every embedding of theirs: no file of the store has their bytes afterwards."""
+        """Delete a person and every embedding of theirs: no file of the store has their bytes afterwards.
+
+        PostgreSQL's files keep them for a while: docs/gallery.md.
+        """
 
     async def people(self, after: str, count: int) -> Sequence[Person]:
         """At most `count` people whose id is greater than `after`, in the order of their ids."""
