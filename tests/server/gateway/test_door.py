@@ -312,7 +312,7 @@ def test_a_fault_is_logged_where_it_was_and_never_with_what_was_sent(json_log):
         raise ValueError(f"cannot use {secret}")
     except ValueError as error:
         failure = failure_for(error)
-        logging.getLogger("some.library").exception("it broke")
+        logging.getLogger("another.package").exception("it broke")
     ours, theirs = json_log()
     assert failure.code is Code.INTERNAL
     assert ours["incident"] in failure.message
