@@ -223,6 +223,18 @@ def test_a_trial_frees_what_the_dead_left_and_nothing_else(books):
     assert sorted(path.name for path in books.folder.iterdir()) == sorted([alive.name, "somebody-elses"])
 
 
+def test_a_trial_waits_for_the_call_that_a_killed_process_had_with_the_server(books):
+    orphan = Region(f"{shared_file.START}orphan", f"/{shared_file.START}orphan", 10)
+
+    async def listed(admin_key, timeout_s):
+        books.regions[orphan.name], books.refusals = orphan, [FaceGateError("in use")]
+        return list(books.regions.values())
+
+    books.listed = listed
+    asyncio.run(try_out(books, None))
+    assert books.regions == {}
+
+
 def test_a_trial_follows_no_link_and_waits_for_no_pipe(books):
     treasure = books.folder / "treasure"
     treasure.touch()

@@ -21,7 +21,7 @@ _log = logging.getLogger("facegate_client")
 REGISTRATION_S = 5.0
 """For the server to map a region, or to let go of one: milliseconds where it is well."""
 
-PAUSES_S = (0.1, 0.2, 0.4, 0.8)
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Between attempts to have the server let go of a region: it refuses while one of its calls uses it."""
 
 
@@ -96,14 +96,7 @@ class SharedMemoryCarrier:
 
     async def _forget(self, ring: _Ring) -> None:
         ring.file.remove()
-        for pause in PAUSES_S:
-            try:
-                return await self._regions.unregister(ring.region.name, self._admin_key, REGISTRATION_S)
-            except (Unreachable, DeadlineExceeded):  # a server that has ended has let go of it
-                return None
-            except FaceGateError:  # it still reads the frame of a call that was given up
-                await asyncio.sleep(pause)
-        return None  # the next run frees it
+        await _let_go(self._regions, ring.region.name, self._admin_key)
 
 
 class _Ring:
@@ -148,8 +141,18 @@ async def try_out(regions: Regions, admin_key: str | None) -> None:
         file.remove()
     for region in await regions.listed(admin_key, REGISTRATION_S):
         if region.name.startswith(START) and not exists(region.key):
-            with suppress(FaceGateError):  # still in use: for the next run
-                await regions.unregister(region.name, admin_key, REGISTRATION_S)
+            await _let_go(regions, region.name, admin_key)
+
+
+async def _let_go(regions: Regions, name: str, admin_key: str | None) -> None:
+    for pause in PAUSES_S:
+        try:
+            return await regions.unregister(name, admin_key, REGISTRATION_S)
+        except (Unreachable, DeadlineExceeded):  # a server that has ended has let go of it
+            return None
+        except FaceGateError:  # it still reads the frame of a call that was given up, or whose caller was killed
+            await asyncio.sleep(pause)
+    return None  # the next run frees it
 
 
 def _file(size: int) -> SharedFile:
