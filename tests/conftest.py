@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from support.serving import Server, serving
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[MISSING] = []
+    # A job in a shell's background starts with Ctrl-C ignored, and so does all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
