@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 
 import grpc
-from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from facegate_client import contract
@@ -27,10 +28,10 @@ FETCH_SECONDS = 5.0
 """For a picture that is fetched by its address; what is left of the caller's time is for looking at it."""
 
 
-def behind_door(app: FastAPI, door: Door, calls: Calls, probe: APIRouter, settings: Settings) -> ASGIApp:
+def behind_door(app: Starlette, door: Door, calls: Calls, probing: list[Route], settings: Settings) -> ASGIApp:
     """The application with the probes in it, the door around it, and CORS around that where pages are named."""
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
-    app.include_router(probe)
+    app.router.routes.extend(probing)
     guarded = SecurityHeaders(
         DoorMiddleware(
             app,

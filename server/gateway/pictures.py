@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import pybase64
 
 from facegate_client import contract
 from server.gateway.errors import invalid
@@ -33,7 +33,7 @@ def from_base64(text: str, field: str) -> bytes:
     if len(encoded) > MAX_ENCODED:
         raise invalid(field, f"is larger than the limit of {contract.MAX_IMAGE_BYTES // 2**20} MiB")
     try:
-        return base64.b64decode(encoded, validate=True)
+        return pybase64.b64decode(encoded, validate=True)
     except ValueError:  # its text is about characters of the picture
         raise invalid(field, "is not base64; expected base64 with its padding, or data:image/...;base64,...") from None
 

@@ -80,7 +80,7 @@ class _Gateway:
             max_message_bytes=settings.max_body_bytes,
         )
         app = create_app(self._faces, timeout_s=settings.timeout_s, urls=url_fetcher(settings))
-        guarded = behind_door(app, self._door, calls, probes.router(self._readiness, metrics), settings)
+        guarded = behind_door(app, self._door, calls, probes.routes(self._readiness, metrics), settings)
         self._http = HttpServer(guarded, settings.tls, HAND_OVER_SECONDS)
 
     async def serve(self, listening: socket.socket, say: Say) -> None:

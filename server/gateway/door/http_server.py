@@ -7,12 +7,13 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from server.gateway.door.one_write import OneWrite
 from server.gateway.settings import ServerTls
 
 MOST_HEAD_BYTES = 64 * 1024
@@ -33,7 +34,7 @@ class LimitedProtocol(H11Protocol):
         self._too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport)))
         self._expect_head()
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from server.gateway.door.metrics import Metrics
 from server.gateway.door.readiness import Readiness
@@ -13,16 +14,13 @@ OPEN = {HEALTH, READY}
 """Need no key; numbers do, where there are keys."""
 
 
-def router(readiness: Readiness, metrics: Metrics) -> APIRouter:
+def routes(readiness: Readiness, metrics: Metrics) -> list[Route]:
     """`/healthz` (the process answers), `/readyz` (requests can be answered; 503 where not, and why), `/metrics`."""
-    made = APIRouter(include_in_schema=False)
 
-    @made.api_route(HEALTH, methods=["GET", "HEAD"])
-    async def healthz() -> JSONResponse:
+    async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    @made.api_route(READY, methods=["GET", "HEAD"])
-    async def readyz() -> JSONResponse:
+    async def readyz(request: Request) -> JSONResponse:
         seen = {
             "ready": readiness.ready,
             "triton": readiness.triton,
@@ -31,8 +29,7 @@ def router(readiness: Readiness, metrics: Metrics) -> APIRouter:
         }
         return JSONResponse(seen, status_code=200 if readiness.ready else 503)
 
-    @made.get(METRICS)
-    async def prometheus() -> Response:
+    async def prometheus(request: Request) -> Response:
         return Response(metrics.text(), media_type=metrics.content_type)
 
-    return made
+    return [Route(HEALTH, healthz), Route(READY, readyz), Route(METRICS, prometheus)]

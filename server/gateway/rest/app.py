@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,26 +18,25 @@ from server.gateway.rest.docs_page import add_docs
 from server.gateway.rest.endpoints import Endpoints
 from server.gateway.rest.errors import handle_errors
 from server.gateway.rest.files import add_folder
-from server.gateway.rest.openapi import OPENAPI_PATH, OPERATIONS, document
+from server.gateway.rest.openapi import OPERATIONS, document
 from server.gateway.rest.requests import PeopleQuery
 from server.gateway.urls import UrlFetcher
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
-def create_app(faces: FaceGateway, *, timeout_s: float, urls: UrlFetcher | None = None) -> FastAPI:
+def create_app(faces: FaceGateway, *, timeout_s: float, urls: UrlFetcher | None = None) -> Starlette:
     """REST, its documentation and the page. No answer takes longer than `timeout_s` from the end of its request.
 
     Pictures are fetched by address where `urls` is given. Who may ask, and how much, is the front door's matter.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=OPENAPI_PATH, redirect_slashes=False)
-    described = document()
-    app.openapi = lambda: described  # type: ignore[method-assign]
+    app = Starlette()
+    app.router.redirect_slashes = False
     endpoints = Endpoints(faces, timeout_s, urls)
     for operation in OPERATIONS:
         do = getattr(endpoints, operation.name)
         app.add_route(operation.path, _answering(do, operation.asked, timeout_s), methods=[operation.method])
-    add_docs(app)
+    add_docs(app, document())
     add_folder(app, STATIC, HEADERS)
     handle_errors(app)
     return app

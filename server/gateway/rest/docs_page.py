@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import swagger_ui_bundle
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from server.gateway.rest.files import add_file
+from server.gateway.rest.openapi import OPENAPI_PATH
 
 _HTML = """<!doctype html>
 <html lang="en">
@@ -35,8 +37,11 @@ _HEADERS = {
 }
 
 
-def add_docs(app: FastAPI) -> None:
-    """The page, its beginning, and the bundle's files."""
+def add_docs(app: Starlette, described: dict[str, Any]) -> None:
+    """What REST is, as OpenAPI has it; the page that shows it, its beginning, and the bundle's files."""
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(described)
 
     async def page(request: Request) -> Response:
         return Response(_HTML, media_type="text/html", headers=_HEADERS)
@@ -44,8 +49,9 @@ def add_docs(app: FastAPI) -> None:
     async def begin(request: Request) -> Response:
         return Response(_BEGIN, media_type="text/javascript", headers=_HEADERS)
 
-    app.add_route("/docs", page, include_in_schema=False)
-    app.add_route("/docs/begin.js", begin, include_in_schema=False)
+    app.add_route(OPENAPI_PATH, openapi)
+    app.add_route("/docs", page)
+    app.add_route("/docs/begin.js", begin)
     bundle = Path(swagger_ui_bundle.swagger_ui_path)
     for name in ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"):
         add_file(app, f"/docs/{name}", bundle / name, _HEADERS)

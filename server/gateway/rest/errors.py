@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -58,7 +58,7 @@ def answer_to(error: Exception, path: str) -> JSONResponse:
     return JSONResponse(error_body(failure, request_id.current(), path), failure.code.http, headers)
 
 
-def handle_errors(app: FastAPI) -> None:
+def handle_errors(app: Starlette) -> None:
     """Every exception of `app` becomes an answer of ours."""
 
     async def handler(request: Request, error: Exception) -> JSONResponse:

@@ -7,7 +7,7 @@ import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "
 """Told by the machine's own tables wrongly, or not at all."""
 
 
-def add_file(app: FastAPI, path: str, file: Path, headers: Mapping[str, str]) -> None:
+def add_file(app: Starlette, path: str, file: Path, headers: Mapping[str, str]) -> None:
     """Answer `path` with the file as it is now. Browsers ask whether theirs is still good."""
     content = file.read_bytes()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
@@ -27,10 +27,10 @@ def add_file(app: FastAPI, path: str, file: Path, headers: Mapping[str, str]) ->
             return Response(status_code=304, headers=headers)
         return Response(content, media_type=media, headers=headers)
 
-    app.add_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_route(path, answer, methods=["GET", "HEAD"])
 
 
-def add_folder(app: FastAPI, folder: Path, headers: Mapping[str, str]) -> None:
+def add_folder(app: Starlette, folder: Path, headers: Mapping[str, str]) -> None:
     """Every file under `folder` at its name, and index.html at "/"."""
     for file in sorted(folder.rglob("*")):
         if file.is_file():

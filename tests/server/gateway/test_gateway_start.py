@@ -99,7 +99,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, name):
 
 
 def test_packages_that_are_not_there_are_named_with_the_remedy():
-    program = "import sys; sys.modules['fastapi'] = None; import facegate.cli as c; c.app(['gateway'])"
+    program = "import sys; sys.modules['starlette'] = None; import facegate.cli as c; c.app(['gateway'])"
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1].endswith("pip install 'facegate[gateway]'")

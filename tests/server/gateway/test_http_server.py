@@ -64,6 +64,24 @@ async def rest(reader):
     return heard
 
 
+def test_an_answers_head_and_body_are_one_write(monkeypatch):
+    written, write = [], asyncio.selector_events._SelectorSocketTransport.write
+
+    def watched(transport, data):
+        written.append(bytes(data))
+        write(transport, data)
+
+    monkeypatch.setattr(asyncio.selector_events._SelectorSocketTransport, "write", watched)
+
+    async def talk(reader, writer):
+        for _ in range(2):
+            writer.write(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n")
+            assert await answer(reader) == (200, b"/a 3")
+
+    at_server(talk)
+    assert [data.endswith(b"/a 3") for data in written if data.startswith(b"HTTP/1.1 200")] == [True, True]
+
+
 @pytest.mark.parametrize(
     "offer",
     [
