@@ -1,9 +1,10 @@
 """What does the gateway cost? `python -m benchmarks.gateway [--rounds 9] [--seconds 4]`.
 
 The same pictures of 640x480, JPEG, with liveness, asked of Triton itself, of the gateway's FaceService and of its REST
-interface, which both ask that Triton; analyze without embeddings, which REST's answer has not. Latency is one caller's,
-who asks the three in turn; throughput is that of CALLERS at a time, who ask one of them for some seconds, the three in
-changing order. Requests are made once and sent as bytes, and answers are not read on the way, so that what differs is
+interface, which both ask that Triton; analyze without embeddings, which REST's answer has not. And the same picture's
+pixels, which REST does not take. Latency is one caller's,
+who asks them in turn; throughput is that of CALLERS at a time, who ask one of them for some seconds, all in changing
+order. Requests are made once and sent as bytes, and answers are not read on the way, so that what differs is
 the server's side, but for JSON's base64, which is a third longer. Overheads are ratios and differences within a round,
 of which there are several.
 
@@ -36,7 +37,7 @@ import typer
 
 from benchmarks.bench import load
 from benchmarks.bench.machine import machine
-from benchmarks.bench.pictures import picture
+from benchmarks.bench.pictures import Picture, picture
 from benchmarks.bench.spread import spread
 from engines.build import ROOT
 from facegate.running import free_ports, running_server
@@ -45,8 +46,8 @@ from facegate_client.service import face_service_pb2 as pb
 CALLERS = 4
 ASKED_ALONE = 60
 READY_SECONDS = 30.0
-WORKS = ("verify", "analyze")
-WAYS = ("Triton", "FaceService", "REST")
+PIXELS = "analyze pixels"
+WORKS = ("verify", "analyze", PIXELS)
 
 Ask = Callable[[], bytes]
 Figures = dict[str, dict[str, float]]
@@ -57,22 +58,21 @@ def main(rounds: int = 9, seconds: float = 4.0) -> None:
     rows = []
     with running_server() as (triton, _), _gateway(triton) as (gateway, grpc_address, http_address):
         for work in WORKS:
-            made = {
-                "Triton": partial(_triton, triton, work),
-                "FaceService": partial(_face_service, grpc_address, work),
-                "REST": partial(_rest, http_address, work),
-            }
+            made = {"Triton": partial(_triton, triton, work), "FaceService": partial(_face_service, grpc_address, work)}
+            if work != PIXELS:
+                made["REST"] = partial(_rest, http_address, work)
             asks = {way: [make() for _ in range(CALLERS)] for way, make in made.items()}
             figures = [_round(asks, gateway, number, seconds) for number in range(-1, rounds)][1:]  # the first warms up
-            rows.append({"work": work, **_summary(figures)})
-            _print(rows[-1])
+            ways = _summary(figures)
+            _print(work, ways)
+            rows.append({"work": work, **ways})
     result = {"machine": machine(), "callers": CALLERS, "rounds": rounds, "seconds": seconds, "rows": rows}
     out = ROOT / "benchmarks" / "results" / "gateway.json"
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _round(asks: Mapping[str, list[Ask]], gateway: psutil.Process, number: int, seconds: float) -> Figures:
-    order = random.Random(number).sample(WAYS, len(WAYS))  # noqa: S311 - repeatable, not secret
+    order = random.Random(number).sample(list(asks), len(asks))  # noqa: S311 - repeatable, not secret
     latencies = _alone({way: asks[way][0] for way in order})
     figures = {}
     for way in order:
@@ -80,7 +80,7 @@ def _round(asks: Mapping[str, list[Ask]], gateway: psutil.Process, number: int, 
         count, took_s = _together(asks[way], seconds)
         cpu_ms = 1000 * (_cpu_s(gateway) - before) / count
         figures[way] = {"p50_ms": latencies[way], "per_s": count / took_s, "gateway_cpu_ms": cpu_ms}
-    return figures
+    return {way: figures[way] for way in asks}
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -117,8 +117,12 @@ def _together(asks: list[Ask], seconds: float) -> tuple[int, float]:
     return count, time.perf_counter() - began
 
 
+def _picture(work: str) -> Picture:
+    return picture("640x480", 1, encoded=work != PIXELS)
+
+
 def _triton(address: str, work: str) -> Ask:
-    image = picture("640x480", 1)
+    image = _picture(work)
     if work == "verify":
         made = load.verify(image, image, liveness=True)
     else:
@@ -127,7 +131,9 @@ def _triton(address: str, work: str) -> Ask:
 
 
 def _face_service(address: str, work: str) -> Ask:
-    image = pb.Image(encoded=picture("640x480", 1).data)
+    shown = _picture(work)
+    frame = pb.Frame(bgr=shown.data, height=shown.height, width=shown.width)
+    image = pb.Image(encoded=shown.data) if shown.encoded else pb.Image(frame=frame)
     if work == "verify":
         verify = pb.VerifyRequest(image_1=image, image_2=image, anti_spoofing=True)
         return _unary(address, "/facegate.v1.FaceService/Verify", verify.SerializeToString())
@@ -142,7 +148,7 @@ def _unary(address: str, method: str, request: bytes) -> Ask:
 
 
 def _rest(address: str, work: str) -> Ask:
-    image = base64.b64encode(picture("640x480", 1).data).decode()
+    image = base64.b64encode(_picture(work).data).decode()
     images = {"img1": image, "img2": image} if work == "verify" else {"img": image}
     body = json.dumps({**images, "anti_spoofing": True}).encode()
     connection = http.client.HTTPConnection(address, timeout=60)
@@ -167,7 +173,7 @@ def _rest(address: str, work: str) -> Ask:
 
 def _summary(figures: list[Figures]) -> dict[str, Any]:
     ways: dict[str, Any] = {}
-    for way in WAYS:
+    for way in figures[0]:
         told = {name: [each[way][name] for each in figures] for name in ("p50_ms", "per_s", "gateway_cpu_ms")}
         if way != "Triton":
             told["added_ms"] = [each[way]["p50_ms"] - each["Triton"]["p50_ms"] for each in figures]
@@ -180,10 +186,9 @@ def _rounded(values: list[float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in dataclasses.asdict(spread(values)).items()}
 
 
-def _print(row: dict[str, Any]) -> None:
-    for way in WAYS:
-        figures = row[way]
-        line = f"{row['work']:8} {way:12} p50 {_text(figures['p50_ms'])} ms   {_text(figures['per_s'])} a second"
+def _print(work: str, ways: dict[str, Any]) -> None:
+    for way, figures in ways.items():
+        line = f"{work:14} {way:12} p50 {_text(figures['p50_ms'])} ms   {_text(figures['per_s'])} a second"
         if way != "Triton":
             line += f"   +{_text(figures['added_ms'])} ms, -{100 * figures['lost']['median']:.1f} % ("
             line += f"{100 * figures['lost']['low']:.1f}-{100 * figures['lost']['high']:.1f}), "
