@@ -11,6 +11,8 @@ import json
 import sys
 import threading
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, IntEnum
 
 import numpy as np
@@ -92,12 +94,23 @@ class FakeGpu:
         assert (self.alive, self.astray, self.contexts()) == ({}, [], [])
 
 
+@contextmanager
+def only_new_garbage() -> Iterator[None]:
+    """Garbage collections look only at what is made from now on: after a thousand other tests, all else takes long."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def made_gpu(monkeypatch):
     """For a fixture: a FakeGpu that is installed until the test's sessions are gone."""
-    gpu = FakeGpu()
-    gpu.install(monkeypatch)
-    yield gpu
-    gc.collect()
+    with only_new_garbage():
+        gpu = FakeGpu()
+        gpu.install(monkeypatch)
+        yield gpu
+        gc.collect()
 
 
 class _Held:
