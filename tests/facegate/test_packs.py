@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from tenacity import wait_none
 from typer.testing import CliRunner, Result
 
 import engines.build
 import facegate.packs
+from engines import download
 from engines.build import pack_named, shipped_packs
 from facegate.cli import app
 from support import made_nets, own_packs
@@ -221,6 +223,7 @@ def test_a_pack_that_forbids_commercial_use_is_not_touched_without_consent(
 
 @pytest.mark.parametrize("name", ["buffalo_sc", "buffalo_l"])
 def test_with_consent_it_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setattr(download, "BACKOFF", wait_none())
     (tmp_path / "mirror").mkdir()
     monkeypatch.setattr(engines.build, "FETCHED", tmp_path / "fetched")
     monkeypatch.setenv("FACEGATE_MIRROR", str(tmp_path / "mirror"))

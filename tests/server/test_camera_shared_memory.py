@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from base64 import b64encode
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -159,11 +160,15 @@ asyncio.run(run())
 """
 
 
+@contextmanager
 def other_process(address):
     command = [sys.executable, "-c", PROGRAM, address, KEY]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "answered\n"
-    return process
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "answered\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_what_a_killed_process_left_is_freed_by_the_next_and_what_a_living_one_has_is_not(keyed):
@@ -175,20 +180,19 @@ def test_what_a_killed_process_left_is_freed_by_the_next_and_what_a_living_one_h
         async with AsyncFaceClient(keyed.grpc) as client:
             await (await shared(client)).close()
 
-    living = other_process(keyed.grpc)
-    try:
+    with other_process(keyed.grpc) as living:
         theirs = asyncio.run(now())
-        killed = other_process(keyed.grpc)
-        both = asyncio.run(now())
-        assert len(theirs) == 1 and len(both) == 2 and files(both) == both
-        killed.kill()
-        assert killed.communicate(timeout=20)[1] == ""
+        with other_process(keyed.grpc) as killed:
+            both = asyncio.run(now())
+            assert len(theirs) == 1 and len(both) == 2 and files(both) == both
+            killed.kill()
+            assert killed.communicate(timeout=20)[1] == ""
         asyncio.run(next_run())
         assert asyncio.run(now()) == files(both) == theirs
-        assert living.stdout.readline() == "answered\n"
-    finally:
+        assert living.poll() is None
         living.send_signal(signal.SIGINT)
         _, errors = living.communicate(timeout=20)
+    assert errors.endswith("KeyboardInterrupt\n"), "it was answered up to then"
     assert "leaked" not in errors
     assert asyncio.run(now()) == files(both) == set()
 

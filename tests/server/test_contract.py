@@ -17,6 +17,12 @@ def frame(image: np.ndarray, suffix: str = "") -> list[tuple[str, np.ndarray]]:
     return [(f"FRAME{suffix}", image.reshape(-1)), (f"FRAME_SHAPE{suffix}", shape)]
 
 
+@pytest.fixture(scope="module")
+def bls_server_without_liveness(repository, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("bls") / "log", "--inferer", "bls", "--without-liveness") as running:
+        yield running
+
+
 @pytest.fixture
 def ask(server, transport):
     return lambda model, tensors, **options: infer(transport, server.address(transport), model, tensors, **options)
@@ -220,9 +226,9 @@ def test_naming_outputs_filters_them_and_changes_nothing_else(ask, samples):
     assert set(ask("face_analyze", [image], only=("BOXES", "IS_REAL")).outputs) == {"BOXES"}
 
 
-def test_asked_by_bls_absent_liveness_nets_are_the_same_error(repository, samples, transport, tmp_path):
+def test_asked_by_bls_absent_liveness_nets_are_the_same_error(bls_server_without_liveness, samples, transport):
+    where = bls_server_without_liveness.address(transport)
     pair = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
-    with serving(tmp_path / "log", "--inferer", "bls", "--without-liveness") as running:
-        answer = infer(transport, running.address(transport), "face_verify", pair, anti_spoofing=True)
-        assert refused(answer, transport, "FAILED_PRECONDITION")
-        assert infer(transport, running.address(transport), "face_verify", pair).outputs["VERIFIED"][0]
+    answer = infer(transport, where, "face_verify", pair, anti_spoofing=True)
+    assert refused(answer, transport, "FAILED_PRECONDITION")
+    assert infer(transport, where, "face_verify", pair).outputs["VERIFIED"][0]

@@ -46,20 +46,26 @@ def tritonserver(server: Server) -> psutil.Process:
     return next(child for child in children if child.name() == "tritonserver")
 
 
-def test_the_images_own_server_answers_with_its_own_backends(root, repository, samples, tmp_path):
-    with serving_from(root, tmp_path / "log", repository) as server:
-        person, spoof = samples["image_T1.jpg"], samples["image_F2.jpg"]
-        same = [encoded(f"IMAGE_{number}", person) for number in (1, 2)]
-        pair = [encoded("IMAGE_1", person), encoded("IMAGE_2", spoof)]
-        assert infer("grpc", server.grpc, "face_verify", same, anti_spoofing=True).outputs["VERIFIED"][0]
-        assert not infer("grpc", server.grpc, "face_verify", pair, anti_spoofing=True).outputs["VERIFIED"][0]
-        process = tritonserver(server)
-        assert process.exe() == str(root / "bin/tritonserver")
-        assert f"--backend-directory={root}/backends" in process.cmdline()
-        stubs = process.children(recursive=True)
-        assert [stub.exe() for stub in stubs] == [str(root / "backends/python/triton_python_backend_stub")] * 6
-        assert all(stub.environ()["ORT_DISABLE_TELEMETRY"] == "1" for stub in stubs)
-        assert f"facegate: Triton: NVIDIA's Triton in {root}, with its own backends" in server.log.read_text()
+@pytest.fixture(scope="module")
+def server(root, repository, tmp_path_factory):
+    """The image's own, which takes shared memory of clients."""
+    with serving_from(root, tmp_path_factory.mktemp("native") / "log", repository, client_shm=True) as running:
+        yield running
+
+
+def test_the_images_own_server_answers_with_its_own_backends(server, root, samples):
+    person, spoof = samples["image_T1.jpg"], samples["image_F2.jpg"]
+    same = [encoded(f"IMAGE_{number}", person) for number in (1, 2)]
+    pair = [encoded("IMAGE_1", person), encoded("IMAGE_2", spoof)]
+    assert infer("grpc", server.grpc, "face_verify", same, anti_spoofing=True).outputs["VERIFIED"][0]
+    assert not infer("grpc", server.grpc, "face_verify", pair, anti_spoofing=True).outputs["VERIFIED"][0]
+    process = tritonserver(server)
+    assert process.exe() == str(root / "bin/tritonserver")
+    assert f"--backend-directory={root}/backends" in process.cmdline()
+    stubs = process.children(recursive=True)
+    assert [stub.exe() for stub in stubs] == [str(root / "backends/python/triton_python_backend_stub")] * 6
+    assert all(stub.environ()["ORT_DISABLE_TELEMETRY"] == "1" for stub in stubs)
+    assert f"facegate: Triton: NVIDIA's Triton in {root}, with its own backends" in server.log.read_text()
 
 
 def test_without_an_image_the_server_that_pip_installs_is_taken(tmp_path):
@@ -135,12 +141,9 @@ def shared_picture(samples):
     regions.destroy_shared_memory_region(region)
 
 
-def test_clients_of_this_machine_may_pass_pictures_in_shared_memory(root, repository, shared_picture, tmp_path):
+def test_clients_of_this_machine_may_pass_pictures_in_shared_memory(server, shared_picture):
     key, size = shared_picture
-    with (
-        serving_from(root, tmp_path / "log", repository, client_shm=True) as server,
-        tritonclient.grpc.InferenceServerClient(server.grpc) as client,
-    ):
+    with tritonclient.grpc.InferenceServerClient(server.grpc) as client:
         client.register_system_shared_memory("picture", key, size)
         picture = tritonclient.grpc.InferInput("IMAGE", [1], "BYTES")
         picture.set_shared_memory("picture", size)

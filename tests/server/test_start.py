@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -73,8 +75,8 @@ def test_options_are_environment_variables_too():
 def test_without_weights_and_network_it_says_what_is_missing_and_how_to_mirror_it(tmp_path):
     (tmp_path / "mirror").mkdir()
     program = (
-        "import engines.build as b, pathlib, facegate.cli as c;"
-        f"b.FETCHED = pathlib.Path({str(tmp_path / 'fetched')!r}); c.app(['fetch'])"
+        "import engines.build as b, engines.download as d, pathlib, tenacity, facegate.cli as c;"
+        f"b.FETCHED = pathlib.Path({str(tmp_path / 'fetched')!r}); d.BACKOFF = tenacity.wait_none(); c.app(['fetch'])"
     )
     environment = {**os.environ, "FACEGATE_MIRROR": str(tmp_path / "mirror"), "HTTPS_PROXY": "http://127.0.0.1:9"}
     ended = subprocess.run(
@@ -122,12 +124,29 @@ def test_administration_is_closed_without_the_key(server):
                 assert client.is_server_ready(), what
 
 
-def test_the_key_opens_administration(repository, tmp_path):
-    with serving(tmp_path / "log", "--admin-key", "sesame") as running:
-        with tritonclient.grpc.InferenceServerClient(running.grpc) as client:
-            index = client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": "sesame"})
-            assert len(index.models) == 6
-        assert "sesame" not in (tmp_path / "log").read_text()
+def have_a_dead_proxy(environment):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        environment.setenv(name, "http://127.0.0.1:9")
+    environment.delenv("NO_PROXY", raising=False)
+    environment.delenv("no_proxy", raising=False)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(repository, tmp_path_factory):
+    """A server with a key, on another address of this machine, and with a proxy that does not answer."""
+    log = tmp_path_factory.mktemp("elsewhere") / "log"
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            have_a_dead_proxy(environment)
+            running = stack.enter_context(serving(log, "--admin-key", "sesame", "--host", "127.0.0.2"))
+        yield replace(running, grpc=running.grpc.replace("127.0.0.1", "127.0.0.2"))
+
+
+def test_the_key_opens_administration(elsewhere):
+    with tritonclient.grpc.InferenceServerClient(elsewhere.grpc) as client:
+        index = client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": "sesame"})
+        assert len(index.models) == 6
+    assert "sesame" not in elsewhere.log.read_text()
 
 
 def test_the_memory_that_pictures_pass_through_is_private(server):
@@ -136,25 +155,20 @@ def test_the_memory_that_pictures_pass_through_is_private(server):
     assert {path.stat().st_mode & 0o777 for path in own} == {0o600}
 
 
-def test_another_address_of_this_machine_can_be_bound(repository, tmp_path):
-    with serving(tmp_path / "log", "--host", "127.0.0.2") as running:
-        port = running.grpc.rsplit(":", 1)[1]
-        with FaceClient(f"127.0.0.2:{port}") as client:
-            assert client.is_ready()
-        with FaceClient(f"127.0.0.1:{port}", timeout_s=2) as client:
-            assert not client.is_ready()
+def test_another_address_of_this_machine_can_be_bound(elsewhere):
+    with FaceClient(elsewhere.grpc) as client:
+        assert client.is_ready()
+    with FaceClient(elsewhere.grpc.replace("127.0.0.2", "127.0.0.1"), timeout_s=2) as client:
+        assert not client.is_ready()
 
 
 def test_an_address_of_ipv6_is_refused_in_a_line():
     assert serve("--host", "::1").stderr.strip().splitlines()[-1].startswith("facegate: --host ::1: Triton binds IPv4")
 
 
-def test_a_proxy_for_the_outside_is_not_asked_for_this_machine(repository, samples, tmp_path, monkeypatch):
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    with serving(tmp_path / "log") as running, FaceClient(running.grpc) as client:
+def test_a_proxy_for_the_outside_is_not_asked_for_this_machine(elsewhere, samples, monkeypatch):
+    have_a_dead_proxy(monkeypatch)
+    with FaceClient(elsewhere.grpc) as client:
         assert client.verify(samples["image_T1.jpg"], samples["image_T1.jpg"], anti_spoofing=True)
 
 

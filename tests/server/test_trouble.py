@@ -18,18 +18,6 @@ pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 @pytest.fixture(scope="module")
-def narrow_server(repository, tmp_path_factory):
-    """One permit, and one place to wait."""
-    folder = tmp_path_factory.mktemp("narrow")
-    shutil.copytree(repository, folder / "repository")
-    for config in (folder / "repository").glob("face_*/configs/onnxruntime.pbtxt"):
-        text = config.read_text().replace('string_value: "auto"', 'string_value: "1"')
-        config.write_text(text.replace('string_value: "64"', 'string_value: "1"'))
-    with serving_repository(folder / "log", folder / "repository") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def broken_server(repository, tmp_path_factory):
     """Its second liveness net answers NaN, but for pictures as black as those that the server asks itself about."""
     folder = tmp_path_factory.mktemp("broken")

@@ -145,13 +145,14 @@ async def try_out(regions: Regions, admin_key: str | None) -> None:
 
 
 async def _let_go(regions: Regions, name: str, admin_key: str | None) -> None:
-    for pause in PAUSES_S:
+    for pause in (0.0, *PAUSES_S):
+        await asyncio.sleep(pause)
         try:
             return await regions.unregister(name, admin_key, REGISTRATION_S)
         except (Unreachable, DeadlineExceeded):  # a server that has ended has let go of it
             return None
         except FaceGateError:  # it still reads the frame of a call that was given up, or whose caller was killed
-            await asyncio.sleep(pause)
+            continue
     return None  # the next run frees it
 
 
