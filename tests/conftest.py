@@ -17,13 +17,17 @@ from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.target import Target
 from support.missing import MISSING, cannot_be_had
-from support.serving import Server, serving
+from support.serving import Server, all_have_stopped, serving
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[MISSING] = []
     # A job in a shell's background starts with Ctrl-C ignored, and so does all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    all_have_stopped()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

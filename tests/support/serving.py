@@ -18,6 +18,10 @@ from engines.build import ROOT
 from facegate.running import free_ports
 
 
+_stopping: list[subprocess.Popen[str]] = []
+"""They take seconds for it, which they spend waiting: the next test need not wait with them."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A running `facegate serve`."""
@@ -33,7 +37,7 @@ class Server:
 
 
 def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Server]:
-    """`facegate serve` with these options, from ready to drained."""
+    """`facegate serve` with these options, from ready to told to stop."""
     ports = free_ports(3)
     command = [sys.executable, "-m", "facegate", "serve", *options]
     for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
@@ -69,6 +73,12 @@ def running(
         yield Server(process, f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log)
     finally:
         process.send_signal(signal.SIGTERM)
+        _stopping.append(process)
+
+
+def all_have_stopped() -> None:
+    """Waits for the servers that were told to stop."""
+    for process in _stopping:
         process.wait(60)
 
 
