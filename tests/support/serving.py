@@ -17,7 +17,6 @@ import pytest
 from engines.build import ROOT
 from facegate.running import free_ports
 
-
 _stopping: list[subprocess.Popen[str]] = []
 """They take seconds for it, which they spend waiting: the next test need not wait with them."""
 
