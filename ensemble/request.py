@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,9 @@ from ensemble.pack import Pack
 from facegate_client import contract
 
 Inputs = Mapping[str, NDArray[Any]]
+
+_LEAST_FLOAT32 = 2.0**-149
+"""Over 0. The answer's THRESHOLD is float32, and would be 0 for less: no distance is under that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def verify_parameters(pack: Pack) -> dict[str, Parameter]:
     """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
     return {
         contract.ANTI_SPOOFING: Parameter(bool, False),
-        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, math.ulp(0.0), 2.0),
+        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, _LEAST_FLOAT32, 2.0),
     }
 
 
@@ -75,7 +77,7 @@ def _value(name: str, value: object, parameter: Parameter) -> bool | int | float
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise invalid(f"parameter {name} must be {parameter.kind.__name__}, not {_shown(value)}")
     if not parameter.least <= value <= parameter.most:  # NaN compares false
-        low = "more than 0" if 0 < parameter.least < 1e-300 else f"at least {parameter.least:g}"
+        low = "more than 0" if parameter.least == _LEAST_FLOAT32 else f"at least {parameter.least:g}"
         raise invalid(f"parameter {name} must be {low} and at most {parameter.most:g}, not {_shown(value)}")
     return parameter.kind(value)
 
