@@ -20,6 +20,10 @@ MOST_SHOWN = 24  # characters of a number in a message: any float's
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _NOT_PLAIN = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+_JOINERS = "\u200c\u200d"
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Characters that show nothing and are of a category that does: grapheme joiner, fillers, inherent vowels, no dots."""
+_LEAST_DISTANCE = 2.0**-149  # float32's smallest: less is answered as 0, under which no distance is
 
 
 def check_id(person_id: str) -> None:
@@ -38,12 +42,15 @@ def check_person(name: str, labels: Mapping[str, str], person_id: str) -> None:
     if not name.strip() or len(name) > MOST_NAME:
         raise invalid("name", f"expected 1 to {MOST_NAME} characters, got {len(name)}")
     _check_text("name", name)
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
+        raise invalid("name", "expected a character that can be seen")
     if len(labels) > MOST_LABELS:
         raise invalid("labels", f"expected at most {MOST_LABELS}, got {len(labels)}")
     for key, value in labels.items():
         if not key or max(len(key), len(value)) > MOST_LABEL:
             raise invalid("labels", f"expected names and values of at most {MOST_LABEL} characters")
-        _check_text("labels", key + value)
+        _check_text("labels", key)
+        _check_text("labels", value)
 
 
 def check_photos(count: int) -> None:
@@ -80,15 +87,29 @@ def _shown(number: float) -> str:
 
 
 def _check_text(field: str, text: str) -> None:
-    if not is_plain(text):
-        raise invalid(field, "expected text without control characters, line separators or turns of direction")
+    if not is_plain(text) or any(_is_hidden(text, at) for at in range(len(text))):
+        raise invalid(field, "expected text without control characters, invisible ones and line separators")
+
+
+def _is_hidden(text: str, at: int) -> bool:
+    """Whether nobody sees this character: two names that look the same would be two people.
+
+    Joiners stay where Persian, Indic scripts and emoji have them: between two characters, or after a virama
+    (https://www.rfc-editor.org/rfc/rfc5892#appendix-A.1).
+    """
+    if text[at] not in _JOINERS:
+        return unicodedata.category(text[at]) == "Cf" or text[at] in _BLANK
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if before and unicodedata.combining(before) == 9:
+        return False
+    return any(not each or each.isspace() or unicodedata.category(each) == "Cf" for each in (before, after))
 
 
 def check_search(top_k: int, threshold: float | None, margin: float) -> None:
     """How people are looked for; the distances are 1 - cosine."""
     if not 1 <= top_k <= MOST_MATCHES:
         raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
-    if threshold is not None and not 0 < threshold <= 2:  # NaN fails
+    if threshold is not None and not _LEAST_DISTANCE <= threshold <= 2:  # NaN fails
         raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
     if not 0 <= margin <= 2:
         raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")

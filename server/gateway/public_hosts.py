@@ -55,12 +55,14 @@ class AllowedHost:
 
 
 def allowed_host(entry: str) -> AllowedHost:
-    """`photos.example.org`, `*.example.org`, either with `:8443`. Raises ValueError."""
+    """`photos.example.org`, `*.example.org`, either with `:8443`, or a public IPv4 address. Raises ValueError."""
     name, colon, port = entry.strip().lower().partition(":")
     below = name.startswith("*.")
     name = name.removeprefix("*.")
     if not _HOST.fullmatch(name) or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
         raise ValueError(f"{entry!r}: expected a host such as photos.example.org, *.example.org or example.org:8443")
+    if name.replace(".", "").isdecimal() and not is_public(name):
+        raise ValueError(f"{entry!r}: expected a public address: pictures are fetched from no other")
     return AllowedHost(name, below, int(port) if colon else None)
 
 

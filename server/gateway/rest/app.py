@@ -51,7 +51,7 @@ def _answering(
 
     async def _do(request: Request) -> Any:
         if kind is PeopleQuery:
-            return await do(bodies.checked(dict(request.query_params), kind))
+            return await do(bodies.query(request, kind))
         return await do(await bodies.read(request, kind))
 
     return answer

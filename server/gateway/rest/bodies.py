@@ -1,4 +1,4 @@
-"""From a request's body to what it asks."""
+"""From a request to what it asks: from its body, or where it has none from its address, and never from both."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from server.gateway.errors import Code, Failure, GatewayError, Violation
-from server.gateway.rest import form_body, json_body
+from server.gateway.rest import form_body, header_value, json_body
+from server.gateway.rest.header_value import FORM, JSON
 
-JSON, FORM = "application/json", "multipart/form-data"
 LARGE = 1 << 20
 """Bytes that are read in a thread, so that the others' answers do not wait for them: of fewer, 2 ms."""
 
@@ -38,20 +37,42 @@ _EXPECTED = {
 
 async def read(request: Request, kind: type[Asked]) -> Asked:
     """What the body asks. Raises GatewayError INVALID_ARGUMENT or UNSUPPORTED_MEDIA_TYPE."""
-    media, options = parse_options_header(request.headers.get("content-type", ""))
-    if media not in (JSON.encode(), FORM.encode()):
-        raise GatewayError(Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: expected {JSON} or {FORM}")
-    boundary = options.get(b"boundary", b"")
-    if media == FORM.encode() and not boundary:
-        raise GatewayError(Code.INVALID_ARGUMENT, f"Content-Type: {FORM} without its boundary")
+    if request.query_params:  # an anti_spoofing there would ask for no check
+        raise _Refusal({_printable(name): "goes into the body, not into the address" for name in request.query_params})
+    media, boundary = _content_type(request.headers.getlist("content-type"))
     body = await request.body()
     if len(body) < LARGE:
-        return _parsed(body, boundary, kind)
-    return await asyncio.to_thread(_parsed, body, boundary, kind)
+        return _parsed(body, media, boundary, kind)
+    return await asyncio.to_thread(_parsed, body, media, boundary, kind)
 
 
-def _parsed(body: bytes, boundary: bytes, kind: type[Asked]) -> Asked:
-    return checked(form_body.fields(body, boundary) if boundary else json_body.loads(body), kind)
+def query(request: Request, kind: type[Asked]) -> Asked:
+    """What the address asks. Raises GatewayError INVALID_ARGUMENT."""
+    given = request.query_params
+    twice = [name for name in given if len(given.getlist(name)) > 1]
+    if twice:
+        raise _Refusal({_printable(name): "is in the address twice" for name in twice})
+    return checked(dict(given), kind)
+
+
+def _content_type(headers: list[str]) -> tuple[str, bytes]:
+    """The type, which is JSON or FORM, and a form's boundary."""
+    try:
+        media, options = header_value.parse(headers[0] if headers else "")
+    except ValueError as error:
+        raise GatewayError(Code.INVALID_ARGUMENT, f"Content-Type {error}") from None
+    if media not in (JSON, FORM):
+        raise GatewayError(Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: expected {JSON} or {FORM}")
+    if len(headers) > 1:
+        raise GatewayError(Code.INVALID_ARGUMENT, "Content-Type is there twice")
+    boundary = options.get("boundary", "").encode("latin-1")
+    if media == FORM and not boundary:
+        raise GatewayError(Code.INVALID_ARGUMENT, f"Content-Type: {FORM} without its boundary")
+    return media, boundary
+
+
+def _parsed(body: bytes, media: str, boundary: bytes, kind: type[Asked]) -> Asked:
+    return checked(form_body.fields(body, boundary) if media == FORM else json_body.loads(body), kind)
 
 
 def checked(values: Any, kind: type[Asked]) -> Asked:

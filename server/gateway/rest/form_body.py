@@ -1,58 +1,29 @@
-"""multipart/form-data from memory: a picture of a person is never written to a temporary file."""
+"""multipart/form-data from memory: a picture of a person is never written to a temporary file.
+
+Every byte of a form is a field's, a header's or a boundary's. What other readers skip (RFC 2046's text before and after
+the form), or choose from (a header or a name twice), is refused: an anti_spoofing there would ask for no check.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+import re
+from typing import Any
 
 from server.gateway.errors import Code, GatewayError, invalid
-from server.gateway.rest import json_body
+from server.gateway.rest import header_value, json_body
+from server.gateway.rest.header_value import JSON, NAME
 from server.gateway.rest.requests import AS_TEXT
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
 
 MOST_PARTS = 16
 """More than any request has fields."""
 
+MOST_HEAD = 4096
+"""Bytes of a part's headers, a file's long name among them."""
 
-@dataclass(slots=True)
-class _Part:
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    content: list[bytes] = field(default_factory=list)
-
-
-class _Parts:
-    """What MultipartParser calls while it reads."""
-
-    def __init__(self) -> None:
-        self.parts: list[_Part] = []
-        self.ended = False
-        self._name = self._value = b""
-
-    def on_part_begin(self) -> None:
-        if len(self.parts) == MOST_PARTS:
-            raise GatewayError(Code.INVALID_ARGUMENT, f"the form has more than {MOST_PARTS} parts")
-        self.parts.append(_Part())
-
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def on_header_end(self) -> None:
-        self.parts[-1].headers[self._name.lower()] = self._value
-        self._name = self._value = b""
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].content.append(data[start:end])
-
-    def on_end(self) -> None:
-        self.ended = True
+_HEADER = re.compile(rf"({NAME}):([^\x00-\x08\x0a-\x1f\x7f]*)")
+_FILE = {"filename", "filename*"}
+_CHARSETS = {"utf-8", "us-ascii", "iso-8859-1"}
+_AS_IT_IS = {"7bit", "8bit", "binary"}
 
 
 def fields(body: bytes, boundary: bytes) -> dict[str, Any]:
@@ -60,24 +31,8 @@ def fields(body: bytes, boundary: bytes) -> dict[str, Any]:
 
     Raises GatewayError INVALID_ARGUMENT.
     """
-    parts = _Parts()
-    calls: MultipartCallbacks = {
-        "on_part_begin": parts.on_part_begin,
-        "on_header_field": parts.on_header_field,
-        "on_header_value": parts.on_header_value,
-        "on_header_end": parts.on_header_end,
-        "on_part_data": parts.on_part_data,
-        "on_end": parts.on_end,
-    }
-    try:
-        parser = MultipartParser(boundary, calls)
-        parser.write(body)
-    except FormParserError:  # its text may repeat what was sent
-        raise GatewayError(Code.INVALID_ARGUMENT, "the body is not the form that Content-Type says it is") from None
-    if not parts.ended:
-        raise GatewayError(Code.INVALID_ARGUMENT, "the form is cut off: its last boundary is missing")
     made: dict[str, Any] = {}
-    for part in parts.parts:
+    for part in _parts(body, boundary):
         name, value = _read(part)
         if name in made:
             raise invalid(name, "is in the form twice")
@@ -85,19 +40,78 @@ def fields(body: bytes, boundary: bytes) -> dict[str, Any]:
     return made
 
 
-def _read(part: _Part) -> tuple[str, Any]:
-    _, options = parse_options_header(part.headers.get(b"content-disposition"))
-    name = options.get(b"name", b"").decode("ascii", "backslashreplace")
-    if not name:
-        raise GatewayError(Code.INVALID_ARGUMENT, "a part of the form has no name in its Content-Disposition")
-    content = b"".join(part.content)
-    if b"filename" in options or part.headers.get(b"content-type", b"text/").partition(b"/")[0].lower() != b"text":
+def _parts(body: bytes, boundary: bytes) -> list[bytes]:
+    """What is between the boundaries, each with the line's end that a boundary has."""
+    delimiter = b"\r\n--" + boundary
+    body = body.lstrip(b"\r\n")
+    if not body:
+        raise _refusal("the form is cut off: it is empty")
+    if not body.startswith(delimiter[2:]):
+        raise _refusal("the body is not the form that Content-Type says it is, from its first boundary on")
+    *parts, end = body.split(delimiter, MOST_PARTS + 1)
+    if len(parts) > MOST_PARTS:
+        raise _refusal(f"the form has more than {MOST_PARTS} parts")
+    if not parts or not end.startswith(b"--"):
+        raise _refusal("the form is cut off: its last boundary is missing")
+    parts[0] = parts[0][len(delimiter) - 2 :]
+    if end[2:].strip(b" \t\r\n") or any(part.startswith(b"--") for part in parts):
+        raise _refusal("the form goes on after its last boundary")
+    return parts
+
+
+def _read(part: bytes) -> tuple[str, Any]:
+    head, blank, content = part.partition(b"\r\n\r\n")
+    if not blank or not head.startswith(b"\r\n") or len(head) > MOST_HEAD:
+        raise _refusal("the body is not the form that Content-Type says it is: a part is not headers and content")
+    headers = _headers(head[2:].decode("latin-1"))
+    name, is_file = _name(headers.get("content-disposition", ""))
+    if headers.get("content-transfer-encoding", "binary").strip(" \t").lower() not in _AS_IT_IS:
+        raise invalid(name, "is encoded; a form has what it has as it is, without Content-Transfer-Encoding")
+    media, options = _parsed("Content-Type", headers.get("content-type", "text/plain"))
+    if media != JSON and (is_file or not media.startswith("text/")):
         return name, content
+    text = _text(content, options.get("charset", "utf-8").lower(), name)
+    return name, text if media != JSON and name in AS_TEXT else _value(text, name)
+
+
+def _headers(head: str) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for line in head.split("\r\n"):
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            raise _refusal("a part of the form has a header that cannot be read")
+        name = header[1].lower()
+        if name in made:
+            raise _refusal("a part of the form has a header twice")
+        made[name] = header[2]
+    return made
+
+
+def _name(disposition: str) -> tuple[str, bool]:
+    """A field's name, and whether it is a file."""
+    kind, options = _parsed("Content-Disposition", disposition)
+    name = options.pop("name", "").encode("ascii", "backslashreplace").decode()
+    if kind != "form-data" or not name:
+        raise _refusal('a part of the form has no name: expected Content-Disposition: form-data; name="..."')
+    if not set(options) <= _FILE:  # name* is another name to some
+        raise _refusal("a part of the form has more in its Content-Disposition than a name and a filename")
+    return name, bool(options)
+
+
+def _parsed(header: str, value: str) -> tuple[str, dict[str, str]]:
     try:
-        text = content.decode()
+        return header_value.parse(value)
+    except ValueError as error:
+        raise _refusal(f"{header} of a part of the form {error}") from None
+
+
+def _text(content: bytes, charset: str, name: str) -> str:
+    if charset not in _CHARSETS:
+        raise invalid(name, "has a charset that is not read here; send UTF-8")
+    try:
+        return content.decode(charset)
     except UnicodeDecodeError:
-        raise invalid(name, "is not UTF-8; a file needs a filename in its Content-Disposition") from None
-    return name, text if name in AS_TEXT else _value(text, name)
+        raise invalid(name, f"is not {charset.upper()}; a file needs a filename in its Content-Disposition") from None
 
 
 def _value(text: str, name: str) -> Any:
@@ -105,3 +119,7 @@ def _value(text: str, name: str) -> Any:
         return json_body.loads(text)
     except GatewayError as error:
         raise invalid(name, f"expected JSON (true, 0.4, {{...}}): {error}") from None
+
+
+def _refusal(message: str) -> GatewayError:
+    return GatewayError(Code.INVALID_ARGUMENT, message)

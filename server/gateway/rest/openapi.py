@@ -10,10 +10,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from server.gateway.errors import Code
 from server.gateway.rest import answers, requests
-from server.gateway.rest.bodies import FORM, JSON
 from server.gateway.rest.endpoints import Endpoints
 from server.gateway.rest.errors import DETECTION
 from server.gateway.rest.examples import ANSWERS, ASKED, MEANINGS
+from server.gateway.rest.header_value import FORM, JSON
 
 OPENAPI_PATH = "/openapi.json"
 

@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from server.gateway.errors import Code
-from server.gateway.rest.bodies import FORM
 from server.gateway.rest.examples import ASKED
+from server.gateway.rest.header_value import FORM
 from server.gateway.rest.openapi import OPERATIONS, document
 from support.rest import blank, in_base64, liveness_keys, rest
 

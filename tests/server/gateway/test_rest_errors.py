@@ -16,6 +16,7 @@ from facegate_client.contract import MAX_IMAGE_BYTES, STOPPING_REASON
 from facegate_client.errors import Overloaded, ServerFault
 from facegate_client.transport import Answer, Call
 from server.gateway.rest.json_body import MOST_COMMAS
+from server.gateway.rest.openapi import OPERATIONS
 from support.rest import blank, in_base64, liveness_keys, refused, rest
 
 LIVE = "image_T1.jpg"
@@ -150,11 +151,14 @@ def test_a_field_that_is_not_known_is_refused_by_its_name(ask, live, field):
         ("register", {"name": "Ada", "labels": {"": "a"}}, "labels"),
         ("register", {"name": "Ada", "id": "somebody"}, "id"),
         ("register", {"name": "\ud800"}, "name"),
+        ("register", {"name": "Ada\u200b"}, "name"),
         ("register", {"name": "Ada", "store": "another"}, "store"),
         ("identify", {"top_k": 0}, "top_k"),
         ("identify", {"top_k": 1.5}, "top_k"),
         ("identify", {"top_k": 101}, "top_k"),
         ("identify", {"threshold": 3}, "threshold"),
+        ("identify", {"threshold": 1e-320}, "threshold"),
+        ("identify", {"threshold": 1e-46}, "threshold"),
         ("identify", {"margin": -1}, "margin"),
         ("identify", {"store": "another"}, "store"),
         ("analyze", {"actions": "age"}, "actions"),
@@ -204,6 +208,27 @@ def test_a_number_of_a_million_digits_is_not_read(ask):
     assert len(error["message"]) < 200
 
 
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if each.method == "POST"], ids=lambda each: each.name
+)
+def test_what_goes_into_the_body_is_not_taken_from_the_address(ask, operation):
+    for query in ("anti_spoofing=true", "anti_spoofing", "anti%5Fspoofing=true&anti_spoofing=false"):
+        error = refused(ask.post(f"{operation.path}?{query}", json={}), 400, INVALID, "anti_spoofing")
+        assert error["message"] == "anti_spoofing: goes into the body, not into the address"
+
+
+def test_nobody_is_registered_unchecked_by_an_address_that_asks_for_a_check(ask, live):
+    before = ask.get("/v1/face/people").json()
+    asked = {"img": live, "name": "Ada"}
+    refused(ask.post("/v1/face/register?anti_spoofing=true", json=asked), 400, INVALID, "anti_spoofing")
+    assert ask.get("/v1/face/people").json() == before
+
+
+def test_a_parameter_that_is_in_the_address_twice_is_refused(ask):
+    error = refused(ask.get("/v1/face/people?page_size=2&page_token=&page_size=3"), 400, INVALID, "page_size")
+    assert error["message"] == "page_size: is in the address twice"
+
+
 def test_a_person_without_an_id_cannot_be_forgotten(ask):
     refused(ask.post("/v1/face/forget", json={"id": ""}), 400, "INVALID_ARGUMENT", "id")
     refused(ask.post("/v1/face/forget", json={}), 400, "INVALID_ARGUMENT", "id")
@@ -248,7 +273,7 @@ def test_what_is_no_json_object_is_refused(ask, body):
         (b'--b\r\nContent-Disposition: form-data; name="img"\r\n\r\n\xff\r\n--b--', "UTF-8"),
         (b'--b\r\nContent-Disposition: form-data; name="anti_spoofing"\r\n\r\nyes\r\n--b--', "JSON"),
         (
-            b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n' % n for n in range(17)),
+            b"".join(b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n' % n for n in range(17)) + b"--b--",
             "more than 16",
         ),
     ],
@@ -267,6 +292,17 @@ def test_a_body_of_another_kind_is_refused(ask, kind):
     for path in (*(f"/v1/face/{name}" for name in ASKED_WITH_LIVENESS), "/v1/face/forget", "/v1/detection"):
         answer = ask.post(path, content=b'{"img": "AAAA"}', headers={"content-type": kind} if kind else {})
         refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_a_body_is_what_its_type_says_whatever_else_stands_there(ask, live):
+    asked = json.dumps({"img": live, "anti_spoofing": True})
+    answer = ask.post("/v1/face/analyze", content=asked, headers={"content-type": "application/json; boundary=x"})
+    assert answer.json()["faces"][0]["is_real"] is True
+    for kind in ("multipart/form-data; boundary=b; boundary=c", "application/json; charset=utf-8 boundary"):
+        error = refused(ask.post("/v1/face/analyze", content=asked, headers={"content-type": kind}), 400, INVALID)
+        assert error["message"].startswith("Content-Type has ")
+    twice = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=b")]
+    assert "twice" in refused(ask.post("/v1/face/analyze", content=asked, headers=twice), 400, INVALID)["message"]
 
 
 def test_no_face_is_not_found_and_says_in_which_picture(ask, live):

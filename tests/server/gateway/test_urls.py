@@ -252,6 +252,15 @@ def test_an_entry_of_the_list_that_is_no_host_is_refused(entry):
         UrlFetcher([entry])
 
 
+@pytest.mark.parametrize(
+    "entry", ["127.0.0.1", "10.1.2.3:8080", "169.254.169.254", "*.192.168.0.1", "127.1", "2130706433"]
+)
+def test_an_entry_that_could_never_be_fetched_from_is_refused(entry):
+    with pytest.raises(ValueError, match="expected a public address"):
+        UrlFetcher([entry])
+    assert allowed_host(f"{PUBLIC}:8080").port == 8080
+
+
 def test_an_entry_with_a_port_is_of_that_port_alone():
     entry = allowed_host("A.example:8443")
     assert entry.covers(target_of("https://a.example:8443/"))
