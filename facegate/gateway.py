@@ -22,8 +22,14 @@ OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
 """A module of these that is not there is a fault of ours, which no package mends."""
 
 
+_VARIABLES = {GALLERY_KEY}
+"""And of each option, as it is named below; API_KEYS comes to them."""
+
+
 def _named(name: str, **details: Any) -> Any:
-    return typer.Option(f"--{name}", envvar=f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}", **details)
+    variable = f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}"
+    _VARIABLES.add(variable)
+    return typer.Option(f"--{name}", envvar=variable, **details)
 
 
 def gateway(
@@ -123,7 +129,7 @@ def gateway(
             from server.gateway import running
             from server.gateway.door.door import Limits
             from server.gateway.settings import MAX_BODY_BYTES, Settings
-        options.check_environment(os.environ)
+        options.check_environment(os.environ, {*_VARIABLES, options.API_KEYS})
         settings = Settings(
             triton=options.triton_url(url),
             triton_tls=options.triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),

@@ -124,6 +124,12 @@ _CODED = re.compile(
     r"^\s*(?:(?:\[[^\]]*\]|in ensemble [^,]*,)\s*)*(?P<code>" + "|".join(Code.__members__) + r"):\s*(?P<reason>.*)$",
     re.DOTALL,
 )
+_NO_SUCH_SERVICE = ("", "Method not found!")
+"""What gRPC itself says of a service that is not there, in C++ and in Python."""
+
+_CLOSED = re.compile(r"^failed to connect to all addresses.*\bSocket closed$")
+"""A server hung up on who said hello: in clear text to TLS, without the certificate that it asks for, or to HTTP 1."""
+
 _ABOUT_AN_IMAGE = re.compile(r"(?<![A-Za-z])(?:image|frame)s?(?![A-Za-z])", re.IGNORECASE)
 
 
@@ -137,10 +143,15 @@ def from_status(status: str | None, message: str) -> FaceGateError:
     if coded:
         kind, reason = _OF_CODE[Code(coded["code"])], coded["reason"]
     else:
-        kind = _OF_STATUS.get((status or "").removeprefix("StatusCode."), FaceGateError)
+        name = (status or "").removeprefix("StatusCode.")
+        kind = _OF_STATUS.get(name, FaceGateError)
         reason = message or f"refused without a reason (status {status})"
         if "message larger than max" in reason:
             kind = InvalidRequest  # gRPC's size limit has overload's status, but no retry helps
+        elif name == "UNIMPLEMENTED" and message in _NO_SUCH_SERVICE:
+            kind, reason = Unreachable, "something else than Triton is there; its gRPC is on port 8001 unless moved"
+        elif _CLOSED.search(reason):
+            reason += "; it may want TLS (--tls-ca) or a certificate (--tls-certificate), or speak no gRPC"
     if kind is InvalidRequest and _ABOUT_AN_IMAGE.search(reason):
         kind = BadImage
     return kind(reason)

@@ -80,7 +80,7 @@ def identify(
     """Whose face is this? Exit status 0: one who is remembered; 1: nobody, or not live; 2: an error."""
     with _client(gateway, timeout, (tls_ca, tls_certificate, tls_key)) as client:
         found = client.identify(image, threshold=threshold, margin=margin, top_k=top_k, anti_spoofing=anti_spoofing)
-        typer.echo(json.dumps(found.as_dict(), allow_nan=False) if as_json else describe(found))
+        typer.echo(json.dumps(found.as_dict(), allow_nan=False) if as_json else describe(found, margin))
     if found.person is None:
         raise typer.Exit(NOBODY)
 
@@ -126,9 +126,9 @@ def _client(
             yield client
 
 
-def describe(found: Identification) -> str:
-    """Who it is, or why nobody, then a person a line."""
-    lines = [_plain(_verdict(found))]
+def describe(found: Identification, margin: float | None) -> str:
+    """Who it is, or why nobody, then a person a line. `margin` is what was asked for."""
+    lines = [_plain(_verdict(found, margin))]
     lines += [_plain(f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}") for each in found.matches]
     lines.append(f"threshold {found.threshold:.4f}")
     if found.is_real is None:
@@ -138,13 +138,13 @@ def describe(found: Identification) -> str:
     return "\n".join(lines)
 
 
-def _verdict(found: Identification) -> str:
+def _verdict(found: Identification, margin: float | None) -> str:
     if found.person is not None:
         return f"identified: {found.person.name}"
     if found.is_real is False:
         return "not identified: the face is not live"
     if found.ambiguous:
-        return "not identified: two people are within the margin"
+        return f"not identified: two people are {'within the margin' if margin else 'equally near'}"
     return "not identified: nobody who is remembered"
 
 

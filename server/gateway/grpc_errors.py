@@ -21,9 +21,13 @@ MOST_CHARACTERS = 500
 
 
 def status_of(failure: Failure, request_id: str) -> Status:
-    """The failure with ErrorInfo (reason: the code's name), and BadRequest and RetryInfo where they say more."""
+    """The failure with ErrorInfo (reason: the code's name), and BadRequest and RetryInfo where they say more.
+
+    `request_id` is empty for a call that is not logged.
+    """
     status = Status(code=failure.code.grpc.value[0], message=_short(failure.message))
-    _add(status, ErrorInfo(reason=failure.code.name, domain=DOMAIN, metadata={"request_id": request_id}))
+    metadata = {"request_id": request_id} if request_id else {}
+    _add(status, ErrorInfo(reason=failure.code.name, domain=DOMAIN, metadata=metadata))
     if failure.violations:
         violations = (
             BadRequest.FieldViolation(field=_short(each.field), description=_short(each.description))

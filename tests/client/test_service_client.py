@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_face_service import BOX, MODEL, BlockingService, FakeFaceService, face, serve
+from fake_triton import serve as serve_triton
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
@@ -20,6 +21,7 @@ from facegate.running import free_ports
 from facegate_client import (
     BadImage,
     DeadlineExceeded,
+    FaceClient,
     FaceGateError,
     InvalidRequest,
     LivenessUnavailable,
@@ -33,6 +35,7 @@ from facegate_client import (
     Unreachable,
 )
 from facegate_client.cli import app
+from facegate_client.errors import from_status
 from facegate_client.service import FaceServiceClient, Match, Person
 from facegate_client.service import face_service_pb2 as pb
 from server.gateway.errors import Code, Failure, Violation
@@ -261,6 +264,19 @@ def test_a_gateway_that_is_not_there_or_does_not_answer(fake: FakeFaceService, n
         client.forget("a1")
 
 
+def test_another_server_at_the_address_is_said_to_be_one(fake: FakeFaceService, new_client: Maker) -> None:
+    told = r"no FaceService is at 127\.0\.0\.1:\d+ \(.*\); a gateway's gRPC is on port 50051"
+    with (
+        serve_triton("grpc", lambda call: {}) as triton,
+        new_client(triton.url) as client,
+        pytest.raises(Unreachable, match=told),
+    ):
+        client.forget("a1")
+    with FaceClient(fake.url) as client, pytest.raises(Unreachable, match=r"something else than Triton .* port 8001"):
+        client.verify(b"a", b"b")
+    assert type(from_status("UNIMPLEMENTED", "")) is Unreachable  # as servers in C++ say it
+
+
 def test_what_cannot_be_sent_is_said_before_it_is(fake: FakeFaceService, client: Any) -> None:
     for ask in (
         lambda: client.verify(b"", b"x"),
@@ -374,6 +390,13 @@ def test_a_refusal_of_the_whole_stream_is_raised(fake: FakeFaceService, client: 
     fake.answers["AnalyzeStream"] = refuse
     with pytest.raises(NotAuthenticated, match="no key"):
         list(client.analyze_stream([b"good"]))
+
+
+def test_two_people_who_are_equally_near_are_said_to_be(fake: FakeFaceService) -> None:
+    fake.answers["Identify"] = identified(matches=[], ambiguous=True)
+    for options, told in (([], "equally near"), (["--margin", "0.1"], "within the margin")):
+        found = CliRunner().invoke(app, ["people", "identify", __file__, "--gateway", fake.url, *options])
+        assert (found.exit_code, found.stdout.splitlines()[0]) == (1, f"not identified: two people are {told}")
 
 
 def test_a_gateways_text_cannot_disturb_the_terminal(fake: FakeFaceService) -> None:

@@ -55,6 +55,9 @@ def of_call(error: Any, url: str, timeout_s: float | None) -> FaceGateError:
         return of_status(status)
     if timeout_s is not None and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return too_late(url, timeout_s)
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # by gRPC: the gateway has each method of ours
+        told = error.details() or "UNIMPLEMENTED"
+        return Unreachable(f"no FaceService is at {url} ({told}); a gateway's gRPC is on port 50051 unless moved")
     mapped = from_status(error.code().name, error.details() or "")
     return unreachable(url, mapped) if isinstance(mapped, Unreachable) else mapped
 

@@ -22,12 +22,14 @@ from server.gateway.door.messages import Paced, counted, only, write
 from server.gateway.door.open_services import OPEN, OpenServices
 from server.gateway.errors import Failure
 from server.gateway.grpc_errors import abort
+from server.gateway.grpc_unknown import refuse_unread
 
 Handler = Any  # grpc.RpcMethodHandler
 Context = Any  # grpc.aio.ServicerContext
 Guard = Callable[[Context], AbstractAsyncContextManager[tuple[Caller, Call]]]
 
-WIRES = {"facegate.v1.FaceService": "grpc", "backend.Backend": "localai"}
+LOCALAI = "localai"
+WIRES = {"facegate.v1.FaceService": "grpc", "backend.Backend": LOCALAI}
 """What a call's log calls the wire, by its service."""
 
 
@@ -52,12 +54,14 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if service in OPEN:
             return self._open.served(handler, method)
         wire = WIRES.get(service, "grpc")
-        return self._guarded(handler, lambda context: self._call(context, wire, method))
+        later_fields = wire == LOCALAI  # a LocalAI sends more than faces need
+        return self._guarded(handler, lambda context: self._call(context, wire, method), later_fields=later_fields)
 
-    def _guarded(self, handler: Handler, guard: Guard) -> Handler:
+    def _guarded(self, handler: Handler, guard: Guard, *, later_fields: bool) -> Handler:
         async def unary(messages: AsyncIterator[Any], context: Context) -> Any:
             async with guard(context):
                 message = await only(messages)
+                refuse_unread(message, later_fields=later_fields)
                 return await within(self._timeout_s, handler.unary_unary(message, context))
 
         async def stream(messages: AsyncIterator[Any], context: Context) -> None:

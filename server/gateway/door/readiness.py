@@ -18,6 +18,9 @@ from server.gateway.gallery import Gallery
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 
+MOST_CHARACTERS = 400
+"""Of a reason, which may repeat what something else than a Triton says."""
+
 
 class Readiness:
     """What `look` last saw, told to gRPC's health service too. `stop` is for good."""
@@ -25,7 +28,8 @@ class Readiness:
     def __init__(self, transport: AsyncTransport, gallery: Gallery, health: Health, metrics: Metrics) -> None:
         self._transport, self._gallery, self._health, self._metrics = transport, gallery, health, metrics
         self.triton = self.gallery = self.stopping = False
-        self._told: bool | None = None
+        self._reason = ""
+        self._told: tuple[bool, str] | None = None
 
     @property
     def ready(self) -> bool:
@@ -40,7 +44,8 @@ class Readiness:
 
     async def look(self) -> None:
         """Ask Triton and the gallery once, and tell."""
-        self.triton, self.gallery = await asyncio.gather(self._asks_triton(), self._asks_gallery())
+        self._reason, self.gallery = await asyncio.gather(self._why_not_triton(), self._asks_gallery())
+        self.triton = not self._reason
         self._tell()
 
     def stop(self) -> None:
@@ -49,21 +54,29 @@ class Readiness:
         self._tell()
 
     def _tell(self) -> None:
-        if self.ready is self._told:
+        if (self.ready, self._reason) == self._told:
             return
-        self._told = self.ready
+        self._told = self.ready, self._reason
         self._metrics.ready.set(self.ready)
         structlog.get_logger().info(
-            "readiness", ready=self.ready, triton=self.triton, gallery=self.gallery, stopping=self.stopping
+            "readiness",
+            ready=self.ready,
+            triton=self.triton,
+            gallery=self.gallery,
+            stopping=self.stopping,
+            **({"reason": self._reason} if self._reason else {}),
         )
         self._health.tell(self.ready)
 
-    async def _asks_triton(self) -> bool:
+    async def _why_not_triton(self) -> str:
+        """Empty where it is ready; else why it is not, which is for whoever started the gateway."""
         try:
-            asked = (self._transport.is_model_ready(model, ANSWER_SECONDS) for model in contract.MODELS)
-            return all(await asyncio.gather(*asked))
-        except FaceGateError:
-            return False
+            for model in contract.MODELS:  # in turn: of two reasons it is always the first one's that is told
+                if not await self._transport.is_model_ready(model, ANSWER_SECONDS):
+                    return f"{model} is not ready"
+        except FaceGateError as error:
+            return str(error)[:MOST_CHARACTERS]
+        return ""
 
     async def _asks_gallery(self) -> bool:
         try:

@@ -41,7 +41,10 @@ def export_people(source: Source, path: Path) -> Tail:
     _check(path)
     _remove_left_over(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ServeError(f"{path.parent}: nothing can be written into this folder: {error.strerror}") from error
     try:
         with open(opened, "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # not left over while this lasts

@@ -9,6 +9,7 @@ from grpc.aio import ServicerContext
 
 from facegate_client.results import Box, Face
 from server.gateway.deadline import seconds_for
+from server.gateway.door import calls
 from server.gateway.errors import GatewayError, failure_of, invalid
 from server.gateway.faces import FaceGateway
 from server.gateway.localai import backend_pb2 as pb
@@ -40,6 +41,8 @@ class Backend(BackendServicer):
             failure = failure_of(error)
             if failure is None:
                 raise
+            if (call := calls.current()) is not None:
+                call.failed(failure)
             return pb.Result(success=False, message=f"{failure.code.name}: {failure.message}")
         return pb.Result(success=True, message=f"FaceGate answers with the pack {model.pack} (licence {model.licence})")
 

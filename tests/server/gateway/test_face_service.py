@@ -214,6 +214,23 @@ def test_what_is_wrong_with_a_request_is_said_by_field(ask, images, method, requ
     assert refusal(getattr(ask, method), request_of(images[LIVE])) == (INVALID, "INVALID_ARGUMENT", [field])
 
 
+@pytest.mark.parametrize(
+    ("extra", "field"),
+    [
+        (b"\x22\x01\x01", "anti_spoofing"),  # as bytes
+        (b"\x25\x01\x00\x00\x00", "anti_spoofing"),  # as a fixed32
+        (b"\x48\x01", "9"),
+        (b"\x1a\x02\x18\x01", "images[1].3"),
+        (b"\x1a\x04\x12\x02\x20\x01", "images[1].frame.4"),
+    ],
+)
+def test_a_field_that_nobody_would_read_is_refused_and_not_ignored(ask, images, people, extra, field):
+    known = pb.EnrollRequest(name="Mallory", images=[images[SPOOF]]).SerializeToString()
+    told = refusal(ask.Enroll, pb.EnrollRequest.FromString(known + extra))
+    assert told == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", [field])
+    assert not ask.ListPeople(pb.ListPeopleRequest()).people
+
+
 def frame_of(data: bytes, height: int, width: int) -> pb.DetectRequest:
     return pb.DetectRequest(image=pb.Image(frame=pb.Frame(bgr=data, height=height, width=width)))
 

@@ -67,14 +67,16 @@ def test_a_request_that_cannot_be_answered_gets_its_error_and_the_stream_goes_on
         message("no image", pb.Image(encoded=b"hello")),
         message("faces", live, max_faces=5000),
         message("empty", None),
+        pb.AnalyzeStreamRequest.FromString(message("unread", live).SerializeToString() + b"\x12\x03\x12\x01\x01"),
         message("still good", live, anti_spoofing=True),
     ]
     answers = list(ask.AnalyzeStream(iter(requests), timeout=30))
-    assert [answer.WhichOneof("outcome") for answer in answers] == ["response", *["error"] * 4, "response"]
-    told = [refusal_in(answer.error) for answer in answers[1:5]]
-    assert [each.code for each in told] == [grpc.StatusCode.INVALID_ARGUMENT] * 4
-    assert [each.fields for each in told] == [["image"], ["image"], ["max_faces"], ["image"]]
-    assert answers[5].response.faces[0].is_real
+    assert [answer.id for answer in answers] == [request.id for request in requests]
+    assert [answer.WhichOneof("outcome") for answer in answers] == ["response", *["error"] * 5, "response"]
+    told = [refusal_in(answer.error) for answer in answers[1:6]]
+    assert [each.code for each in told] == [grpc.StatusCode.INVALID_ARGUMENT] * 5
+    assert [each.fields for each in told] == [["image"], ["image"], ["max_faces"], ["image"], ["request.anti_spoofing"]]
+    assert answers[6].response.faces[0].is_real
 
 
 def test_liveness_that_cannot_be_checked_is_the_error_of_who_asked_for_it(server_without_liveness, live):

@@ -140,6 +140,16 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, exported: Pa
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    gallery = tmp_path / "people.db"
+    assert command("import", write(tmp_path / "people.jsonl", person()), "--gallery", gallery).exit_code == 0
+    failed = command("export", tmp_path / "nix" / "da", "--gallery", gallery)
+    assert failed.exit_code == 1
+    assert failed.output.splitlines() == [
+        f"facegate: {tmp_path / 'nix'}: nothing can be written into this folder: No such file or directory"
+    ]
+
+
 def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, exported: Path) -> None:
     gallery = tmp_path / "people.db"
     assert command("import", write(exported, person()), "--gallery", gallery).exit_code == 0

@@ -73,6 +73,27 @@ def test_an_empty_variable_does_not_open_the_door(settings, name):
     assert settings(**{name: ""}) == f"{PREFIX}{name} is set, and empty: give it a value or unset it"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("API_KEY", f"desk:{KEY}", f"did you mean {PREFIX}API_KEYS?"),
+        ("TLS_CLIENTCA", "ca.pem", f"did you mean {PREFIX}TLS_CLIENT_CA?"),
+        ("PORT", "8080", f"did you mean {PREFIX}HTTP_PORT?"),
+        ("QQQ", "", "unset it"),
+    ],
+)
+def test_a_variable_that_is_misspelt_is_refused_and_not_ignored(settings, name, value, told):
+    assert settings(**{name: value}) == f"{PREFIX}{name} is no option of the gateway: {told}"
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_does_not_stop_it(settings):
+    tcp, port = "tcp://10.0.0.7:8080", {"PROTO": "tcp", "PORT": "8080", "ADDR": "10.0.0.7"}
+    variables = {"SERVICE_HOST": "10.0.0.7", "SERVICE_PORT": "8080", "SERVICE_PORT_REST": "8080", "PORT": tcp}
+    variables |= {"PORT_8080_TCP": tcp, **{f"PORT_8080_TCP_{name}": value for name, value in port.items()}}
+    variables |= {f"METRICS_{name}": value for name, value in variables.items()}
+    assert settings(**variables).keys is None
+
+
 def test_keys_of_both_places_count(settings, keys):
     made = settings("--api-keys-file", keys, API_KEYS=f"gate:{KEY[::-1]}")
     assert [made.keys.name_of(key) for key in (KEY, KEY[::-1], "x")] == ["desk", "gate", None]
@@ -159,6 +180,9 @@ def test_tritons_address_is_of_its_grpc_or_its_http(settings, url):
         "tri ton:8001",
         "triton:8001\n",
         ":8001",
+        "triton:99999",
+        "triton:65536",
+        "triton:0",
         "",
     ],
 )

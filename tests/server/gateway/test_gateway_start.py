@@ -20,6 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from engines.build import ROOT
 from facegate.running import free_ports
+from facegate_client import Tls, Unreachable
+from facegate_client.service import FaceServiceClient
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
 from support.certificates import make_certificates
@@ -148,6 +150,13 @@ def test_grpc_asks_for_a_certificate(guarded, certificates):
                 assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+def test_who_is_hung_up_on_is_told_of_tls(guarded, certificates):
+    for tls in (None, Tls(ca=certificates.ca)):
+        told = r"Socket closed; it may want TLS \(--tls-ca\) or a certificate \(--tls-certificate\), or speak no gRPC$"
+        with FaceServiceClient(guarded.grpc, tls=tls) as client, pytest.raises(Unreachable, match=told):
+            client.forget("somebody")
+
+
 def test_cors_lets_the_named_pages_call_and_no_others(server, keys, tmp_path):
     page = "https://desk.example"
     options = ("--cors-origin", page, "--api-keys-file", str(keys))
@@ -244,6 +253,7 @@ def both(repository, certificates, tmp_path_factory):
         with serving(folder / "log", "--gateway", *tls) as running:
             wait_for_line(running.process, running.log, "facegate: gateway ready:")
             yield running, f"http://127.0.0.1:{http_port}"
+    running.process.wait(60)
     log = running.log.read_text()
     assert log.index("gateway stopped") < log.rindex("facegate: stopped")
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_status import rpc_status
+from structlog.testing import capture_logs
 
+from facegate_client.errors import Unreachable
+from server.gateway.door.health import Health
+from server.gateway.door.metrics import Metrics
 from server.gateway.door.open_services import MOST_OPEN
+from server.gateway.door.readiness import Readiness
 from support.gateway import gateway
 from support.grpc_gateway import grpc_gateway
+from support.memory_gallery import MemoryGallery
 from support.raw_http2 import without_window
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -43,6 +52,9 @@ def test_a_service_that_is_not_there_is_said_so_in_the_standard_way(health):
     with pytest.raises(grpc.RpcError) as refused:
         health.Check(NOBODY)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    info = ErrorInfo()
+    assert rpc_status.from_call(refused.value).details[0].Unpack(info)
+    assert dict(info.metadata) == {}  # the call is not logged: there is no id to look for
     assert status_after(health.Watch(NOBODY, timeout=10)) == HealthCheckResponse.SERVICE_UNKNOWN
 
 
@@ -105,3 +117,28 @@ def test_the_gateway_stops_whoever_watches(tmp_path):
         running.process.terminate()
         assert running.process.wait(50) == 0
     assert running.log.read_text().rstrip().endswith("facegate: gateway stopped")
+
+
+class Away:
+    """A transport to a Triton that is away for the reason that stands here; None once it is there."""
+
+    reason: str | None = None
+
+    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
+        if self.reason is not None:
+            raise Unreachable(self.reason)
+        return True
+
+
+def test_why_triton_does_not_answer_is_logged_once_and_when_it_changes():
+    triton = Away()
+    with capture_logs() as logs:
+        readiness = Readiness(triton, MemoryGallery(), Health([]), Metrics())
+        for triton.reason in ("refused", "refused", "no Triton", None, None, "refused"):
+            asyncio.run(readiness.look())
+    assert [(each["ready"], each.get("reason")) for each in logs] == [
+        (False, "refused"),
+        (False, "no Triton"),
+        (True, None),
+        (False, "refused"),
+    ]

@@ -56,12 +56,16 @@ def test_it_is_healthy_ready_and_loaded_and_says_which_pack_answers(ask):
 
 
 def test_without_triton_it_is_healthy_but_neither_ready_nor_loaded(texts):
-    with backend(f"127.0.0.1:{free_ports(1)[0]}") as ask:
+    triton = f"127.0.0.1:{free_ports(1)[0]}"
+    with grpc_gateway(triton) as running, grpc.insecure_channel(running.address) as channel:
+        ask = BackendStub(channel)
         assert ask.Health(pb.HealthMessage()).message == b"OK"
         assert ask.Status(pb.HealthMessage()).state == pb.StatusResponse.UNINITIALIZED
         loaded = ask.LoadModel(pb.ModelOptions())
         assert not loaded.success
         assert loaded.message.startswith("UNAVAILABLE: ")
+        counted = 'facegate_gateway_requests_total{code="UNAVAILABLE",method="LoadModel",wire="localai"} 1.0'
+        assert counted in running.metrics.text().decode().splitlines()
         request = pb.FaceVerifyRequest(img1=texts[LIVE], img2=texts[LIVE], anti_spoofing=True)
         assert refusal(ask.FaceVerify, request) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", [])
 
@@ -143,6 +147,12 @@ def test_fields_that_this_server_does_not_know_are_ignored(ask, texts):
     known = pb.DetectOptions(src=texts[LIVE]).SerializeToString()
     unknown = bytes([15 << 3 | 2, 5]) + b"hello" + bytes([14 << 3, 7])
     assert ask.Detect(pb.DetectOptions.FromString(known + unknown)).Detections
+
+
+def test_a_known_field_that_is_of_another_type_is_refused_and_not_ignored(ask, texts):
+    known = pb.FaceVerifyRequest(img1=texts[LIVE], img2=texts[SPOOF]).SerializeToString()
+    request = pb.FaceVerifyRequest.FromString(known + b"\x22\x04true")
+    assert refusal(ask.FaceVerify, request) == (INVALID, "INVALID_ARGUMENT", ["anti_spoofing"])
 
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
