@@ -23,7 +23,7 @@ OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
 
 
 _VARIABLES = {GALLERY_KEY}
-"""And of each option, as it is named below; API_KEYS comes to them."""
+"""And of each option: they come to it when typer reads `gateway`'s hints, before it is called. And API_KEYS."""
 
 
 def _named(name: str, **details: Any) -> Any:

@@ -18,7 +18,6 @@ from server.gateway.door.request_id import current
 from server.gateway.faces import FaceGateway
 from server.gateway.grpc_errors import status_of
 from server.gateway.grpc_reading import read_image
-from server.gateway.grpc_unknown import refuse_unread
 from server.gateway.grpc_writing import (
     analyze_response,
     detect_response,
@@ -78,7 +77,6 @@ class FaceService(FaceServiceServicer):
     ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
         async def answer(each: pb.AnalyzeStreamRequest) -> pb.AnalyzeStreamResponse:
             try:
-                refuse_unread(each)
                 result = analyze_response(await self._analyze(each.request, context))
             except Exception as error:
                 failure = failure_for(error)

@@ -150,7 +150,7 @@ def test_what_is_in_flight_is_answered_before_it_stops(request, pictures, named,
         callers = [threading.Thread(target=call, args=(server.grpc,)) for _ in range(6)]
         for caller in callers:
             caller.start()
-        while not answers:  # the others are there by then
+        while not answers and any(caller.is_alive() for caller in callers):  # the others are there by then
             time.sleep(0.005)
         server.process.send_signal(signal.SIGTERM)
         for caller in callers:
@@ -181,7 +181,7 @@ def test_what_is_left_when_all_its_processes_are_killed_the_next_one_removes(rep
         family = psutil.Process(server.process.pid).children(recursive=True)
         for process in [server.process, *family]:
             process.kill()
-        psutil.wait_procs(family)
+        psutil.wait_procs(family, timeout=30)
         server.process.wait()
     assert len(regions(server)) == 6
     with serving(tmp_path / "next") as another:

@@ -1,4 +1,4 @@
-"""A server whose watcher asks it often and waits briefly for the answer, for tests of what a watcher notices."""
+"""A server whose watcher asks it often, for tests of what a watcher notices."""
 
 from __future__ import annotations
 

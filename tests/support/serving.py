@@ -76,9 +76,16 @@ def running(
 
 
 def all_have_stopped() -> None:
-    """Waits for the servers that were told to stop."""
+    """Waits for the servers that were told to stop. Ends those that do not, and raises RuntimeError for them."""
+    ends, late = time.monotonic() + 60, []
     for process in _stopping:
-        process.wait(60)
+        try:
+            process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            late.append(process.args)
+    if late:
+        raise RuntimeError(f"these servers did not stop: {late}")
 
 
 def wait_for_line(process: subprocess.Popen[str], log: Path, line: str, count: int = 1, seconds: float = 90) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 
 from server.gateway.deadline import within
 from server.gateway.door import request_id
@@ -18,7 +20,7 @@ from server.gateway.door.calls import Call, Calls
 from server.gateway.door.door import Caller, Door
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.keys import shown_key
-from server.gateway.door.messages import Paced, counted, only, write
+from server.gateway.door.messages import Check, Paced, counted, only, write
 from server.gateway.door.open_services import OPEN, OpenServices
 from server.gateway.errors import Failure
 from server.gateway.grpc_errors import abort
@@ -54,14 +56,17 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if service in OPEN:
             return self._open.served(handler, method)
         wire = WIRES.get(service, "grpc")
-        later_fields = wire == LOCALAI  # a LocalAI sends more than faces need
-        return self._guarded(handler, lambda context: self._call(context, wire, method), later_fields=later_fields)
+        check = None
+        if service in WIRES:
+            kind = descriptor_pool.Default().FindServiceByName(service).methods_by_name[method].input_type
+            # A LocalAI sends more than faces need.
+            check = partial(refuse_unread, kind=kind, later_fields=wire == LOCALAI)
+        return self._guarded(handler, lambda context: self._call(context, wire, method), check)
 
-    def _guarded(self, handler: Handler, guard: Guard, *, later_fields: bool) -> Handler:
+    def _guarded(self, handler: Handler, guard: Guard, check: Check | None) -> Handler:
         async def unary(messages: AsyncIterator[Any], context: Context) -> Any:
             async with guard(context):
                 message = await only(messages)
-                refuse_unread(message, later_fields=later_fields)
                 return await within(self._timeout_s, handler.unary_unary(message, context))
 
         async def stream(messages: AsyncIterator[Any], context: Context) -> None:
@@ -77,7 +82,7 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             raise NotImplementedError("the door knows calls with one message each way, and streams both ways")
         make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.stream_unary_rpc_method_handler
         behaviour = stream if handler.stream_stream else unary
-        return make(behaviour, counted(handler.request_deserializer), handler.response_serializer)
+        return make(behaviour, counted(handler.request_deserializer, check), handler.response_serializer)
 
     @asynccontextmanager
     async def _call(self, context: Context, wire: str, method: str) -> AsyncIterator[tuple[Caller, Call]]:

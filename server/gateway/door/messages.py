@@ -20,6 +20,8 @@ MESSAGE_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 """How long a stream may be silent while nothing of it is under way: it holds a place among the requests under way."""
 
+Check = Callable[[bytes], None]
+
 _NO_MORE = object()
 
 
@@ -88,13 +90,18 @@ class Paced:
                 return
 
 
-def counted(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """The same, and what comes in is added to its call. Raises GatewayError for bytes that are no such message."""
+def counted(deserialize: Callable[[bytes], Any], check: Check | None = None) -> Callable[[bytes], Any]:
+    """The same, and what comes in is added to its call. Raises GatewayError for bytes that are no such message.
+
+    `check` sees the bytes first, and raises GatewayErrors of its own.
+    """
 
     def read(message: bytes) -> Any:
         call = calls.current()
         if call is not None:
             call.bytes_in += len(message)
+        if check is not None:
+            check(message)
         try:
             return deserialize(message)
         except Exception:

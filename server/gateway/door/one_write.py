@@ -7,20 +7,21 @@ from typing import Any
 
 
 class OneWrite:
-    """An asyncio.Transport that holds what is written until the event loop comes round, which is at once."""
+    """An asyncio.Transport that holds what is written until more is, or the event loop comes round."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._held: list[bytes] = []
+        self._held = b""
 
     def write(self, data: bytes) -> None:
         """See asyncio.WriteTransport."""
-        if not data:
-            return
-        if not self._held:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held + data)
+        elif data:
+            self._held = data
             self._loop.call_soon(self._flush)
-        self._held.append(data)
 
     def close(self) -> None:
         """See asyncio.BaseTransport: what was written is still sent."""
@@ -31,6 +32,6 @@ class OneWrite:
         return getattr(self._transport, name)
 
     def _flush(self) -> None:
-        held, self._held = self._held, []
+        held, self._held = self._held, b""
         if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
+            self._transport.write(held)

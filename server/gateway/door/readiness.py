@@ -28,7 +28,7 @@ class Readiness:
     def __init__(self, transport: AsyncTransport, gallery: Gallery, health: Health, metrics: Metrics) -> None:
         self._transport, self._gallery, self._health, self._metrics = transport, gallery, health, metrics
         self.triton = self.gallery = self.stopping = False
-        self._reason = ""
+        self._why = self._reason = ""
         self._told: tuple[bool, str] | None = None
 
     @property
@@ -44,8 +44,8 @@ class Readiness:
 
     async def look(self) -> None:
         """Ask Triton and the gallery once, and tell."""
-        self._reason, self.gallery = await asyncio.gather(self._why_not_triton(), self._asks_gallery())
-        self.triton = not self._reason
+        (self._why, self._reason), self.gallery = await asyncio.gather(self._why_not_triton(), self._asks_gallery())
+        self.triton = not self._why
         self._tell()
 
     def stop(self) -> None:
@@ -54,9 +54,9 @@ class Readiness:
         self._tell()
 
     def _tell(self) -> None:
-        if (self.ready, self._reason) == self._told:
+        if (self.ready, self._why) == self._told:
             return
-        self._told = self.ready, self._reason
+        self._told = self.ready, self._why
         self._metrics.ready.set(self.ready)
         structlog.get_logger().info(
             "readiness",
@@ -68,15 +68,15 @@ class Readiness:
         )
         self._health.tell(self.ready)
 
-    async def _why_not_triton(self) -> str:
-        """Empty where it is ready; else why it is not, which is for whoever started the gateway."""
+    async def _why_not_triton(self) -> tuple[str, str]:
+        """Empty where it is ready; else why not: of which kind, and in words, which gRPC changes from look to look."""
         try:
             for model in contract.MODELS:  # in turn: of two reasons it is always the first one's that is told
                 if not await self._transport.is_model_ready(model, ANSWER_SECONDS):
-                    return f"{model} is not ready"
+                    return model, f"{model} is not ready"
         except FaceGateError as error:
-            return str(error)[:MOST_CHARACTERS]
-        return ""
+            return "no answer", str(error)[:MOST_CHARACTERS]
+        return "", ""
 
     async def _asks_gallery(self) -> bool:
         try:

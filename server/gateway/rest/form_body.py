@@ -6,6 +6,7 @@ the form), or choose from (a header or a name twice), is refused: an anti_spoofi
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 
@@ -17,12 +18,15 @@ from server.gateway.rest.requests import AS_TEXT
 MOST_PARTS = 16
 """More than any request has fields."""
 
-MOST_HEAD = 4096
+MOST_HEAD = 8192
 """Bytes of a part's headers, a file's long name among them."""
 
 _HEADER = re.compile(rf"({NAME}):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _FILE = {"filename", "filename*"}
-_CHARSETS = {"utf-8", "us-ascii", "iso-8859-1"}
+_ABOUT_A_FILE = {"size", "creation-date", "modification-date", "read-date"}  # RFC 2183: Java's Jersey says them
+_CHARSETS = {"utf-8", "ascii", "iso8859-1"}
+"""As Python's codecs call them."""
+
 _AS_IT_IS = {"7bit", "8bit", "binary"}
 
 
@@ -93,9 +97,9 @@ def _name(disposition: str) -> tuple[str, bool]:
     name = options.pop("name", "").encode("ascii", "backslashreplace").decode()
     if kind != "form-data" or not name:
         raise _refusal('a part of the form has no name: expected Content-Disposition: form-data; name="..."')
-    if not set(options) <= _FILE:  # name* is another name to some
+    if not set(options) <= _FILE | _ABOUT_A_FILE:  # name* is another name to some
         raise _refusal("a part of the form has more in its Content-Disposition than a name and a filename")
-    return name, bool(options)
+    return name, not _FILE.isdisjoint(options)
 
 
 def _parsed(header: str, value: str) -> tuple[str, dict[str, str]]:
@@ -106,7 +110,11 @@ def _parsed(header: str, value: str) -> tuple[str, dict[str, str]]:
 
 
 def _text(content: bytes, charset: str, name: str) -> str:
-    if charset not in _CHARSETS:
+    try:
+        known = codecs.lookup(charset).name in _CHARSETS
+    except (LookupError, ValueError):  # of no such name, or none that a name can be
+        known = False
+    if not known:
         raise invalid(name, "has a charset that is not read here; send UTF-8")
     try:
         return content.decode(charset)

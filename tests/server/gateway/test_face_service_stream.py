@@ -15,15 +15,20 @@ from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
 from facegate_client.transport import Answer, Call
 from server.gateway.grpc_service import WINDOW
 from support.grpc_gateway import grpc_gateway
-from support.refusals import refusal_in
+from support.refusals import refusal, refusal_in
 
 LIVE = "image_T1.jpg"
 
 
 @pytest.fixture(scope="module")
-def ask(server) -> Iterator[Any]:
+def channel(server) -> Iterator[grpc.Channel]:
     with grpc_gateway(server.grpc) as running, grpc.insecure_channel(running.address) as channel:
-        yield FaceServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def ask(channel) -> Any:
+    return FaceServiceStub(channel)
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +72,22 @@ def test_a_request_that_cannot_be_answered_gets_its_error_and_the_stream_goes_on
         message("no image", pb.Image(encoded=b"hello")),
         message("faces", live, max_faces=5000),
         message("empty", None),
-        pb.AnalyzeStreamRequest.FromString(message("unread", live).SerializeToString() + b"\x12\x03\x12\x01\x01"),
         message("still good", live, anti_spoofing=True),
     ]
     answers = list(ask.AnalyzeStream(iter(requests), timeout=30))
     assert [answer.id for answer in answers] == [request.id for request in requests]
-    assert [answer.WhichOneof("outcome") for answer in answers] == ["response", *["error"] * 5, "response"]
-    told = [refusal_in(answer.error) for answer in answers[1:6]]
-    assert [each.code for each in told] == [grpc.StatusCode.INVALID_ARGUMENT] * 5
-    assert [each.fields for each in told] == [["image"], ["image"], ["max_faces"], ["image"], ["request.anti_spoofing"]]
-    assert answers[6].response.faces[0].is_real
+    assert [answer.WhichOneof("outcome") for answer in answers] == ["response", *["error"] * 4, "response"]
+    told = [refusal_in(answer.error) for answer in answers[1:5]]
+    assert [each.code for each in told] == [grpc.StatusCode.INVALID_ARGUMENT] * 4
+    assert [each.fields for each in told] == [["image"], ["image"], ["max_faces"], ["image"]]
+    assert answers[5].response.faces[0].is_real
+
+
+def test_a_request_with_a_field_that_nobody_would_read_ends_the_stream(channel):
+    unread = b"\x0a\x01a\x12\x03\x12\x01\x01"  # anti_spoofing as bytes
+    stream = channel.stream_stream("/facegate.v1.FaceService/AnalyzeStream")
+    told = refusal(lambda sent, timeout: list(stream(iter([sent]), timeout=timeout)), unread)
+    assert (told.code, told.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["request.anti_spoofing"])
 
 
 def test_liveness_that_cannot_be_checked_is_the_error_of_who_asked_for_it(server_without_liveness, live):

@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from facegate_client.errors import Unreachable
+from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from server.gateway.door.health import Health
 from server.gateway.door.metrics import Metrics
 from server.gateway.door.open_services import MOST_OPEN
@@ -120,25 +120,35 @@ def test_the_gateway_stops_whoever_watches(tmp_path):
 
 
 class Away:
-    """A transport to a Triton that is away for the reason that stands here; None once it is there."""
+    """A transport to a Triton that is away for the reason that stands here; else it says whether it is ready."""
 
-    reason: str | None = None
+    seen: FaceGateError | bool = False
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
-        if self.reason is not None:
-            raise Unreachable(self.reason)
-        return True
+        if isinstance(self.seen, FaceGateError):
+            raise self.seen
+        return self.seen
 
 
 def test_why_triton_does_not_answer_is_logged_once_and_when_it_changes():
     triton = Away()
     with capture_logs() as logs:
         readiness = Readiness(triton, MemoryGallery(), Health([]), Metrics())
-        for triton.reason in ("refused", "refused", "no Triton", None, None, "refused"):
+        refused, late = Unreachable("refused"), DeadlineExceeded("late")
+        for triton.seen in (
+            refused,
+            late,
+            refused,
+            False,
+            False,
+            True,
+            True,
+            late,
+        ):  # gRPC's words change by themselves
             asyncio.run(readiness.look())
     assert [(each["ready"], each.get("reason")) for each in logs] == [
         (False, "refused"),
-        (False, "no Triton"),
+        (False, "face_analyze is not ready"),
         (True, None),
-        (False, "refused"),
+        (False, "late"),
     ]

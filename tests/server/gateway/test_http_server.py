@@ -82,6 +82,15 @@ def test_an_answers_head_and_body_are_one_write(monkeypatch):
     assert [data.endswith(b"/a 3") for data in written if data.startswith(b"HTTP/1.1 200")] == [True, True]
 
 
+def test_who_says_that_nothing_more_comes_still_gets_the_answer():
+    async def talk(reader, writer):
+        writer.write(b"GET /deaf HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write_eof()
+        return await answer(reader)
+
+    assert [at_server(talk) for _ in range(20)] == [(200, b"/deaf 0")] * 20
+
+
 @pytest.mark.parametrize(
     "offer",
     [

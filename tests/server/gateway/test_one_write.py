@@ -51,16 +51,23 @@ def test_one_turn_of_the_loop_is_one_write():
     assert after(answer, answer) == ([b"headbody", b"headbody"], "")
 
 
+def test_more_than_a_head_and_a_body_is_not_waited_for():
+    assert after(lambda writing: (answer(writing), writing.write(b"more"), writing.write(b"end"))) == (
+        [b"headbody", b"moreend"],
+        "",
+    )
+
+
 def test_nothing_is_written_where_nothing_was():
     assert after(lambda writing: writing.write(b"")) == ([], "")
 
 
 @pytest.mark.parametrize(
-    ("end", "sent"), [(lambda writing: writing.close(), [b"headbody"]), (lambda writing: writing.abort(), [])]
+    ("end", "sent"), [(lambda writing: writing.close(), [b"head"]), (lambda writing: writing.abort(), [])]
 )
 def test_a_close_sends_what_was_written_and_an_abort_does_not(end, sent):
     def at_once(writing):
-        answer(writing)
+        writing.write(b"head")
         end(writing)
 
     assert after(at_once)[0] == sent

@@ -102,9 +102,10 @@ def test_a_name_is_what_is_written(name):
         f"{CHECK}\r\nContent-Type: text/plain; charset=ISO-8859-1\r\nContent-Transfer-Encoding: 8bit",
         f"{CHECK}\r\nContent-Type: application/json",
         f"{CHECK}\r\nContent-Type: application/json;charset=utf-8",
+        f"{CHECK}\r\nContent-Type: text/plain; charset=utf8",
         f'{CHECK}; filename="blob"\r\nContent-Type: application/json',
     ],
-    ids=["curl", "lower", "net", "okhttp", "apache", "json", "json utf-8", "blob"],
+    ids=["curl", "lower", "net", "okhttp", "apache", "json", "json utf-8", "utf8", "blob"],
 )
 def test_what_clients_send_is_read(headers):
     assert fields(IMG + part(headers) + END, b"b") == CHECKED
@@ -118,6 +119,7 @@ def test_what_clients_send_is_read(headers):
         'name="img"; filename="\u5b57\u0305.jpg"',
         "name=img; filename=a.jpg; filename*=utf-8''a.jpg",
         "name=img; filename*=utf-8''a.jpg;",
+        'filename="a.jpg"; modification-date="Sun, 22 Nov 2026 17:00:00 GMT"; size=4; name="img"',
         'name="img"; filename="C:\\a.jpg"',
         'name="img"; filename=""',
     ],
