@@ -18,9 +18,6 @@ from facegate_client import contract
 
 Inputs = Mapping[str, NDArray[Any]]
 
-_LEAST_FLOAT32 = 2.0**-149
-"""Over 0. The answer's THRESHOLD is float32, and would be 0 for less: no distance is under that."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -46,7 +43,7 @@ def verify_parameters(pack: Pack) -> dict[str, Parameter]:
     """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
     return {
         contract.ANTI_SPOOFING: Parameter(bool, False),
-        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, _LEAST_FLOAT32, 2.0),
+        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, 2.0),
     }
 
 
@@ -77,7 +74,7 @@ def _value(name: str, value: object, parameter: Parameter) -> bool | int | float
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise invalid(f"parameter {name} must be {parameter.kind.__name__}, not {_shown(value)}")
     if not parameter.least <= value <= parameter.most:  # NaN compares false
-        low = "more than 0" if parameter.least == _LEAST_FLOAT32 else f"at least {parameter.least:g}"
+        low = "more than 0" if parameter.least == contract.LEAST_THRESHOLD else f"at least {parameter.least:g}"
         raise invalid(f"parameter {name} must be {low} and at most {parameter.most:g}, not {_shown(value)}")
     return parameter.kind(value)
 

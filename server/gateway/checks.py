@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from facegate_client import contract
 from server.gateway.errors import Code, GatewayError, invalid
 
 TOP_K = 5
@@ -23,7 +24,6 @@ _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 _JOINERS = "\u200c\u200d"
 _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Characters that show nothing and are of a category that does: grapheme joiner, fillers, inherent vowels, no dots."""
-_LEAST_DISTANCE = 2.0**-149  # float32's smallest: less is answered as 0, under which no distance is
 
 
 def check_id(person_id: str) -> None:
@@ -109,7 +109,7 @@ def check_search(top_k: int, threshold: float | None, margin: float) -> None:
     """How people are looked for; the distances are 1 - cosine."""
     if not 1 <= top_k <= MOST_MATCHES:
         raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
-    if threshold is not None and not _LEAST_DISTANCE <= threshold <= 2:  # NaN fails
+    if threshold is not None and not contract.LEAST_THRESHOLD <= threshold <= 2:  # NaN fails
         raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
     if not 0 <= margin <= 2:
         raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")

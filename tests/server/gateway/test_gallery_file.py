@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,15 @@ def test_a_forgotten_person_is_in_no_file(file: Path, key: str | None, dim: int)
     assert len(gone) > 80
 
 
+@contextlib.contextmanager
+def somebody_reading(file: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT * FROM photo").fetchall()
+        yield
+        reading.execute("COMMIT")
+
+
 def test_what_is_forgotten_is_written_over_when_nobody_reads_it_any_more(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,17 +249,13 @@ def test_what_is_forgotten_is_written_over_when_nobody_reads_it_any_more(
 
     async def run() -> None:
         async with opened(str(file)) as gallery:
-            with sqlite3.connect(file, isolation_level=None) as reading:
-                reading.execute("BEGIN")
-                reading.execute("SELECT * FROM photo").fetchall()
+            with somebody_reading(file):
                 with pytest.raises(GatewayError, match="not yet written over") as raised:
                     await gallery.forget(person)
                 assert raised.value.failure.code is Code.UNAVAILABLE
                 assert await gallery.search(embeddings(1)[0], ORIGIN, 1) == []
                 with pytest.raises(GatewayError, match="not yet written over"):
                     await gallery.forget(person)
-                reading.execute("COMMIT")
-            reading.close()
             await gallery.forget(person)
             assert not any(piece in all_bytes(file) for piece in pieces(embeddings(1).tobytes()))
 
@@ -264,13 +270,10 @@ def test_what_is_not_yet_written_over_is_so_with_the_next_enrolment(
 
     async def run() -> None:
         async with opened(str(file)) as gallery:
-            with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reading:
-                reading.execute("BEGIN")
-                reading.execute("SELECT * FROM photo").fetchall()
+            with somebody_reading(file):
                 with pytest.raises(GatewayError, match="not yet written over"):
                     await gallery.forget(person)
                 await gallery.enroll("while it is read", {}, embeddings(1, seed=1), ORIGIN)
-                reading.execute("COMMIT")
             await gallery.enroll("later", {}, embeddings(1, seed=2), ORIGIN)
             assert not any(piece in all_bytes(file) for piece in pieces(embeddings(1).tobytes()))
             await gallery.forget(person)  # the caller who was told to come again
