@@ -13,13 +13,14 @@ from ensemble.alignment import alignable
 from ensemble.detection import Faces
 from ensemble.errors import invalid
 from ensemble.pipeline import Pipeline
+from ensemble.policy import UNRESTRICTED, Policy
 from ensemble.request import (
     Inputs,
     analyze_parameters,
     read_faces,
     read_image,
     read_parameters,
-    verify_parameters,
+    verify_values,
 )
 from ensemble.stages import DECODE, stage
 from facegate_client import contract
@@ -63,13 +64,13 @@ def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
     return outputs
 
 
-def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+def verify(pipeline: Pipeline, inputs: Inputs, parameters: str, *, policy: Policy = UNRESTRICTED) -> Outputs:
     """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded.
 
-    Inputs, outputs, parameters and errors as in `analyze`.
+    Inputs, outputs, parameters and errors as in `analyze`. `policy` has the operator's rules.
     """
     start = time.perf_counter()
-    values = read_parameters(parameters, verify_parameters(pipeline.pack))
+    values = verify_values(parameters, pipeline.pack, policy)
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
     with stage(DECODE):

@@ -14,7 +14,9 @@ from ensemble import image
 from ensemble.detection import Faces
 from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
+from ensemble.policy import Policy
 from facegate_client import contract
+from facegate_client.faces_in import faces_in_errors
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -39,12 +41,26 @@ def analyze_parameters(pack: Pack) -> dict[str, Parameter]:
     }
 
 
-def verify_parameters(pack: Pack) -> dict[str, Parameter]:
-    """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
+def verify_parameters(pack: Pack, policy: Policy) -> dict[str, Parameter]:
+    """The parameters of face_verify. A threshold of 0 would verify nobody, and is refused."""
     return {
         contract.ANTI_SPOOFING: Parameter(bool, False),
-        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, 2.0),
+        contract.DISTANCE_THRESHOLD: Parameter(
+            float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, policy.max_threshold
+        ),
     }
+
+
+def verify_values(text: str, pack: Pack, policy: Policy) -> dict[str, Any]:
+    """Every parameter's value for face_verify, as `read_parameters` returns them.
+
+    Raises RequestError INVALID_ARGUMENT also for what `policy` forbids. The pack's own threshold is checked against it
+    when the server starts.
+    """
+    values = read_parameters(text, verify_parameters(pack, policy))
+    if policy.require_liveness and not values[contract.ANTI_SPOOFING]:
+        raise invalid(f"{contract.ANTI_SPOOFING}: expected true: this server requires the liveness check")
+    return values
 
 
 def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -108,11 +124,10 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
 
 
 def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
-    """The faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
+    """Returns the faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
 
-    Their scores are 1; landmarks that coincide are the recognizer's matter. Raises RequestError INVALID_ARGUMENT when
-    the bytes are no such array, or a face is none that the image of `height` x `width` shows: what is outside it would
-    be judged by what happens to be at its edge.
+    Their scores are 1. Landmarks that coincide are accepted here: they are an error of that face alone. Raises
+    RequestError INVALID_ARGUMENT when the bytes are not such an array, or a face breaks a rule of `faces_in_errors`.
     """
     row_bytes = 4 * contract.FACE_IN_VALUES
     if values.size % row_bytes:
@@ -120,22 +135,8 @@ def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
     rows = np.frombuffer(values.tobytes(), dtype="<f4").reshape(-1, contract.FACE_IN_VALUES).astype(np.float32)
     if len(rows) > contract.MAX_FACES_LIMIT:
         raise invalid(f"{contract.FACES_IN}: {len(rows)} faces, at most {contract.MAX_FACES_LIMIT}")
+    for rule, broken in faces_in_errors(rows, height, width).items():
+        if broken.any():
+            raise invalid(f"{contract.FACES_IN}: face {int(np.flatnonzero(broken)[0])} {rule}")
     boxes, landmarks = rows[:, :4], rows[:, 4:].reshape(-1, 5, 2)
-    limits = np.array([width, height], dtype=np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
-        sides = boxes[:, 2:] - boxes[:, :2]
-        seen = np.clip(boxes[:, 2:], 0, limits) - np.clip(boxes[:, :2], 0, limits)
-        centre = landmarks.mean(axis=1)
-        faults = {
-            "needs finite values in pixels": ~finite,
-            f"needs a box of at least {contract.LEAST_FACE_IN} x {contract.LEAST_FACE_IN} pixels": ~(
-                sides >= contract.LEAST_FACE_IN
-            ).all(axis=1),
-            "lies outside the image by more than half": ~(seen.prod(axis=1) >= sides.prod(axis=1) / 2)
-            | ~((centre >= 0) & (centre < limits)).all(axis=1),
-        }
-    for fault, where in faults.items():
-        if where.any():
-            raise invalid(f"{contract.FACES_IN}: face {int(np.flatnonzero(where)[0])} {fault}")
     return Faces(boxes, np.ones(len(rows), dtype=np.float32), landmarks)

@@ -10,13 +10,25 @@ from typing import Annotated
 import typer
 
 from engines.build import Size, fetch_pack, pack_named
+from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.target import Target
+from ensemble.policy import Policy
 from facegate import gallery, packs
 from facegate.choice import Backend, Choice, Wish, choose
 from facegate.gateway import beside, gateway
-from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
+from facegate.options import (
+    DEFAULT_PACK,
+    MAX_THRESHOLD_HELP,
+    PACK_HELP,
+    REQUIRE_LIVENESS_HELP,
+    AcceptLicense,
+    PackName,
+    WithoutLiveness,
+    detector_sizes,
+)
 from facegate.words import one_line, say
+from facegate_client import contract
 from server.errors import ServeError
 from server.supervisor import Supervisor
 from server.triton import Settings
@@ -81,6 +93,23 @@ def serve(
         ),
     ] = None,
     without_liveness: WithoutLiveness = False,
+    require_liveness: Annotated[
+        bool,
+        typer.Option(
+            "--require-liveness",
+            envvar="FACEGATE_REQUIRE_LIVENESS",
+            help=REQUIRE_LIVENESS_HELP.format(requests="face_verify request"),
+        ),
+    ] = False,
+    max_threshold: Annotated[
+        float,
+        typer.Option(
+            envvar="FACEGATE_MAX_THRESHOLD",
+            min=contract.LEAST_THRESHOLD,
+            max=contract.MAX_THRESHOLD,
+            help=MAX_THRESHOLD_HELP,
+        ),
+    ] = contract.MAX_THRESHOLD,
     host: Annotated[
         str,
         typer.Option(
@@ -148,6 +177,8 @@ def serve(
             raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
         known = pack_named(pack)
         say(f"pack {known.name}: {known.description}; {known.licence}")
+        policy = Policy(require_liveness, max_threshold)
+        _check_policy(policy, known, without_liveness)
         wish = Wish(known, pack, backend, precision, _size(detector_size), not without_liveness, accept_license)
         choice = choose(wish, say)
         device = "GPU" if choice.provider == "cuda" else "CPU"
@@ -168,8 +199,21 @@ def serve(
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
             verbose=verbose,
+            policy=policy,
         )
-        Supervisor(settings, companion=beside(settings.companion_url) if with_gateway else None).run()
+        Supervisor(settings, companion=beside(settings.companion_url, policy) if with_gateway else None).run()
+
+
+def _check_policy(policy: Policy, pack: PackFile, without_liveness: bool) -> None:
+    """Raises ServeError for rules that the pack cannot keep."""
+    if policy.require_liveness and (without_liveness or pack.liveness is None):
+        why = "contradicts --without-liveness" if without_liveness else f"needs liveness models; {pack.name} has none"
+        raise ServeError(f"--require-liveness {why}")
+    if pack.recognizer.threshold > policy.max_threshold:
+        raise ServeError(
+            f"the pack {pack.name} has the threshold {pack.recognizer.threshold:g}, which is above --max-threshold "
+            f"{policy.max_threshold:g}; raise --max-threshold or lower the pack's threshold"
+        )
 
 
 def _size(text: str | None) -> Size | None:

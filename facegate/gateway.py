@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ensemble.policy import Policy
+from facegate.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
 from facegate.words import one_line, say
+from facegate_client import contract
 from server.companion import Companion
 from server.errors import ServeError
 
@@ -108,6 +111,22 @@ def gateway(
     triton_tls_key: Annotated[
         Path | None, _named("triton-tls-key", exists=True, dir_okay=False, help="That certificate's key (PEM).")
     ] = None,
+    require_liveness: Annotated[
+        bool,
+        _named(
+            "require-liveness",
+            help=REQUIRE_LIVENESS_HELP.format(requests="verification, an identification or an enrolment"),
+        ),
+    ] = False,
+    max_threshold: Annotated[
+        float,
+        _named(
+            "max-threshold",
+            min=contract.LEAST_THRESHOLD,
+            max=contract.MAX_THRESHOLD,
+            help=MAX_THRESHOLD_HELP,
+        ),
+    ] = contract.MAX_THRESHOLD,
     cors_origin: Annotated[
         list[str] | None,
         _named(
@@ -145,14 +164,21 @@ def gateway(
             max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
+            policy=Policy(require_liveness, max_threshold),
         )
         options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)
 
 
-def beside(url: str) -> Companion:
-    """A gateway to the Triton at `url`, for that one's watcher; all else is what the environment says."""
-    environment = {**os.environ, "FACEGATE_GATEWAY_URL": url}
+def beside(url: str, policy: Policy) -> Companion:
+    """A gateway to the Triton at `url` with that server's `policy`; all else comes from the environment."""
+    environment = {
+        "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
+        **os.environ,
+        "FACEGATE_GATEWAY_URL": url,
+    }
+    if policy.require_liveness:
+        environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
     return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
 
 

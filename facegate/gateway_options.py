@@ -17,8 +17,11 @@ from server.gateway.tls_files import check_certificates, check_pair
 PREFIX = "FACEGATE_GATEWAY_"
 API_KEYS = f"{PREFIX}API_KEYS"
 
-_LOCKS = tuple(f"{PREFIX}{name}" for name in ("API_KEYS_FILE", "TLS_CERTIFICATE", "TLS_CLIENT_CA"))
-"""Variables that keep somebody out. Empty, they would be options that were not given, and the door stayed open."""
+_RESTRICTIONS = tuple(
+    f"{PREFIX}{name}"
+    for name in ("API_KEYS_FILE", "TLS_CERTIFICATE", "TLS_CLIENT_CA", "REQUIRE_LIVENESS", "MAX_THRESHOLD")
+)
+"""Variables that restrict access or verification. An empty one would otherwise count as not given: no restriction."""
 
 _OF_KUBERNETES = re.compile(
     PREFIX + r"(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
@@ -30,8 +33,8 @@ _TRITON = re.compile(r"(http://)?([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})
 
 
 def check_environment(environment: Mapping[str, str], known: Collection[str]) -> None:
-    """Raises ServeError for a variable whose emptiness opens the door, and for one that is misspelt."""
-    for name in _LOCKS:
+    """Raises ServeError for a restriction that is set and empty, and for a misspelt variable."""
+    for name in _RESTRICTIONS:
         if not environment.get(name, "set").strip():
             raise ServeError(f"{name} is set, and empty: give it a value or unset it")
     for name, value in environment.items():

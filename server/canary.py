@@ -49,7 +49,9 @@ class Canary:
             "data": list(face),
         }
         busy = self._send(contract.ANALYZE, [*_black(""), faces_in], {200: "", 501: Code.FAILED_PRECONDITION})
-        busy |= self._send(contract.VERIFY, [*_black("_1"), *_black("_2")], {404: Code.NOT_FOUND})
+        busy |= self._send(
+            contract.VERIFY, [*_black("_1"), *_black("_2")], {404: Code.NOT_FOUND, 501: Code.FAILED_PRECONDITION}
+        )
         answered = self._count_answered()
         if not busy or answered != self._answered:
             self._answered, self._progress = answered, time.monotonic()
@@ -58,7 +60,7 @@ class Canary:
 
     def _send(self, model: str, inputs: list[dict[str, Any]], fine: dict[int, str]) -> bool:
         """Whether the server was too busy to answer. `fine` is what an answer's text holds, by its status."""
-        request = {"id": CANARY, "inputs": inputs, "parameters": {contract.ANTI_SPOOFING: model == contract.ANALYZE}}
+        request = {"id": CANARY, "inputs": inputs, "parameters": {contract.ANTI_SPOOFING: True}}
         answer = self._call("POST", f"/v2/models/{model}/infer", json=request)
         expected = {**fine, 503: Code.RESOURCE_EXHAUSTED}
         if answer.status_code not in expected or expected[answer.status_code] not in answer.text:

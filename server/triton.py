@@ -17,6 +17,7 @@ from typing import IO
 import psutil
 
 from ensemble.drain import BUSY, STOPPING
+from ensemble.policy import UNRESTRICTED, Policy
 from server import shared_memory
 from server.installation import Installation
 
@@ -40,7 +41,7 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told.
+    runs them too, which NVIDIA's backend has to be told. `policy` has the operator's rules for face_verify.
     """
 
     repository: Path
@@ -58,6 +59,7 @@ class Settings:
     provider: str = "cpu"
     client_shm: bool = False
     version_compatible: bool = False
+    policy: Policy = UNRESTRICTED
 
     @property
     def on_gpu(self) -> bool:
@@ -101,6 +103,8 @@ class Triton:
             "FACEGATE_INFERER": settings.inferer,
             "FACEGATE_PROVIDER": settings.provider,
             "FACEGATE_DRAIN": str(scratch),
+            "FACEGATE_REQUIRE_LIVENESS": str(settings.policy.require_liveness).lower(),
+            "FACEGATE_MAX_THRESHOLD": str(settings.policy.max_threshold),
         }
         self._process = subprocess.Popen(
             _command(installation, backends, settings),

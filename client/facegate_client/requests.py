@@ -30,7 +30,7 @@ class Request(Generic[Result]):
 
 def verification(a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing: bool) -> Request[Verification]:
     """FaceClient.verify's. Reads image files; raises InvalidRequest."""
-    checked = bool(anti_spoofing)
+    checked = flag("anti_spoofing", anti_spoofing)
     parameters = _parameters(
         {contract.DISTANCE_THRESHOLD: _real("threshold", threshold), contract.ANTI_SPOOFING: checked}
     )
@@ -48,7 +48,8 @@ def analysis(
     faces: NDArray[Any] | None,
 ) -> Request[Faces]:
     """FaceClient.analyze's. Reads an image file; raises InvalidRequest."""
-    checked, described, given = bool(anti_spoofing), bool(embeddings), faces is not None
+    checked, described = flag("anti_spoofing", anti_spoofing), flag("embeddings", embeddings)
+    given = faces is not None
     parameters = _parameters(
         {
             contract.ANTI_SPOOFING: checked,
@@ -64,6 +65,13 @@ def analysis(
         Call(contract.ANALYZE, inputs, parameters),
         lambda answer: read_faces(answer, anti_spoofing=checked, embeddings=described, given=given),
     )
+
+
+def flag(name: str, value: object) -> bool:
+    """Returns `value`, which must be a bool: None, 0 or "" must not mean "no liveness check". Raises InvalidRequest."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name}: expected True or False, got {str(value)[:40]!r} ({type(value).__name__})")
+    return value
 
 
 def _parameters(values: dict[str, Parameter | None]) -> dict[str, Parameter]:

@@ -10,12 +10,22 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.policy import UNRESTRICTED, Policy
 from facegate_client import contract
 from facegate_client.errors import FaceGateError, InvalidRequest, ServerFault
 from facegate_client.requests import Request, analysis, verification
 from facegate_client.results import Face, Faces, Model, Verification
 from facegate_client.transport import AsyncTransport
-from server.gateway.checks import check_id, check_page, check_person, check_photos, check_search
+from server.gateway.checks import (
+    check_id,
+    check_liveness_policy,
+    check_model_threshold,
+    check_page,
+    check_person,
+    check_photos,
+    check_search,
+    check_threshold,
+)
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
 
@@ -58,10 +68,13 @@ class Identification:
 
 
 class FaceGateway:
-    """Raises FaceGateErrors and GatewayErrors; `timeout_s` is how long the caller waits for the whole answer."""
+    """Raises FaceGateErrors and GatewayErrors; `timeout_s` is how long the caller waits for the whole answer.
 
-    def __init__(self, transport: AsyncTransport, gallery: Gallery) -> None:
-        self._transport = transport
+    A request that `policy` forbids is INVALID_ARGUMENT, before any work.
+    """
+
+    def __init__(self, transport: AsyncTransport, gallery: Gallery, policy: Policy = UNRESTRICTED) -> None:
+        self._transport, self._policy = transport, policy
         self.gallery = gallery
 
     async def verify(
@@ -72,8 +85,12 @@ class FaceGateway:
         `threshold` is a distance, 1 - cosine, over 0 and at most 2; the pack's own where None. Raises NoFace, and
         LivenessUnavailable where the check was asked for and cannot run.
         """
+        check_liveness_policy(self._policy, anti_spoofing)
+        check_threshold(self._policy, threshold)
         request = verification(image_1, image_2, threshold=threshold, anti_spoofing=anti_spoofing)
-        return await self._ask(request, timeout_s)
+        result = await self._ask(request, timeout_s)
+        check_model_threshold(self._policy, result.model.threshold if threshold is None else threshold)
+        return result
 
     async def analyze(
         self,
@@ -118,6 +135,7 @@ class FaceGateway:
 
         With `anti_spoofing` a face that is not live is refused (NOT_LIVE).
         """
+        check_liveness_policy(self._policy, anti_spoofing)
         check_person(name, labels, person_id)
         check_photos(len(images))
         asked = (
@@ -154,9 +172,12 @@ class FaceGateway:
         first can match, and only where the second person is at least so much farther away; of two who are equally near
         neither matches whatever the margin. Raises GatewayError.
         """
-        check_search(top_k, threshold, margin)
+        check_liveness_policy(self._policy, anti_spoofing)
+        check_threshold(self._policy, threshold)
+        check_search(top_k, margin)
         face, model = await self._best_face(image, "image", anti_spoofing=anti_spoofing, timeout_s=timeout_s)
         limit = model.threshold if threshold is None else threshold
+        check_model_threshold(self._policy, limit)
         if anti_spoofing and face.is_real is not True:
             return Identification((), False, face, limit, model)
         near = await self.gallery.search(_embedding(face), _origin(model), max(top_k, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -10,8 +11,10 @@ import socket
 import sys
 from collections.abc import Callable
 
+from facegate_client.errors import FaceGateError
 from server.errors import ServeError
 from server.gateway.assembly import behind_door, grpc_credentials, listen, triton_transport, url_fetcher
+from server.gateway.checks import check_model_threshold
 from server.gateway.door import probes
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
@@ -21,7 +24,8 @@ from server.gateway.door.interceptor import DoorInterceptor
 from server.gateway.door.logs import log_as_json
 from server.gateway.door.metrics import Metrics
 from server.gateway.door.observed import ObservedGallery, ObservedTransport
-from server.gateway.door.readiness import Readiness
+from server.gateway.door.readiness import ANSWER_SECONDS, Readiness
+from server.gateway.errors import GatewayError
 from server.gateway.faces import FaceGateway
 from server.gateway.gallery.open import open_gallery
 from server.gateway.grpc_server import SERVICES, bind, make_server
@@ -67,7 +71,7 @@ class _Gateway:
         self, settings: Settings, transport: ObservedTransport, gallery: ObservedGallery, metrics: Metrics
     ) -> None:
         self._settings = settings
-        self._faces = FaceGateway(transport, gallery)
+        self._faces = FaceGateway(transport, gallery, settings.policy)
         self._door = Door(settings.keys, settings.limits)
         calls = Calls(metrics)
         health = Health(SERVICES)
@@ -88,6 +92,7 @@ class _Gateway:
         bind(self._grpc, self._settings.grpc_address, grpc_credentials(self._settings.tls))
         stopping = _told_to_stop(say)
         await self._readiness.look()
+        await self._check_policy()
         await self._grpc.start()
         serving = await self._http.begin(listening)
         watching = asyncio.ensure_future(self._readiness.watch())
@@ -102,6 +107,15 @@ class _Gateway:
         for task in (serving, watching):
             if task.done() and not task.cancelled():
                 task.result()  # raises what went wrong
+
+    async def _check_policy(self) -> None:
+        """Raises ServeError where the server's own threshold is above the limit. Unknown before Triton answers."""
+        with contextlib.suppress(FaceGateError):
+            model = await self._faces.model(timeout_s=ANSWER_SECONDS)
+            try:
+                check_model_threshold(self._settings.policy, model.threshold)
+            except GatewayError as error:
+                raise ServeError(f"{error}; raise --max-threshold or lower the pack's threshold") from None
 
     async def _drain(self, serving: asyncio.Task[None], say: Say) -> None:
         """Take nothing new, which health and new callers are told; answer what is under way; then stop listening."""

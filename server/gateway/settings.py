@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ensemble.policy import UNRESTRICTED, Policy
 from facegate_client import contract
 from facegate_client.transport import Tls
 from server.gateway.door.door import Limits
@@ -31,6 +32,7 @@ class Settings:
     `triton` is host:port of Triton's gRPC, or http://host:port of its HTTP. `timeout_s` is the longest that a caller
     waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
+    `policy` has the operator's rules for verifications, identifications and enrolments.
     """
 
     triton: str
@@ -47,6 +49,7 @@ class Settings:
     max_body_bytes: int = MAX_BODY_BYTES
     image_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    policy: Policy = UNRESTRICTED
 
     @property
     def is_local(self) -> bool:

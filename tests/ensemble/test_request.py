@@ -18,7 +18,8 @@ from ensemble.detection import Faces
 from ensemble.errors import RequestError
 from ensemble.liveness import context_crops
 from ensemble.pack import Pack
-from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_parameters
+from ensemble.policy import UNRESTRICTED, Policy
+from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_values
 from facegate_client.contract import Code
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
@@ -40,7 +41,36 @@ def analyze(pack: Pack, given: object) -> dict[str, Any]:
 
 
 def verify(pack: Pack, given: object) -> dict[str, Any]:
-    return read_parameters(json.dumps(given), verify_parameters(pack))
+    return verify_values(json.dumps(given), pack, UNRESTRICTED)
+
+
+@pytest.mark.parametrize("value", [None, False, 0, 1, "true"])
+def test_where_liveness_is_required_nothing_but_true_asks_for_it(pack: Pack, value: object) -> None:
+    policy = Policy(require_liveness=True)
+    given = {} if value is None else {"anti_spoofing": value}
+    with pytest.raises(RequestError, match=r"INVALID_ARGUMENT: .*anti_spoofing"):
+        verify_values(json.dumps(given), pack, policy)
+    assert verify_values('{"anti_spoofing": true}', pack, policy)["anti_spoofing"] is True
+
+
+@given(limit=st.floats(0.01, 2), threshold=st.floats(0.01, 2))
+def test_a_threshold_is_taken_up_to_the_operators_limit(pack: Pack, limit: float, threshold: float) -> None:
+    try:
+        values = verify_values(json.dumps({"threshold": threshold}), pack, Policy(max_threshold=limit))
+    except RequestError as refusal:
+        assert threshold > limit
+        assert refusal.code is Code.INVALID_ARGUMENT
+    else:
+        assert values["threshold"] == threshold <= limit
+
+
+def test_a_policy_is_read_from_the_environment_and_a_misspelt_value_is_an_error() -> None:
+    read = Policy.from_environment
+    assert read({}) == UNRESTRICTED
+    assert read({"FACEGATE_REQUIRE_LIVENESS": "true", "FACEGATE_MAX_THRESHOLD": "0.5"}) == Policy(True, 0.5)
+    for wrong in ({"FACEGATE_REQUIRE_LIVENESS": "ture"}, {"FACEGATE_MAX_THRESHOLD": "2.1"}):
+        with pytest.raises(ValueError, match="validation error"):
+            read(wrong)
 
 
 @pytest.mark.parametrize("nothing", ["", "{}"])
@@ -206,6 +236,26 @@ def test_a_face_half_in_the_image_and_the_smallest_are_taken() -> None:
     assert len(read_faces(packed([value - 34 * (i % 2 == 0) for i, value in enumerate(FACE)], small), 200, 200)) == 2
     with pytest.raises(RequestError, match="face 0 needs a box of at least 8 x 8 pixels"):
         read_faces(packed([10, 10, 17, 18, *small[4:]]), 200, 200)
+
+
+@pytest.mark.parametrize("landmark", range(5))
+@pytest.mark.parametrize(("axis", "side", "outside"), [(0, 60, 7.4), (0, 10, -7.4), (1, 60, 7.4), (1, 10, -7.4)])
+def test_each_landmark_lies_in_its_box_or_close_to_it(landmark: int, axis: int, side: int, outside: float) -> None:
+    """The box is 50 pixels wide and high: 15 % of that are 7.5."""
+    row = [float(value) for value in FACE]
+    row[4 + 2 * landmark + axis] = side + outside
+    assert len(read_faces(packed(FACE, row), 200, 200)) == 2
+    row[4 + 2 * landmark + axis] = side + outside * 7.6 / 7.4
+    with pytest.raises(RequestError, match="INVALID_ARGUMENT: FACES_IN: face 1 ") as refusal:
+        read_faces(packed(FACE, row, row), 200, 200)
+    assert "landmarks" in str(refusal.value)
+
+
+def test_the_margin_of_landmarks_follows_the_shape_of_the_box() -> None:
+    flat = [10, 10, 110, 20, 20, 12, 100, 12, 60, 15, 25, 18, 95, 18]
+    assert len(read_faces(packed([*flat[:4], -4, *flat[5:]]), 200, 200)) == 1
+    with pytest.raises(RequestError, match="face 0 needs landmarks"):
+        read_faces(packed([*flat[:5], 8.4, *flat[6:]]), 200, 200)
 
 
 def test_landmarks_that_coincide_are_that_faces_matter() -> None:

@@ -250,7 +250,7 @@ def both(repository, certificates, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         for name, value in environment.items():
             patched.setenv(name, value)
-        with serving(folder / "log", "--gateway", *tls) as running:
+        with serving(folder / "log", "--gateway", "--max-threshold", "0.9", *tls) as running:
             wait_for_line(running.process, running.log, "facegate: gateway ready:")
             yield running, f"http://127.0.0.1:{http_port}"
     running.process.wait(60)
@@ -270,6 +270,8 @@ def test_a_gateway_that_is_killed_comes_back_and_so_does_its_triton(both, sample
     for number in (1, 2):
         answer = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
         assert answer.json()["verified"]
+        loose = {"img1": picture, "img2": picture}, {"threshold": "0.91"}
+        assert httpx.post(f"{address}/v1/face/verify", files=loose[0], data=loose[1], timeout=30).status_code == 400
         if number == 1:
             the_gateway(running).kill()
             wait_for_line(running.process, running.log, "facegate: gateway ready:", count=2)
