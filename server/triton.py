@@ -40,7 +40,7 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told.
+    runs them too, which NVIDIA's backend has to be told. `build_command` builds the repository, for error messages.
     """
 
     repository: Path
@@ -58,6 +58,7 @@ class Settings:
     provider: str = "cpu"
     client_shm: bool = False
     version_compatible: bool = False
+    build_command: str = ".venv/bin/python build_engines.py"
 
     @property
     def on_gpu(self) -> bool:
