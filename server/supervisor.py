@@ -117,6 +117,10 @@ class Supervisor:
 
     def _check_copy(self, shown: Path) -> None:
         """Raises ServeError, which names a file in `shown`, unless the copy is the repository that was built."""
+        for cache in list(
+            self._settings.repository.rglob("__pycache__")
+        ):  # the stubs write it, whatever the environment
+            shutil.rmtree(cache)
         try:
             check_files(self._settings.repository, self._files, shown)
         except ManifestError as error:
