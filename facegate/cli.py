@@ -188,6 +188,7 @@ def serve(
             backend="onnxruntime" if choice.target is Target.onnxruntime else "tensorrt",
             provider=choice.provider,
             version_compatible=choice.version_compatible,
+            build_command=choice.build_command,
             inferer=_inferer(inferer, choice).value,
             host=host,
             grpc_port=grpc_port,

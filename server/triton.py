@@ -42,6 +42,7 @@ class Settings:
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
     runs them too, which NVIDIA's backend has to be told. `policy` has the operator's rules for face_verify.
+    `build_command` builds the repository, for error messages.
     """
 
     repository: Path
@@ -60,6 +61,7 @@ class Settings:
     client_shm: bool = False
     version_compatible: bool = False
     policy: Policy = UNRESTRICTED
+    build_command: str = ".venv/bin/python build_engines.py"
 
     @property
     def on_gpu(self) -> bool:
