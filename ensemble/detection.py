@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.alignment import alignable
+from facegate_client.contract import SeveralFaces
 
 Floats = NDArray[np.float32]
 
@@ -51,6 +52,20 @@ def select_faces(
     candidates = np.flatnonzero(sized & finite & alignable(points))
     kept = candidates[_non_maximum_suppression(boxes[candidates], nms_iou, max_faces)]
     return Faces(boxes[kept] / scale, scores[kept], points[kept])
+
+
+def choose_face(faces: Faces, several_faces: SeveralFaces, height: int, width: int) -> Faces:
+    """The face that counts in an image of `height` x `width` pixels; none of no faces.
+
+    SeveralFaces.LARGEST compares the areas of the boxes inside the image, and the scores of equal areas. Anything else
+    takes the highest score. What is equal in both is decided by the order of `faces`.
+    """
+    rank = [-faces.scores]
+    if several_faces is SeveralFaces.LARGEST:
+        limits = np.array([width, height], dtype=np.float64)
+        corners = np.clip(faces.boxes.reshape(-1, 2, 2).astype(np.float64), 0.0, limits)
+        rank.append(-np.prod(corners[:, 1] - corners[:, 0], axis=1))
+    return faces.take(np.lexsort(rank)[:1])  # stable; the last key counts first
 
 
 def _non_maximum_suppression(boxes: Floats, nms_iou: float, limit: int) -> NDArray[np.intp]:

@@ -35,7 +35,7 @@ from ensemble.inferer import Inferer
 from ensemble.metrics import CANARY, Metrics
 from ensemble.pack import Net, Pack
 from ensemble.pipeline import Pipeline
-from ensemble.request import Inputs
+from ensemble.request import Inputs, several_faces_default
 from ensemble.stages import QUEUE, measured, spent
 from facegate_client.contract import Code
 
@@ -56,7 +56,8 @@ class Endpoint:
 
     The model's configuration gives, as parameters: `pack` (JSON), `inferer` ("bls", "onnxruntime" or "tensorrt",
     which the environment variable FACEGATE_INFERER overrides), `permits` ("auto": two a lane), `queue_size`,
-    `queue_seconds`.
+    `queue_seconds`. The
+    environment variable FACEGATE_SEVERAL_FACES is the default of face_verify's several_faces.
     """
 
     def __init__(self, args: dict[str, str], handler: Handler) -> None:
@@ -70,7 +71,8 @@ class Endpoint:
         repository = Path(args["model_repository"]).parent
         kind = os.environ.get("FACEGATE_INFERER", parameters["inferer"])
         permits = 2 * lane_count() if parameters["permits"] == "auto" else int(parameters["permits"])
-        self._pipeline = Pipeline(pack, _inferer(kind, repository, pack.nets, permits))
+        inferer = _inferer(kind, repository, pack.nets, permits)
+        self._pipeline = Pipeline(pack, inferer, several_faces_default())
         gc.freeze()  # what is here stays: no collection has to look through it again
         cv2.setNumThreads(math.ceil(cores() / lane_count()))  # more would only wait for one another
         self._loop = asyncio.new_event_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +16,17 @@ from ensemble.detection import Faces
 from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
 
 Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A request parameter: its type, its default (None: the pack's or no limit) and its range, both ends included."""
+    """A request parameter: its type, its default (None: absent) and the range of a number, both ends included."""
 
-    kind: type[bool] | type[int] | type[float]
-    default: bool | int | float | None
+    kind: type[bool] | type[int] | type[float] | type[SeveralFaces]
+    default: bool | int | float | SeveralFaces | None
     least: float = 0.0
     most: float = 0.0
 
@@ -36,15 +38,28 @@ def analyze_parameters(pack: Pack) -> dict[str, Parameter]:
         contract.WITH_EMBEDDINGS: Parameter(bool, True),
         contract.MIN_SCORE: Parameter(float, pack.detector.min_score, 0.0, 1.0),
         contract.MAX_FACES: Parameter(int, contract.DEFAULT_MAX_FACES, 1, contract.MAX_FACES_LIMIT),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, None),
     }
 
 
-def verify_parameters(pack: Pack) -> dict[str, Parameter]:
-    """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
+def verify_parameters(pack: Pack, several_faces: SeveralFaces = SeveralFaces.BEST) -> dict[str, Parameter]:
+    """The parameters of face_verify. `several_faces` is the server's default.
+
+    A threshold of 0 would verify nobody, and is refused.
+    """
     return {
         contract.ANTI_SPOOFING: Parameter(bool, False),
         contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, 2.0),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, several_faces),
     }
+
+
+def several_faces_default() -> SeveralFaces:
+    """The server's default of several_faces, from the environment variable FACEGATE_SEVERAL_FACES.
+
+    Raises ValueError for any other value than best, largest and refuse.
+    """
+    return SeveralFaces(os.environ.get("FACEGATE_SEVERAL_FACES") or SeveralFaces.BEST)
 
 
 def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -62,10 +77,15 @@ def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise invalid(f"unknown parameter {_shown(unknown[0])}; known are {', '.join(known)}")
-    return {name: _value(name, given.get(name, known[name].default), known[name]) for name in known}
+    return {name: _value(name, given[name], known[name]) if name in given else known[name].default for name in known}
 
 
-def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | None:
+def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | SeveralFaces:
+    if parameter.kind is SeveralFaces:
+        choices = [choice.value for choice in SeveralFaces]
+        if value not in choices:
+            raise invalid(f"parameter {name} must be one of {', '.join(choices)}, not {_shown(value)}")
+        return SeveralFaces(value)
     if parameter.kind is bool:
         if not isinstance(value, bool):
             raise invalid(f"parameter {name} must be a bool, not {_shown(value)}")
@@ -92,7 +112,7 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
     encoded, frame, shape = (
         inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE)
     )
-    name = (contract.IMAGE if frame is None else contract.FRAME) + suffix
+    name = image_name(inputs, suffix)
     if (encoded is None) == (frame is None):
         raise invalid(f"give exactly one of {contract.IMAGE}{suffix} and {contract.FRAME}{suffix}")
     if (frame is None) != (shape is None):
@@ -105,6 +125,11 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
         return image.frame(frame.reshape(-1), height, width)
     except RequestError as error:
         raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
+
+
+def image_name(inputs: Inputs, suffix: str = "") -> str:
+    """The name of the input that carries the image: IMAGE or FRAME, with `suffix`."""
+    return (contract.FRAME if contract.FRAME + suffix in inputs else contract.IMAGE) + suffix
 
 
 def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:

@@ -17,6 +17,7 @@ from facegate.choice import Backend, Choice, Wish, choose
 from facegate.gateway import beside, gateway
 from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
 from facegate.words import one_line, say
+from facegate_client.contract import SeveralFaces
 from server.errors import ServeError
 from server.supervisor import Supervisor
 from server.triton import Settings
@@ -81,6 +82,14 @@ def serve(
         ),
     ] = None,
     without_liveness: WithoutLiveness = False,
+    several_faces: Annotated[
+        SeveralFaces,
+        typer.Option(
+            envvar="FACEGATE_SEVERAL_FACES",
+            help="face_verify, where a request does not say: of an image with several faces take the one with the "
+            "highest detection score, take the largest, or refuse the request.",
+        ),
+    ] = SeveralFaces.BEST,
     host: Annotated[
         str,
         typer.Option(
@@ -168,6 +177,7 @@ def serve(
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
             verbose=verbose,
+            several_faces=several_faces,
         )
         Supervisor(settings, companion=beside(settings.companion_url) if with_gateway else None).run()
 

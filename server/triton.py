@@ -17,6 +17,7 @@ from typing import IO
 import psutil
 
 from ensemble.drain import BUSY, STOPPING
+from facegate_client.contract import SeveralFaces
 from server import shared_memory
 from server.installation import Installation
 
@@ -40,7 +41,7 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told.
+    runs them too, which NVIDIA's backend has to be told. `several_faces` is face_verify's default of that parameter.
     """
 
     repository: Path
@@ -58,6 +59,7 @@ class Settings:
     provider: str = "cpu"
     client_shm: bool = False
     version_compatible: bool = False
+    several_faces: SeveralFaces = SeveralFaces.BEST
 
     @property
     def on_gpu(self) -> bool:
@@ -100,6 +102,7 @@ class Triton:
             **installation.environment(),
             "FACEGATE_INFERER": settings.inferer,
             "FACEGATE_PROVIDER": settings.provider,
+            "FACEGATE_SEVERAL_FACES": settings.several_faces.value,
             "FACEGATE_DRAIN": str(scratch),
         }
         self._process = subprocess.Popen(

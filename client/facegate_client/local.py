@@ -23,6 +23,7 @@ from ensemble.errors import RequestError
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import DETECTOR, RECOGNIZER, Pack
 from ensemble.pipeline import Pipeline
+from ensemble.request import several_faces_default
 from facegate_client import contract
 from facegate_client.errors import DeadlineExceeded, ServerFault, from_status
 from facegate_client.results import Model
@@ -54,7 +55,10 @@ def _built() -> Path:
 
 class Local:
     """A repository's nets. Opens them at once, 0.2 to 0.3 s for 8 MB on two cores, so that the first call of an outage
-    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before."""
+    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before.
+
+    Where a call does not say, of several faces the one counts that FACEGATE_SEVERAL_FACES chooses, as in the server.
+    """
 
     def __init__(self, repository: Path) -> None:
         pack = _pack(repository)
@@ -72,7 +76,7 @@ class Local:
             float(pack.recognizer.threshold),
             local=True,
         )
-        self._pipeline = Pipeline(pack, inferer)
+        self._pipeline = Pipeline(pack, inferer, several_faces_default())
         self._permits = asyncio.Semaphore(2 * lane_count())  # as many as the server has: a picture takes memory
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="facegate local", daemon=True)

@@ -26,7 +26,9 @@ class ServiceCall(Generic[Result]):
     read: Callable[[Any], Result]
 
 
-def verify(a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing: bool) -> ServiceCall[Verification]:
+def verify(
+    a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing: bool, several_faces: str | None
+) -> ServiceCall[Verification]:
     """Reads image files, as all of these; raises InvalidRequest."""
     message = _message(
         pb.VerifyRequest,
@@ -34,12 +36,19 @@ def verify(a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing
         image_2=_image(b, 2),
         threshold=threshold,
         anti_spoofing=bool(anti_spoofing),
+        several_faces=several_faces,
     )
     return ServiceCall("Verify", message, partial(answers.read_verification, anti_spoofing=bool(anti_spoofing)))
 
 
 def analyze(
-    image: ImageLike, *, anti_spoofing: bool, embeddings: bool, min_score: float | None, max_faces: int | None
+    image: ImageLike,
+    *,
+    anti_spoofing: bool,
+    embeddings: bool,
+    min_score: float | None,
+    max_faces: int | None,
+    several_faces: str | None,
 ) -> ServiceCall[Faces]:
     """FaceServiceClient.analyze's."""
     message = _message(
@@ -49,6 +58,7 @@ def analyze(
         with_embeddings=bool(embeddings),
         min_score=min_score,
         max_faces=max_faces,
+        several_faces=several_faces,
     )
     read = partial(answers.read_faces, anti_spoofing=bool(anti_spoofing), embeddings=bool(embeddings))
     return ServiceCall("Analyze", message, read)
@@ -60,13 +70,20 @@ def detect(image: ImageLike, *, min_score: float | None, max_faces: int | None) 
     return ServiceCall("Detect", message, partial(answers.read_faces, anti_spoofing=False, embeddings=False))
 
 
-def embed(image: ImageLike) -> ServiceCall[Embedding]:
+def embed(image: ImageLike, *, several_faces: str | None) -> ServiceCall[Embedding]:
     """FaceServiceClient.embed's."""
-    return ServiceCall("Embed", pb.EmbedRequest(image=_image(image)), answers.read_embedding)
+    message = _message(pb.EmbedRequest, image=_image(image), several_faces=several_faces)
+    return ServiceCall("Embed", message, answers.read_embedding)
 
 
 def enroll(
-    images: Iterable[ImageLike], *, name: str, labels: Mapping[str, str], anti_spoofing: bool, person_id: str
+    images: Iterable[ImageLike],
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    anti_spoofing: bool,
+    person_id: str,
+    several_faces: str | None,
 ) -> ServiceCall[Enrolment]:
     """FaceServiceClient.enroll's and add_photos'."""
     message = _message(
@@ -76,12 +93,19 @@ def enroll(
         labels=dict(labels),
         anti_spoofing=bool(anti_spoofing),
         person_id=person_id,
+        several_faces=several_faces,
     )
     return ServiceCall("Enroll", message, partial(answers.read_enrolment, anti_spoofing=bool(anti_spoofing)))
 
 
 def identify(
-    image: ImageLike, *, top_k: int | None, threshold: float | None, margin: float | None, anti_spoofing: bool
+    image: ImageLike,
+    *,
+    top_k: int | None,
+    threshold: float | None,
+    margin: float | None,
+    anti_spoofing: bool,
+    several_faces: str | None,
 ) -> ServiceCall[Identification]:
     """FaceServiceClient.identify's."""
     message = _message(
@@ -91,6 +115,7 @@ def identify(
         top_k=top_k,
         threshold=threshold,
         margin=margin,
+        several_faces=several_faces,
     )
     return ServiceCall("Identify", message, partial(answers.read_identification, anti_spoofing=bool(anti_spoofing)))
 
