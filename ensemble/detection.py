@@ -70,14 +70,15 @@ def choose_face(faces: Faces, several_faces: SeveralFaces, height: int, width: i
 
 def _non_maximum_suppression(boxes: Floats, nms_iou: float, limit: int) -> NDArray[np.intp]:
     """Greedy NMS over boxes [N, 4] sorted best first; at most `limit` indices."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    x1, y1, x2, y2 = boxes.T
+    areas = (x2 - x1) * (y2 - y1)
     left = np.arange(len(boxes))
     kept: list[int] = []
     while len(left) and len(kept) < limit:
         best, left = left[0], left[1:]
         kept.append(best)
-        corner_1 = np.maximum(boxes[best, :2], boxes[left, :2])
-        corner_2 = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.prod(np.clip(corner_2 - corner_1, 0.0, None), axis=1)
+        wide = np.minimum(x2[best], x2[left]) - np.maximum(x1[best], x1[left])
+        high = np.minimum(y2[best], y2[left]) - np.maximum(y1[best], y1[left])
+        shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
         left = left[shared <= nms_iou * (areas[best] + areas[left] - shared)]
     return np.array(kept, dtype=np.intp)

@@ -32,7 +32,7 @@ def test_a_live_face_is_told_from_photos_of_photos(measured):
 )
 def test_verification_with_liveness(measured, pictures, first, second, verified):
     images = [decode((pictures / "liveness" / name).read_bytes()) for name in (first, second)]
-    verdict, _ = measured.pipeline.verify(images, threshold=None, anti_spoofing=True)
+    verdict, *_ = measured.pipeline.verify(images, threshold=None, anti_spoofing=True)
     assert verdict.verified is verified
     assert first != second or verdict.distance == pytest.approx(0, abs=1e-5)
 

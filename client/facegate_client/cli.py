@@ -100,7 +100,7 @@ def _note_several_faces(face_counts: dict[Path, int | None]) -> None:
 
 
 def _draw_pair(client: FaceClient, images: list[tuple[Path, Box]], anti_spoofing: bool) -> NDArray[np.uint8]:
-    """Both pictures with the compared face, by its box. A verdict has no landmarks, so the faces are requested again."""
+    """Both pictures with the compared face, by its box. A verdict has no landmarks, so faces are requested again."""
     drawn = []
     for image, box in images:
         data = read_image_file(image)
