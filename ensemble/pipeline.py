@@ -218,7 +218,7 @@ def _one_face(faces: Faces, image: Image, several_faces: SeveralFaces, name: str
     """The face that counts, none of no faces. Raises RequestError for several faces where they are to be refused."""
     if several_faces is SeveralFaces.REFUSE and len(faces) > 1:
         raise invalid(
-            f"{name}: expected one face, found {len(faces)}; crop the image to one face, or send "
+            f"{name}: expected one face, found {len(faces)}; crop it to one face, or send "
             f"{contract.SEVERAL_FACES}={SeveralFaces.LARGEST.value}"
         )
     return choose_face(faces, several_faces, *image.shape[:2])

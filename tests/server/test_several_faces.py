@@ -111,7 +111,7 @@ def test_identity_and_liveness_are_of_the_same_face(ask, live, pair):
     }
     best, largest = by_choice["best"], by_choice["largest"]
     assert (largest["VERIFIED"][0], largest["IS_REAL_1"][0]) == (True, True)
-    assert largest["DISTANCE"][0] < 0.1
+    assert largest["DISTANCE"][0] < 0.2
     assert (best["VERIFIED"][0], best["IS_REAL_1"][0]) == (False, False)
     assert best["DISTANCE"][0] > best["THRESHOLD"][0]
     sizes = [np.prod(each["BOX_1"][2:] - each["BOX_1"][:2]) for each in (best, largest)]
