@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import cv2
 import numpy as np
 import pytest
 
-from facegate_client import BadImage, FaceClient
+from facegate_client import AsyncFaceClient, BadImage, FaceClient
+from facegate_client.camera.watch.people import load
 from facegate_client.local import Local
 from facegate_client.requests import verification
 from facegate_client.service import FaceServiceClient
@@ -170,7 +173,17 @@ def test_given_faces_are_not_chosen_from(ask, live, given):
     assert answer.message.startswith("INVALID_ARGUMENT: several_faces: ")
 
 
-def test_the_servers_default_is_for_verifications_that_do_not_say(group, live, tmp_path, repository):
+def people_to_watch(address, photo):
+    """What a camera that watches for the person of `photo` asks for at its start."""
+
+    async def loaded():
+        async with AsyncFaceClient(address) as client:
+            return await load(client, [photo], anti_spoofing=False, say=lambda line: None)
+
+    return asyncio.run(loaded())
+
+
+def test_the_servers_default_is_for_verifications_that_do_not_say(group, live, pictures, tmp_path, repository):
     with serving(tmp_path / "log", "--several-faces", "refuse") as running, FaceClient(running.grpc) as client:
         with pytest.raises(BadImage, match=r"IMAGE_2.*6"):
             client.verify(live, group)
@@ -178,6 +191,7 @@ def test_the_servers_default_is_for_verifications_that_do_not_say(group, live, t
         assert client.verify(live, live)
         assert len(client.analyze(group)) == FACES_IN_GROUP
         assert client.analyze(group).face_count is None
+        assert people_to_watch(running.grpc, pictures / GROUP).threshold == client.verify(live, live).threshold
         with rest(running.grpc) as gateway:  # it says what it wants
             answer = gateway.post("/v1/face/verify", json={"img1": in_base64(png(live)), "img2": in_base64(group)})
             assert answer.json()["img2_face_count"] == FACES_IN_GROUP
