@@ -16,6 +16,7 @@ from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
 from ensemble.policy import Policy
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
 from facegate_client.faces_in import faces_in_errors
 
 Inputs = Mapping[str, NDArray[Any]]
@@ -23,10 +24,10 @@ Inputs = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A request parameter: its type, its default (None: the pack's or no limit) and its range, both ends included."""
+    """A request parameter: its type, its default (None: absent) and the range of a number, both ends included."""
 
-    kind: type[bool] | type[int] | type[float]
-    default: bool | int | float | None
+    kind: type[bool] | type[int] | type[float] | type[SeveralFaces]
+    default: bool | int | float | SeveralFaces | None
     least: float = 0.0
     most: float = 0.0
 
@@ -38,6 +39,7 @@ def analyze_parameters(pack: Pack) -> dict[str, Parameter]:
         contract.WITH_EMBEDDINGS: Parameter(bool, True),
         contract.MIN_SCORE: Parameter(float, pack.detector.min_score, 0.0, 1.0),
         contract.MAX_FACES: Parameter(int, contract.DEFAULT_MAX_FACES, 1, contract.MAX_FACES_LIMIT),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, None),
     }
 
 
@@ -48,6 +50,7 @@ def verify_parameters(pack: Pack, policy: Policy) -> dict[str, Parameter]:
         contract.DISTANCE_THRESHOLD: Parameter(
             float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, policy.max_threshold
         ),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, policy.several_faces),
     }
 
 
@@ -78,10 +81,15 @@ def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise invalid(f"unknown parameter {_shown(unknown[0])}; known are {', '.join(known)}")
-    return {name: _value(name, given.get(name, known[name].default), known[name]) for name in known}
+    return {name: _value(name, given[name], known[name]) if name in given else known[name].default for name in known}
 
 
-def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | None:
+def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | SeveralFaces:
+    if parameter.kind is SeveralFaces:
+        choices = [choice.value for choice in SeveralFaces]
+        if value not in choices:
+            raise invalid(f"parameter {name} must be one of {', '.join(choices)}, not {_shown(value)}")
+        return SeveralFaces(value)
     if parameter.kind is bool:
         if not isinstance(value, bool):
             raise invalid(f"parameter {name} must be a bool, not {_shown(value)}")
@@ -108,7 +116,7 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
     encoded, frame, shape = (
         inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE)
     )
-    name = (contract.IMAGE if frame is None else contract.FRAME) + suffix
+    name = image_name(inputs, suffix)
     if (encoded is None) == (frame is None):
         raise invalid(f"give exactly one of {contract.IMAGE}{suffix} and {contract.FRAME}{suffix}")
     if (frame is None) != (shape is None):
@@ -121,6 +129,11 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
         return image.frame(frame.reshape(-1), height, width)
     except RequestError as error:
         raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
+
+
+def image_name(inputs: Inputs, suffix: str = "") -> str:
+    """The name of the input that carries the image: IMAGE or FRAME, with `suffix`."""
+    return (contract.FRAME if contract.FRAME + suffix in inputs else contract.IMAGE) + suffix
 
 
 def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:

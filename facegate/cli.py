@@ -29,6 +29,7 @@ from facegate.options import (
 )
 from facegate.words import one_line, say
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
 from server.errors import ServeError
 from server.supervisor import Supervisor
 from server.triton import Settings
@@ -110,6 +111,14 @@ def serve(
             help=MAX_THRESHOLD_HELP,
         ),
     ] = contract.MAX_THRESHOLD,
+    several_faces: Annotated[
+        SeveralFaces,
+        typer.Option(
+            envvar="FACEGATE_SEVERAL_FACES",
+            help="face_verify, where a request does not say: of an image with several faces take the one with the "
+            "highest detection score, take the largest, or refuse the request.",
+        ),
+    ] = SeveralFaces.BEST,
     host: Annotated[
         str,
         typer.Option(
@@ -177,7 +186,7 @@ def serve(
             raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
         known = pack_named(pack)
         say(f"pack {known.name}: {known.description}; {known.licence}")
-        policy = Policy(require_liveness, max_threshold)
+        policy = Policy(require_liveness, max_threshold, several_faces)
         _check_policy(policy, known, without_liveness)
         wish = Wish(known, pack, backend, precision, _size(detector_size), not without_liveness, accept_license)
         choice = choose(wish, say)

@@ -41,7 +41,7 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told. `policy` has the operator's rules for face_verify.
+    runs them too, which NVIDIA's backend has to be told. `policy` is that of face_verify.
     `build_command` builds the repository, for error messages.
     """
 
@@ -105,8 +105,7 @@ class Triton:
             "FACEGATE_INFERER": settings.inferer,
             "FACEGATE_PROVIDER": settings.provider,
             "FACEGATE_DRAIN": str(scratch),
-            "FACEGATE_REQUIRE_LIVENESS": str(settings.policy.require_liveness).lower(),
-            "FACEGATE_MAX_THRESHOLD": str(settings.policy.max_threshold),
+            **settings.policy.as_environment(),
         }
         self._process = subprocess.Popen(
             _command(installation, backends, settings),

@@ -29,6 +29,7 @@ CONFIDENCE = "CONFIDENCE"
 BOX = "BOX"
 PROCESSING_TIME_MS = "PROCESSING_TIME_MS"
 FACE_ERRORS = "FACE_ERRORS"
+FACE_COUNT = "FACE_COUNT"
 MODEL = "MODEL"  # JSON: pack, licence, commercial_use, digest, embedding_digest, precision, threshold
 
 # Tensors of the nets.
@@ -48,6 +49,7 @@ WITH_EMBEDDINGS = "embeddings"
 MIN_SCORE = "min_score"
 MAX_FACES = "max_faces"
 DISTANCE_THRESHOLD = "threshold"
+SEVERAL_FACES = "several_faces"
 
 # Limits, checked before any work.
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
@@ -62,6 +64,14 @@ FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float3
 LANDMARK_MARGIN = 0.15  # of the box's side; of 794 detected faces the worst landmark lies 0.075 outside its box
 
 STOPPING_REASON = "the server is stopping"  # so begins a RESOURCE_EXHAUSTED of a server that is not full, but going
+
+
+class SeveralFaces(str, Enum):
+    """The values of the parameter several_faces: which face counts in an image that shows more than one."""
+
+    BEST = "best"  # the highest detection score
+    LARGEST = "largest"  # the largest area of the box inside the image; of equal areas the highest score
+    REFUSE = "refuse"  # none: the request is INVALID_ARGUMENT
 
 
 class Code(str, Enum):

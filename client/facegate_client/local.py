@@ -56,7 +56,10 @@ def _built() -> Path:
 
 class Local:
     """A repository's nets. Opens them at once, 0.2 to 0.3 s for 8 MB on two cores, so that the first call of an outage
-    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before."""
+    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before.
+
+    The environment sets the policy of `face_verify`, as in the server (`Policy.from_environment`).
+    """
 
     def __init__(self, repository: Path) -> None:
         pack = _pack(repository)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facegate_client.errors import DeadlineExceeded, ServerFault, Unreachable
 
-Parameter = bool | int | float
+Parameter = bool | int | float | str
 Outputs = Mapping[str, NDArray[Any]]
 
 

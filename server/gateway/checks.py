@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ensemble.policy import Policy
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
 from server.gateway.errors import Code, GatewayError, invalid
 
 TOP_K = 5
@@ -136,3 +137,14 @@ def check_search(top_k: int, margin: float) -> None:
         raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
     if not 0 <= margin <= 2:
         raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")
+
+
+def check_several_faces(value: str | None) -> SeveralFaces | None:
+    """Which face counts in an image that shows more than one; None where the caller does not say."""
+    if value is None:
+        return None
+    try:
+        return SeveralFaces(value)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in SeveralFaces)
+        raise invalid("several_faces", f"expected one of {choices}, got {value[:MOST_SHOWN]!a}") from None

@@ -86,7 +86,7 @@ def failure_of(error: Exception) -> Failure | None:
     """The failure that `error` stands for; None for a fault of ours, whose text is for the log alone."""
     if isinstance(error, GatewayError):
         return error.failure
-    message = str(error)
+    message = _TENSOR.sub("image", str(error))  # the callers of a gateway send no tensors
     if isinstance(error, InvalidRequest):
         return Failure(Code.INVALID_ARGUMENT, message, _violations(message))
     if isinstance(error, NoFace):
@@ -105,8 +105,9 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
+_TENSOR = re.compile(r"^(?:IMAGE|FRAME|FRAME_SHAPE)(?=(?:_[12])?\b)")
 _NAMED = re.compile(
-    r"^(?:image|IMAGE|frame|FRAME|FRAME_SHAPE)(?:[ _]([12]))?\b|\bno face in image(?: ([12]))?\b"
+    r"^(?:image|frame)(?:[ _]([12]))?\b|\bno face in image(?: ([12]))?\b"
     r"|^parameter (\w+) |^(\w+): expected"
 )
 

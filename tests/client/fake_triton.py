@@ -20,7 +20,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import serialize_byte_tensor, triton_to_np_dtype
 
-DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64", "object": "BYTES"}
+DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64", "int32": "INT32", "object": "BYTES"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 DIGEST = "0123456789abcdef" * 4
 
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             inputs[tensor["name"]] = Sent(tensor["datatype"], tensor["shape"], rest[:size])
             rest = rest[size:]
         assert not rest
-        kinds = {bool: "bool", int: "int64", float: "double"}
+        kinds = {bool: "bool", int: "int64", float: "double", str: "string"}
         parameters = {name: (kinds[type(value)], value) for name, value in request["parameters"].items()}
         assert parameters.pop("binary_data_output") == ("bool", True)
         try:

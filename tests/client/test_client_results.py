@@ -147,13 +147,16 @@ def test_results_become_json() -> None:
         "antispoof_score": 0.01,
         "error": None,
     }
-    assert Faces([face()], MODEL).as_dict() == {"faces": [face().as_dict()], "model": plain["model"]}
+    faces = Faces([face()], MODEL, 3)
+    assert faces.as_dict() == {"faces": [face().as_dict()], "face_count": 3, "model": plain["model"]}
+    assert Faces([face()], MODEL).as_dict()["face_count"] is None
     assert face().as_dict()["embedding"] is None
 
 
 def test_faces_are_a_list_that_is_copied_whole() -> None:
     faces = Faces([face()], MODEL)
     assert faces == [face()]
+    assert copy.deepcopy(Faces([face()], MODEL, 2)).face_count == 2
     assert copy.deepcopy(faces).model == MODEL
     assert pickle.loads(pickle.dumps(faces)).model == MODEL
 

@@ -20,7 +20,7 @@ from ensemble.liveness import context_crops
 from ensemble.pack import Pack
 from ensemble.policy import UNRESTRICTED, Policy
 from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_values
-from facegate_client.contract import Code
+from facegate_client.contract import Code, SeveralFaces
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
 
@@ -67,16 +67,22 @@ def test_a_threshold_is_taken_up_to_the_operators_limit(pack: Pack, limit: float
 def test_a_policy_is_read_from_the_environment_and_a_misspelt_value_is_an_error() -> None:
     read = Policy.from_environment
     assert read({}) == UNRESTRICTED
-    assert read({"FACEGATE_REQUIRE_LIVENESS": "true", "FACEGATE_MAX_THRESHOLD": "0.5"}) == Policy(True, 0.5)
-    for wrong in ({"FACEGATE_REQUIRE_LIVENESS": "ture"}, {"FACEGATE_MAX_THRESHOLD": "2.1"}):
+    strict = Policy(True, 0.5, SeveralFaces.LARGEST)
+    assert read(strict.as_environment()) == strict
+    for name, wrong in (("REQUIRE_LIVENESS", "ture"), ("MAX_THRESHOLD", "2.1"), ("SEVERAL_FACES", "first")):
         with pytest.raises(ValueError, match="validation error"):
-            read(wrong)
+            read({f"FACEGATE_{name}": wrong})
 
 
 @pytest.mark.parametrize("nothing", ["", "{}"])
 def test_without_parameters_the_defaults_hold(pack: Pack, nothing: str) -> None:
-    assert analyze(pack, nothing) == {"anti_spoofing": False, "embeddings": True, "min_score": 0.7, "max_faces": 256}
-    assert verify(pack, {}) == {"anti_spoofing": False, "threshold": pack.recognizer.threshold}
+    defaults = {"anti_spoofing": False, "embeddings": True, "min_score": 0.7, "max_faces": 256, "several_faces": None}
+    assert analyze(pack, nothing) == defaults
+    assert verify(pack, {}) == {
+        "anti_spoofing": False,
+        "threshold": pack.recognizer.threshold,
+        "several_faces": SeveralFaces.BEST,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,9 @@ def test_without_parameters_the_defaults_hold(pack: Pack, nothing: str) -> None:
         ("min_score", 1),
         ("max_faces", 1),
         ("max_faces", 1024),
+        ("several_faces", "best"),
+        ("several_faces", "largest"),
+        ("several_faces", "refuse"),
     ],
 )
 def test_analyze_takes_what_is_in_range(pack: Pack, name: str, value: object) -> None:
@@ -112,6 +121,7 @@ WRONG = [None, "1", "true", [], {}]
         ("embeddings", [0, 1, 0.0, 1.0, *WRONG]),
         ("min_score", [True, False, -0.01, 1.01, 2, float("nan"), float("inf"), -float("inf"), 10**400, *WRONG]),
         ("max_faces", [True, False, 0, -1, 1025, 2**63, 3.0, float("nan"), *WRONG]),
+        ("several_faces", [True, 0, 1, 1.0, "", "BEST", "first", "best ", ["best"], *WRONG]),
     ],
 )
 def test_analyze_refuses_what_is_ill_typed_or_out_of_range_and_names_it(
@@ -126,6 +136,12 @@ def test_verify_refuses_a_threshold_that_is_ill_typed_or_out_of_range(pack: Pack
     for value in [True, 0, 0.0, -0.0, 1e-46, -0.5, 2.0001, 3, float("nan"), float("inf"), 10**400, *WRONG]:
         with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: parameter threshold must be "):
             verify(pack, {"threshold": value})
+
+
+def test_a_server_may_have_another_default_for_several_faces_and_a_request_overrides_it(pack: Pack) -> None:
+    policy = Policy(several_faces=SeveralFaces.REFUSE)
+    assert verify_values("", pack, policy)["several_faces"] is SeveralFaces.REFUSE
+    assert verify_values('{"several_faces": "best"}', pack, policy)["several_faces"] is SeveralFaces.BEST
 
 
 @pytest.mark.parametrize("name", ["antispoofing", "ANTI_SPOOFING", "threshold", "", "a\nb\x1b[31m", "é" * 1000])

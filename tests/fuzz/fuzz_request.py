@@ -56,8 +56,8 @@ def parameters(text: str, known: dict[str, Any]) -> None:
     values = read_parameters(text, known)
     assert values.keys() == known.keys()
     for name, value in values.items():
-        assert type(value) is known[name].kind
-        if known[name].kind is not bool:
+        assert type(value) is known[name].kind or (value is None and known[name].default is None)
+        if known[name].kind in (int, float):
             assert math.isfinite(value) and known[name].least <= value <= known[name].most
 
 

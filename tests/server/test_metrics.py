@@ -78,11 +78,12 @@ def test_answers_are_counted_for_what_they_say(counting, samples, pictures):
         ("face_verify", nobody, {"anti_spoofing": True}),
         ("face_verify", pair, {"threshold": -1.0}),
         ("face_analyze", group, {}),
+        ("face_analyze", group, {"several_faces": "largest", "embeddings": False}),
         ("face_analyze", group, {"anti_spoofing": True, "embeddings": False}),
     ):
         last = infer("grpc", counting.grpc, model, tensors, **parameters).outputs
     real = float(last["IS_REAL"].sum())
-    grown = growth(counting, before, 7)
+    grown = growth(counting, before, 8)
     assert grown.pop("liveness_total face_analyze verdict=real", 0) == real
     assert grown.pop("liveness_total face_analyze verdict=fake", 0) == 6 - real
     assert grown == {
@@ -101,14 +102,14 @@ def test_answers_are_counted_for_what_they_say(counting, samples, pictures):
         "stage_seconds_count face_verify stage=recognise": 3,
         "stage_seconds_count face_verify stage=liveness": 1,
         "stage_seconds_count face_verify stage=total": 5,
-        "requests_total face_analyze code=OK": 2,
-        "faces_total face_analyze": 12,
-        "stage_seconds_count face_analyze stage=queue": 2,
-        "stage_seconds_count face_analyze stage=decode": 2,
-        "stage_seconds_count face_analyze stage=detect": 2,
+        "requests_total face_analyze code=OK": 3,
+        "faces_total face_analyze": 13,
+        "stage_seconds_count face_analyze stage=queue": 3,
+        "stage_seconds_count face_analyze stage=decode": 3,
+        "stage_seconds_count face_analyze stage=detect": 3,
         "stage_seconds_count face_analyze stage=recognise": 1,
         "stage_seconds_count face_analyze stage=liveness": 1,
-        "stage_seconds_count face_analyze stage=total": 2,
+        "stage_seconds_count face_analyze stage=total": 3,
     }
 
 

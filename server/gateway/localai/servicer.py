@@ -52,7 +52,7 @@ class Backend(BackendServicer):
             raise invalid("Images", f"expected one image in base64, got {len(request.Images)}")
         with _fields_called({"image": "Images[0]"}):
             image = from_base64(request.Images[0], "Images[0]")
-            face, _ = await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))
+            face = (await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))).face
         values = () if face.embedding is None else face.embedding.tolist()
         return pb.EmbeddingResult(embeddings=values, dim=len(values), layout=pb.EmbeddingResult.FINAL)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegate_client import contract
-from facegate_client.errors import LivenessUnavailable, Overloaded, ServerFault, Unreachable
+from facegate_client.errors import BadImage, LivenessUnavailable, Overloaded, ServerFault, Unreachable
 from facegate_client.transport import Answer, Call
 from server.gateway.errors import Code, GatewayError, Violation, failure_of
 from server.gateway.faces import FaceGateway
@@ -19,7 +19,8 @@ REAL, FAKE = True, False
 
 
 class Triton:
-    """Sees in an image what its bytes say: JSON of an embedding's angle in degrees, and whether the face is real."""
+    """Sees in an image what its bytes say: JSON of the angle of an embedding in degrees, whether the face is real, and
+    how many faces there are."""
 
     def __init__(self, *, digest: str = "e" * 64) -> None:
         self.digest = digest
@@ -37,7 +38,10 @@ class Triton:
                 raise
         if isinstance(seen, str):
             raise {"full": Overloaded("full"), "no liveness": LivenessUnavailable("none")}[seen]
-        faces = [] if seen is None else [seen]
+        faces, count = ([], 0) if seen is None else ([seen[:2]], seen[2])
+        several_faces = call.parameters.get(contract.SEVERAL_FACES)
+        if several_faces == "refuse" and count > 1:
+            raise BadImage(f"IMAGE: expected one face, found {count}; send several_faces=largest")
         outputs = {
             "BOXES": np.array([[10, 20, 30, 40]] * len(faces), np.float32).reshape(-1, 4),
             "SCORES": np.array([0.9] * len(faces), np.float32),
@@ -48,6 +52,8 @@ class Triton:
         if call.parameters[contract.ANTI_SPOOFING]:
             outputs["IS_REAL"] = np.array([is_real for _, is_real in faces], bool)
             outputs["ANTISPOOF_SCORE"] = np.array([0.9 if is_real else 0.1 for _, is_real in faces], np.float32)
+        if several_faces:
+            outputs["FACE_COUNT"] = np.array([count], np.int32)
         return Answer(outputs)
 
     def _model(self) -> dict[str, object]:
@@ -59,8 +65,8 @@ def _at(degrees: float) -> list[float]:
     return [float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))]
 
 
-def photo(degrees: float, is_real: bool = REAL) -> bytes:
-    return json.dumps([degrees, is_real]).encode()
+def photo(degrees: float, is_real: bool = REAL, count: int = 1) -> bytes:
+    return json.dumps([degrees, is_real, count]).encode()
 
 
 NOBODY = b"null"
@@ -190,6 +196,59 @@ def test_a_photo_without_a_face_is_named_and_nobody_is_remembered():
     assert error.failure.code is Code.NOT_FOUND
     assert [each.field for each in error.failure.violations] == ["images[1]"]
     assert asyncio.run(faces.people(after="", count=10)) == ([], False)
+
+
+def test_a_photo_of_several_faces_is_named_and_nobody_is_remembered():
+    faces = gateway()
+    error = refused(enroll(faces, "ada", photo(0), photo(0, count=6)))
+    assert error.failure.code is Code.INVALID_ARGUMENT
+    assert [each.field for each in error.failure.violations] == ["images[1]"]
+    assert error.failure.message.startswith("images[1]: ") and "6" in error.failure.message
+    assert asyncio.run(faces.people(after="", count=10)) == ([], False)
+
+
+def test_each_request_has_a_default_for_several_faces_and_may_override_it():
+    async def run():
+        triton = Triton()
+        faces = gateway(triton)
+        group, common = photo(0, count=6), {"anti_spoofing": False, "timeout_s": 5}
+        asked = {"name": "ada", "labels": {}, "person_id": "", **common}
+        enrolled = [await faces.enroll([group, photo(0)], several_faces="largest", **asked)]
+        enrolled.append(await faces.enroll([photo(0)], **asked))
+        searched = {"top_k": 1, "threshold": None, "margin": 0.0, **common}
+        found = [await faces.identify(group, **searched), await faces.identify(group, several_faces="best", **searched)]
+        embedded = [
+            await faces.embed(group, timeout_s=5),
+            await faces.embed(group, several_faces="largest", timeout_s=5),
+        ]
+        options = {"embeddings": True, **common}
+        analyzed = [await faces.analyze(group, **options), await faces.analyze(group, several_faces="best", **options)]
+        assert [each.face_counts for each in enrolled] == [(6, 1), (1,)]
+        assert [each.face_count for each in (*found, *embedded, *analyzed)] == [6, 6, 6, 6, None, 6]
+        return [call.parameters.get(contract.SEVERAL_FACES) for call in triton.asked]
+
+    assert asyncio.run(run()) == [
+        *("largest", "largest", "refuse"),
+        *("largest", "best"),
+        *("best", "largest"),
+        *(None, "best"),
+    ]
+
+
+def test_a_choice_of_a_face_that_does_not_exist_is_refused_before_any_work():
+    triton = Triton()
+    faces, common = gateway(triton), {"anti_spoofing": False, "several_faces": "first", "timeout_s": 5}
+    for asked in (
+        faces.verify(photo(0), photo(0), threshold=None, **common),
+        faces.analyze(photo(0), embeddings=True, **common),
+        faces.embed(photo(0), several_faces="", timeout_s=5),
+        faces.enroll([photo(0)], name="ada", labels={}, person_id="", **common),
+        faces.identify(photo(0), top_k=1, threshold=None, margin=0.0, **common),
+    ):
+        failure = refused(asked).failure
+        assert failure.code is Code.INVALID_ARGUMENT
+        assert [each.field for each in failure.violations] == ["several_faces"]
+    assert not triton.asked
 
 
 def test_more_photos_of_a_person_and_the_nearest_of_them_counts():
