@@ -114,6 +114,14 @@ def gateway(
             "cors-origin", help="A web page's origin, such as https://desk.example, that may call. None if not given."
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        _named(
+            "allowed-host",
+            help="Without keys and client certificates: a host name that callers may use for this gateway, besides "
+            "localhost and IP addresses; a Service's or a proxy's. May be repeated.",
+        ),
+    ] = None,
     image_host: Annotated[
         list[str] | None,
         _named("image-host", help="A host that pictures may be fetched from by their address. None where not given."),
@@ -145,6 +153,7 @@ def gateway(
             max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
+            allowed_hosts=tuple(allowed_host or ()),
         )
         options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)

@@ -31,6 +31,7 @@ class Settings:
     `triton` is host:port of Triton's gRPC, or http://host:port of its HTTP. `timeout_s` is the longest that a caller
     waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
+    `allowed_hosts` are names that callers may use for a gateway that authenticates nobody, besides localhost and IPs.
     """
 
     triton: str
@@ -47,6 +48,7 @@ class Settings:
     max_body_bytes: int = MAX_BODY_BYTES
     image_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -57,9 +59,9 @@ class Settings:
             return False
 
     @property
-    def only_here(self) -> bool:
-        """Whether it trusts whoever reaches it, for that is this machine."""
-        return self.is_local and self.keys is None and self.tls is None
+    def authenticates(self) -> bool:
+        """Whether every caller has to show a key or a client certificate."""
+        return self.keys is not None or (self.tls is not None and self.tls.client_ca is not None)
 
     @property
     def addresses(self) -> str:
