@@ -41,6 +41,9 @@ def gateway(
     ] = "127.0.0.1",
     grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
     http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
+    probe_port: Annotated[
+        int, _named("probe-port", min=1, max=65535, help="/healthz, /readyz and /metrics alone, over plain HTTP.")
+    ] = 8081,
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
@@ -144,6 +147,7 @@ def gateway(
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
+            probe_port=probe_port,
             timeout_s=timeout,
             gallery=gallery,
             gallery_key=os.environ.get(GALLERY_KEY),

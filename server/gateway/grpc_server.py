@@ -61,7 +61,8 @@ def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredenti
         return int(server.add_secure_port(address, credentials))
     except RuntimeError as error:
         raise ServeError(
-            f"cannot listen on {address} for gRPC: is the port in use, and the address this machine's?"
+            f"cannot listen on {address} for gRPC: is the address this machine's? Stop what uses the port, or choose "
+            "another with --grpc-port"
         ) from error
 
 

@@ -39,6 +39,7 @@ class Settings:
     host: str
     grpc_port: int
     http_port: int
+    probe_port: int
     timeout_s: float
     gallery: str = field(repr=False)  # an address may hold a password
     gallery_key: str | None = field(repr=False)
@@ -68,7 +69,8 @@ class Settings:
         """Where it listens, in words."""
         scheme = "https" if self.tls else "http"
         tls = " (TLS)" if self.tls else ""
-        return f"gRPC {self.grpc_address}{tls}, REST {scheme}://{address(self.host, self.http_port)}/"
+        rest, probes = address(self.host, self.http_port), address(self.host, self.probe_port)
+        return f"gRPC {self.grpc_address}{tls}, REST {scheme}://{rest}/, probes http://{probes}/"
 
     @property
     def grpc_address(self) -> str:

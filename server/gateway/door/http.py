@@ -13,7 +13,8 @@ from server.gateway.door.answer import Answer
 from server.gateway.door.body import Gone, check_length, declared_length, is_short, read_body
 from server.gateway.door.browsers import Browsers
 from server.gateway.door.calls import CANCELLED, OK, Call, Calls
-from server.gateway.door.door import Door
+from server.gateway.door.door import Caller, Door
+from server.gateway.door.http_server import HAS_KEY
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.keys import shown_key
 from server.gateway.door.metrics import BODY
@@ -86,7 +87,7 @@ class DoorMiddleware:
             self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
             check_length(declared_length(headers), self._max_body_bytes)
             if not self._is_open(scope["path"]):
-                self._door.caller(_key(headers))
+                self._caller(scope, headers)
         except Exception as error:
             await answer.fail(failure_for(error))
             return
@@ -94,7 +95,7 @@ class DoorMiddleware:
 
     async def _call(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers, call: Call) -> None:
         self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
-        caller = self._door.caller(_key(headers))
+        caller = self._caller(scope, headers)
         call.caller = caller.name
         check_length(declared_length(headers), self._max_body_bytes)
         with self._door.admitted(caller):
@@ -129,6 +130,12 @@ class DoorMiddleware:
             if not working.done():
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
+
+    def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        caller = self._door.caller(_key(headers))
+        if self._door.has_keys:
+            scope["state"][HAS_KEY] = True
+        return caller
 
     def _is_open(self, path: str) -> bool:
         return path in self._open_paths
