@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -44,6 +45,7 @@ REFUSING_SECONDS = 0.3
 """New requests are told to go elsewhere for at least so long, before nobody listens any more."""
 
 MAX_PROBE_CONNECTIONS = 64
+MAX_FILES = 65_536
 
 AGAIN_SECONDS = 1.0
 """Who signals a process and its group, as timeout(1) does, means it once."""
@@ -53,7 +55,16 @@ Say = Callable[[str], None]
 
 def run(settings: Settings, say: Say) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServeError when that cannot be done."""
+    _raise_file_limit()
     asyncio.run(_run(settings, say))
+
+
+def _raise_file_limit() -> None:
+    """A shell's soft limit, often 1,024, is less than the connections of REST and gRPC together."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if resource.RLIM_INFINITY != soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(settings: Settings, say: Say) -> None:
