@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client import contract
-from facegate_client.errors import FaceGateError, InvalidRequest, ServerFault
+from facegate_client.errors import InvalidRequest, ServerFault
 from facegate_client.requests import Request, analysis, verification
 from facegate_client.results import Face, Faces, Model, Verification
 from facegate_client.transport import AsyncTransport
@@ -19,10 +19,16 @@ from server.gateway.checks import check_id, check_page, check_person, check_phot
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
 
+ENROLL_CALLS = 4
+"""Calls to Triton under way for all enrollments of the gateway together: a request is admitted as one and has up to 16
+photos, and on two cores Triton works on four requests at a time (its `permits`). Measured in docs/gateway.md."""
+
 Image = bytes | NDArray[np.uint8]
 """A file's bytes, or pixels uint8 [height, width, 3] BGR. Never a path: what a caller names is never opened."""
 
 Result = TypeVar("Result")
+Inferred = TypeVar("Inferred", Faces, Verification)
+Observe = Callable[[Faces | Verification], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class Identification:
 class FaceGateway:
     """Raises FaceGateErrors and GatewayErrors; `timeout_s` is how long the caller waits for the whole answer."""
 
-    def __init__(self, transport: AsyncTransport, gallery: Gallery) -> None:
-        self._transport = transport
+    def __init__(self, transport: AsyncTransport, gallery: Gallery, observe: Observe = lambda result: None) -> None:
+        """`observe` is called with each result of Triton, once it is read and valid."""
+        self._transport, self._observe = transport, observe
+        self._enrolling = asyncio.Semaphore(ENROLL_CALLS)
         self.gallery = gallery
 
     async def verify(
@@ -120,11 +128,12 @@ class FaceGateway:
         """
         check_person(name, labels, person_id)
         check_photos(len(images))
-        asked = (
-            self._best_face(image, f"images[{index}]", anti_spoofing=anti_spoofing, timeout_s=timeout_s)
-            for index, image in enumerate(images)
-        )
-        found = await _all_or_first_error(asked)
+
+        async def best_face(image: Image, field: str) -> tuple[Face, Model]:
+            async with self._enrolling:
+                return await self._best_face(image, field, anti_spoofing=anti_spoofing, timeout_s=timeout_s)
+
+        found = await _all_or_first_error(best_face(image, f"images[{index}]") for index, image in enumerate(images))
         for index, (face, _) in enumerate(found):
             if anti_spoofing and face.is_real is not True:
                 raise GatewayError(Code.NOT_LIVE, f"images[{index}]: its face is not live", f"images[{index}]")
@@ -212,8 +221,10 @@ class FaceGateway:
             raise GatewayError(Code.NOT_FOUND, f"no face in {field}", field)
         return faces[0], faces.model
 
-    async def _ask(self, request: Request[Result], timeout_s: float) -> Result:
-        return request.read(await self._transport.infer(request.call, timeout_s))
+    async def _ask(self, request: Request[Inferred], timeout_s: float) -> Inferred:
+        result = request.read(await self._transport.infer(request.call, timeout_s))
+        self._observe(result)
+        return result
 
 
 def _embedding(face: Face) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ from server.gateway.door.http_server import HttpServer
 from server.gateway.door.interceptor import DoorInterceptor
 from server.gateway.door.logs import log_as_json
 from server.gateway.door.metrics import Metrics
-from server.gateway.door.observed import ObservedGallery, ObservedTransport
+from server.gateway.door.observed import ObservedGallery, ObservedResults, ObservedTransport
 from server.gateway.door.readiness import Readiness
 from server.gateway.faces import FaceGateway
 from server.gateway.gallery.open import open_gallery
@@ -91,7 +91,7 @@ class _Gateway:
         self, settings: Settings, transport: ObservedTransport, gallery: ObservedGallery, metrics: Metrics
     ) -> None:
         self._settings = settings
-        self._faces = FaceGateway(transport, gallery)
+        self._faces = FaceGateway(transport, gallery, ObservedResults(metrics))
         self._door = Door(settings.keys, settings.limits)
         calls = Calls(metrics)
         health = Health(SERVICES)
