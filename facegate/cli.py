@@ -169,7 +169,8 @@ def serve(
             tls_client_ca=tls_client_ca,
             verbose=verbose,
         )
-        Supervisor(settings, companion=beside(settings.companion_url) if with_gateway else None).run()
+        companion = beside(settings.companion_url, without_liveness=without_liveness) if with_gateway else None
+        Supervisor(settings, companion=companion).run()
 
 
 def _size(text: str | None) -> Size | None:

@@ -125,6 +125,12 @@ def gateway(
             "localhost and IP addresses; a Service's or a proxy's. May be repeated.",
         ),
     ] = None,
+    without_liveness: Annotated[
+        bool,
+        _named(
+            "without-liveness", help="Be ready although the server has no liveness models; anti_spoofing is refused."
+        ),
+    ] = False,
     image_host: Annotated[
         list[str] | None,
         _named("image-host", help="A host that pictures may be fetched from by their address. None where not given."),
@@ -158,14 +164,17 @@ def gateway(
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
             allowed_hosts=tuple(allowed_host or ()),
+            without_liveness=without_liveness,
         )
         options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)
 
 
-def beside(url: str) -> Companion:
+def beside(url: str, *, without_liveness: bool) -> Companion:
     """A gateway to the Triton at `url`, for that one's watcher; all else is what the environment says."""
     environment = {**os.environ, "FACEGATE_GATEWAY_URL": url}
+    if without_liveness:
+        environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
     return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
 
 

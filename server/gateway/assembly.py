@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from facegate_client import contract
 from facegate_client.async_http_transport import AsyncHttpTransport
 from facegate_client.grpc_transport import AsyncGrpcTransport
-from facegate_client.transport import AsyncTransport
+from facegate_client.transport import ServerTransport
 from server.errors import ServeError
 from server.gateway.door import probes, request_id
 from server.gateway.door.browsers import Browsers
@@ -93,7 +93,7 @@ def url_fetcher(settings: Settings) -> UrlFetcher | None:
         raise ServeError(f"--image-host: {error}") from None
 
 
-def triton_transport(settings: Settings) -> AsyncTransport:
+def triton_transport(settings: Settings) -> ServerTransport:
     """The way to Triton. Connects with the first call."""
     scheme, separator, address = settings.triton.partition("://")
     if separator and scheme == "http":

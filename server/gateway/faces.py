@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client import contract
 from facegate_client.errors import InvalidRequest, ServerFault
 from facegate_client.requests import Request, analysis, verification
 from facegate_client.results import Face, Faces, Model, Verification
@@ -199,14 +198,6 @@ class FaceGateway:
         black = np.zeros((32, 32, 3), np.uint8)
         faces = await self.analyze(black, anti_spoofing=False, embeddings=False, timeout_s=timeout_s)
         return faces.model
-
-    async def is_ready(self, *, timeout_s: float) -> bool:
-        """Whether Triton takes requests and the gallery answers."""
-        try:
-            asked = (self._transport.is_model_ready(model, timeout_s) for model in contract.MODELS)
-            return all(await asyncio.gather(*asked)) and await self.gallery.is_ready()
-        except (FaceGateError, GatewayError):
-            return False
 
     async def _best_face(
         self, image: Image, field: str, *, anti_spoofing: bool, timeout_s: float

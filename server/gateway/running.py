@@ -95,7 +95,7 @@ class _Gateway:
         self._door = Door(settings.keys, settings.limits)
         calls = Calls(metrics)
         health = Health(SERVICES)
-        self._readiness = Readiness(transport, gallery, health, metrics)
+        self._readiness = Readiness(transport, gallery, health, metrics, needs_liveness=not settings.without_liveness)
         self._grpc = make_server(
             self._faces,
             [DoorInterceptor(self._door, calls, settings.timeout_s)],

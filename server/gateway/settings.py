@@ -32,6 +32,7 @@ class Settings:
     waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
     `allowed_hosts` are names that callers may use for a gateway that authenticates nobody, besides localhost and IPs.
+    `without_liveness`: the gateway is ready where Triton serves no liveness models.
     """
 
     triton: str
@@ -50,6 +51,7 @@ class Settings:
     image_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    without_liveness: bool = False
 
     @property
     def is_local(self) -> bool:

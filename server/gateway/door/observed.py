@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
 from ensemble.stages import stage
 from facegate_client.results import Faces, Verification
-from facegate_client.transport import Answer, Regions, AsyncTransport
+from facegate_client.transport import Answer, Regions, ServerTransport
 from facegate_client.transport import Call as Inference
 from server.gateway.door import calls
 from server.gateway.door.metrics import GALLERY, TRITON, Metrics
@@ -18,27 +18,31 @@ from server.gateway.gallery import Embeddings, Gallery, Neighbour, Origin, Perso
 
 
 class ObservedTransport:
-    """An AsyncTransport."""
+    """A ServerTransport."""
 
-    def __init__(self, transport: AsyncTransport, metrics: Metrics) -> None:
+    def __init__(self, transport: ServerTransport, metrics: Metrics) -> None:
         self._transport, self._metrics = transport, metrics
 
     @property
     def regions(self) -> Regions | None:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         return self._transport.regions
 
     async def infer(self, call: Inference, timeout_s: float) -> Answer:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         with stage(TRITON), self._metrics.at_triton.track_inprogress():
             return await self._transport.infer(call, timeout_s)
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         return await self._transport.is_model_ready(model, timeout_s)
 
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """See ServerTransport."""
+        return await self._transport.model_parameters(model, timeout_s)
+
     async def close(self) -> None:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         await self._transport.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,8 +18,10 @@ import httpx
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
 from engines.build import ROOT
+from facegate import cli
 from facegate.running import free_ports
 from facegate_client import Tls, Unreachable
 from facegate_client.service import FaceServiceClient
@@ -129,6 +132,11 @@ def test_rest_asks_for_a_certificate(guarded, certificates):
         httpx.get(address, verify=without)
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://{guarded.http}/healthz")
+
+
+def test_the_probe_port_has_no_tls_and_no_metrics_where_a_certificate_is_needed(guarded, certificates):
+    answers = {path: httpx.get(f"http://{guarded.probes}{path}") for path in ("/healthz", "/readyz", "/metrics")}
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 404]
 
 
 def test_grpc_asks_for_a_certificate(guarded, certificates):
@@ -257,6 +265,39 @@ def both(repository, certificates, tmp_path_factory):
     running.process.wait(60)
     log = running.log.read_text()
     assert log.index("gateway stopped") < log.rindex("facegate: stopped")
+
+
+def test_serving_without_liveness_starts_a_gateway_that_is_ready_without(
+    server_without_liveness, monkeypatch, tmp_path
+):
+    """The gateway that `facegate serve` would start beside its Triton, beside one that runs already."""
+    grpc_port, http_port, probe_port = free_ports(3)
+    named = {"GRPC_PORT": grpc_port, "HTTP_PORT": http_port, "PROBE_PORT": probe_port}
+    for name, value in {**named, "GALLERY": tmp_path / "people.db"}.items():
+        monkeypatch.setenv(f"FACEGATE_GATEWAY_{name}", str(value))
+    begun = []
+
+    class Started:
+        def __init__(self, settings, companion):
+            begun.append(companion)
+
+        def run(self): ...
+
+    monkeypatch.setattr(cli, "Supervisor", Started)
+    port = server_without_liveness.grpc.rpartition(":")[2]
+    options = ["serve", "--without-liveness", "--gateway", "--grpc-port", port]
+    assert CliRunner().invoke(cli.app, options).exit_code == 0
+    (companion,) = begun
+    companion.look()
+    try:
+        deadline, status = time.monotonic() + 15, None
+        while status != 200:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+            with contextlib.suppress(httpx.TransportError):
+                status = httpx.get(f"http://127.0.0.1:{probe_port}/readyz").status_code
+    finally:
+        companion.stop()
 
 
 def the_gateway(running):
