@@ -211,7 +211,10 @@ def serve(
             verbose=verbose,
             policy=policy,
         )
-        Supervisor(settings, companion=beside(settings.companion_url, policy) if with_gateway else None).run()
+        companion = None
+        if with_gateway:
+            companion = beside(settings.companion_url, policy, without_liveness=without_liveness)
+        Supervisor(settings, companion=companion).run()
 
 
 def _check_policy(policy: Policy, pack: PackFile, without_liveness: bool) -> None:

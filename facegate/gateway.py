@@ -44,6 +44,9 @@ def gateway(
     ] = "127.0.0.1",
     grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
     http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
+    probe_port: Annotated[
+        int, _named("probe-port", min=1, max=65535, help="/healthz, /readyz and /metrics alone, over plain HTTP.")
+    ] = 8081,
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
@@ -133,6 +136,20 @@ def gateway(
             "cors-origin", help="A web page's origin, such as https://desk.example, that may call. None if not given."
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        _named(
+            "allowed-host",
+            help="Without keys and client certificates: a host name that callers may use for this gateway, besides "
+            "localhost and IP addresses; a Service's or a proxy's. May be repeated.",
+        ),
+    ] = None,
+    without_liveness: Annotated[
+        bool,
+        _named(
+            "without-liveness", help="Be ready although the server has no liveness models; anti_spoofing is refused."
+        ),
+    ] = False,
     image_host: Annotated[
         list[str] | None,
         _named("image-host", help="A host that pictures may be fetched from by their address. None where not given."),
@@ -148,6 +165,8 @@ def gateway(
             from server.gateway import running
             from server.gateway.door.door import Limits
             from server.gateway.settings import MAX_BODY_BYTES, Settings
+        if require_liveness and without_liveness:
+            raise ServeError("--require-liveness contradicts --without-liveness")
         options.check_environment(os.environ, {*_VARIABLES, options.API_KEYS})
         settings = Settings(
             triton=options.triton_url(url),
@@ -155,6 +174,7 @@ def gateway(
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
+            probe_port=probe_port,
             timeout_s=timeout,
             gallery=gallery,
             gallery_key=os.environ.get(GALLERY_KEY),
@@ -164,13 +184,15 @@ def gateway(
             max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
+            allowed_hosts=tuple(allowed_host or ()),
+            without_liveness=without_liveness,
             policy=Policy(require_liveness, max_threshold),
         )
         options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)
 
 
-def beside(url: str, policy: Policy) -> Companion:
+def beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
     """A gateway to the Triton at `url` with that server's `policy`; all else comes from the environment."""
     environment = {
         "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
@@ -179,6 +201,8 @@ def beside(url: str, policy: Policy) -> Companion:
     }
     if policy.require_liveness:
         environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
+    if without_liveness:
+        environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
     return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
 
 

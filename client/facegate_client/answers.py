@@ -94,6 +94,8 @@ def read_model(answer: Answer) -> Model:
         raise ServerFault(
             f"the answer's {contract.MODEL} is {text[:200]!r}, expected JSON of {', '.join(_MODEL_FIELDS)}"
         )
+    if not 0 < said["threshold"] <= 2:  # NaN fails
+        raise ServerFault(f"the answer's {contract.MODEL} has the threshold {said['threshold']}, expected (0, 2]")
     return Model(**{name: said[name] for name in _MODEL_FIELDS}, local=answer.local)
 
 

@@ -135,6 +135,13 @@ class AsyncTransport(Protocol):
         """See Transport."""
 
 
+class ServerTransport(AsyncTransport, Protocol):
+    """An AsyncTransport whose answers all come from a server."""
+
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """The parameters in a served model's configuration. Raises a FaceGateError where there is no answer."""
+
+
 def triton_inputs(
     make: Callable[[str, list[int], str], Any], inputs: Iterable[Tensor], regions: Container[str] = ()
 ) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ensemble.policy import UNRESTRICTED, Policy
 from facegate_client import contract
 from facegate_client.contract import SeveralFaces
-from facegate_client.errors import FaceGateError, InvalidRequest, ServerFault
+from facegate_client.errors import InvalidRequest, ServerFault
 from facegate_client.requests import Request, analysis, verification
 from facegate_client.results import Face, Faces, Model, Verification
 from facegate_client.transport import AsyncTransport
@@ -31,10 +31,16 @@ from server.gateway.checks import (
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
 
+ENROLL_CALLS = 4
+"""Calls to Triton under way for all enrollments of the gateway together: a request is admitted as one and has up to 16
+photos, and on two cores Triton works on four requests at a time (its `permits`). Measured in docs/gateway.md."""
+
 Image = bytes | NDArray[np.uint8]
 """A file's bytes, or pixels uint8 [height, width, 3] BGR. Never a path: what a caller names is never opened."""
 
 Result = TypeVar("Result")
+Inferred = TypeVar("Inferred", Faces, Verification)
+Observe = Callable[[Faces | Verification], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,19 @@ class FaceGateway:
     `verify` and `embed` take the best, `identify` takes the largest, so that a bystander does not block a turnstile,
     and `enroll` refuses the image.
 
-    A request that `policy` forbids is INVALID_ARGUMENT, before any work.
+    A request that `policy` forbids is INVALID_ARGUMENT, before any work. `observe` is called with each result of
+    Triton, once it is read and valid.
     """
 
-    def __init__(self, transport: AsyncTransport, gallery: Gallery, policy: Policy = UNRESTRICTED) -> None:
-        self._transport, self._policy = transport, policy
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        gallery: Gallery,
+        policy: Policy = UNRESTRICTED,
+        observe: Observe = lambda result: None,
+    ) -> None:
+        self._transport, self._policy, self._observe = transport, policy, observe
+        self._enrolling = asyncio.Semaphore(ENROLL_CALLS)
         self.gallery = gallery
 
     async def verify(
@@ -168,11 +182,12 @@ class FaceGateway:
         check_person(name, labels, person_id)
         check_photos(len(images))
         chosen = check_several_faces(several_faces) or SeveralFaces.REFUSE
-        asked = (
-            self._one_face(image, f"images[{index}]", chosen, anti_spoofing=anti_spoofing, timeout_s=timeout_s)
-            for index, image in enumerate(images)
-        )
-        found = await _all_or_first_error(asked)
+
+        async def one_face(image: Image, field: str) -> OneFace:
+            async with self._enrolling:
+                return await self._one_face(image, field, chosen, anti_spoofing=anti_spoofing, timeout_s=timeout_s)
+
+        found = await _all_or_first_error(one_face(image, f"images[{index}]") for index, image in enumerate(images))
         for index, each in enumerate(found):
             if anti_spoofing and each.face.is_real is not True:
                 raise GatewayError(Code.NOT_LIVE, f"images[{index}]: its face is not live", f"images[{index}]")
@@ -246,14 +261,6 @@ class FaceGateway:
         faces = await self.analyze(black, anti_spoofing=False, embeddings=False, timeout_s=timeout_s)
         return faces.model
 
-    async def is_ready(self, *, timeout_s: float) -> bool:
-        """Whether Triton takes requests and the gallery answers."""
-        try:
-            asked = (self._transport.is_model_ready(model, timeout_s) for model in contract.MODELS)
-            return all(await asyncio.gather(*asked)) and await self.gallery.is_ready()
-        except (FaceGateError, GatewayError):
-            return False
-
     async def _one_face(
         self, image: Image, field: str, several_faces: SeveralFaces, *, anti_spoofing: bool, timeout_s: float
     ) -> OneFace:
@@ -269,8 +276,10 @@ class FaceGateway:
             raise ServerFault(f"the answer lacks {contract.FACE_COUNT}")
         return OneFace(faces[0], faces.face_count, faces.model)
 
-    async def _ask(self, request: Request[Result], timeout_s: float) -> Result:
-        return request.read(await self._transport.infer(request.call, timeout_s))
+    async def _ask(self, request: Request[Inferred], timeout_s: float) -> Inferred:
+        result = request.read(await self._transport.infer(request.call, timeout_s))
+        self._observe(result)
+        return result
 
 
 def _embedding(face: Face) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ import pytest
 import tritonclient.grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from facegate.running import free_ports
 from facegate_client import FaceClient, InvalidRequest
 from facegate_client.service import FaceServiceClient
 from server.gateway.localai import backend_pb2 as localai
@@ -166,8 +167,16 @@ def test_rules_that_the_pack_cannot_keep_stop_the_start(
     assert all(name in last for name in names)
 
 
+def test_a_gateway_cannot_require_what_it_is_told_to_do_without(tmp_path: Path) -> None:
+    ended = starting("gateway", "--require-liveness", "--without-liveness", "--gallery", str(tmp_path / "db"))
+    assert ended.returncode == 1
+    assert "--require-liveness" in ended.stderr.splitlines()[-1]
+
+
 def test_a_gateway_with_a_limit_below_the_servers_threshold_does_not_start(server: Server, tmp_path: Path) -> None:
-    ended = starting("gateway", "--url", server.grpc, "--max-threshold", "0.3", "--gallery", str(tmp_path / "db"))
+    ports = zip(("--grpc-port", "--http-port", "--probe-port"), map(str, free_ports(3)), strict=True)
+    options = ("--url", server.grpc, "--max-threshold", "0.3", "--gallery", str(tmp_path / "db"))
+    ended = starting("gateway", *options, *(word for pair in ports for word in pair))
     assert ended.returncode == 1
     assert "--max-threshold" in ended.stderr.splitlines()[-1]
 

@@ -378,6 +378,47 @@ def test_forgetting_a_stranger_is_not_found(person_id):
     assert refused(gateway().forget(person_id)).failure.code is Code.NOT_FOUND
 
 
+class SlowTriton(Triton):
+    """Takes a while for each answer, the longer the smaller the angle, and counts what is under way."""
+
+    under_way = 0
+    most = 0
+
+    async def infer(self, call: Call, timeout_s: float) -> Answer:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(0.01 if call.model == contract.VERIFY else 0.002 * (17 - len(self.asked) % 17))
+            return await super().infer(call, timeout_s)
+        finally:
+            self.under_way -= 1
+
+
+def test_enrolments_together_have_two_to_four_calls_under_way_and_keep_their_photos_order():
+    triton = SlowTriton()
+    angles = [[person * 20 + number for number in range(16)] for person in range(5)]
+
+    async def run():
+        faces = gateway(triton)
+        return await asyncio.gather(
+            *(enroll(faces, f"person {row[0]}", *map(photo, row)) for row in angles),
+        )
+
+    enrolled = asyncio.run(run())
+    assert 2 <= triton.most <= 4
+    for row, enrolment in zip(angles, enrolled, strict=True):
+        assert enrolment.person.photos == 16
+        found = [np.degrees(np.arctan2(*face.embedding[::-1])) for face in enrolment.faces]
+        assert found == pytest.approx(row, abs=1e-3)
+
+
+def test_no_photo_is_looked_at_any_more_after_one_without_a_face():
+    triton = SlowTriton()
+    images = [photo(0), NOBODY, *(photo(degrees) for degrees in range(14))]
+    assert refused(enroll(gateway(triton), "ada", *images)).failure.code is Code.NOT_FOUND
+    assert len(triton.asked) <= 4
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -385,7 +426,7 @@ def test_forgetting_a_stranger_is_not_found(person_id):
         (Overloaded(contract.STOPPING_REASON), Code.UNAVAILABLE),
         (Unreachable("connection refused to 10.0.0.7:8001"), Code.UNAVAILABLE),
         (LivenessUnavailable("no nets"), Code.FAILED_PRECONDITION),
-        (ServerFault("broken"), Code.INTERNAL),
+        (ServerFault("a fault in face_verify; the server's log has incident 0123abcd"), Code.INTERNAL),
     ],
 )
 def test_what_triton_says_has_one_code_on_every_wire(error, code):
@@ -394,8 +435,9 @@ def test_what_triton_says_has_one_code_on_every_wire(error, code):
     assert "10.0.0.7" not in failure.message
 
 
-def test_a_fault_of_ours_says_nothing_to_the_caller():
-    assert failure_of(ValueError("/secret/path")) is None
+@pytest.mark.parametrize("error", [ValueError("/secret/path"), ServerFault("the answer lacks BOXES")])
+def test_an_internal_error_without_a_number_in_a_log_says_nothing_to_the_caller(error):
+    assert failure_of(error) is None
 
 
 def test_statuses_are_those_of_the_table():
