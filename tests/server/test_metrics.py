@@ -141,6 +141,25 @@ def test_the_watchers_own_requests_are_not_counted(counting):
     assert growth(counting, before, 0) == {}
 
 
+def tritons_own(server: Server, name: str, model: str) -> float:
+    text = httpx.get(f"http://{server.metrics}/metrics").text
+    return sum(map(float, re.findall(rf'^{name}{{model="{model}".*}} (\S+)$', text, re.MULTILINE)))
+
+
+def test_tritons_own_counters_take_refusals_for_successes_and_leave_its_own_refusals_out(counting):
+    """Why docs/operation.md names other series."""
+    success, failure = "nv_inference_request_success", "nv_inference_request_failure"
+    no_images = [encoded(f"IMAGE_{number}", b"no image") for number in (1, 2)]
+    before = scraped(counting)
+    succeeded, failed = (tritons_own(counting, name, "face_verify") for name in (success, failure))
+    for _ in range(10):
+        infer("grpc", counting.grpc, "face_verify", no_images)
+    assert growth(counting, before, 10)["requests_total face_verify code=INVALID_ARGUMENT"] == 10
+    assert infer("grpc", counting.grpc, "face_verify", [("IMAGE_1", np.zeros(1, np.float32))]).message
+    assert tritons_own(counting, success, "face_verify") >= succeeded + 10
+    assert tritons_own(counting, failure, "face_verify") == failed
+
+
 def full(now: dict[str, float]) -> bool:
     return (now["permits_in_use face_analyze"], now["requests_waiting face_analyze"]) == (1, 3)
 

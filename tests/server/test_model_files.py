@@ -45,10 +45,11 @@ def tritonserver(server: Server) -> psutil.Process:
     return next(child for child in children if child.name() == "tritonserver")
 
 
-def ended(repository: Path, runner: str = "onnxruntime") -> tuple[int, list[str]]:
-    """The exit status and the lines of a server that does not stay up."""
-    script = ROOT / "tests" / "support" / "serve_repository.py"
-    command = [sys.executable, str(script), str(repository), runner, *map(str, free_ports(3))]
+def ended(repository: Path, runner: str = "onnxruntime", before: str = "") -> tuple[int, list[str]]:
+    """The exit status and the lines of a server that does not stay up. `before` is run in its process first."""
+    script = ROOT / "tests" / "support" / "serve_impatiently.py"
+    program = f"{before}\nimport runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    command = [sys.executable, "-c", program, str(repository), runner, *map(str, free_ports(3))]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     return run.returncode, [line for line in run.stderr.splitlines() if line.startswith("facegate: ")]
 
@@ -118,3 +119,23 @@ def test_wrong_answers_restart_the_server_once_and_then_stop_it(copied: Path, ru
     assert not any("ready" in line for line in said)
     assert "ANTISPOOF_SCORE" in said[-1]
     assert "liveness" in said[-1]
+
+
+def test_a_server_whose_answers_become_wrong_is_restarted_once_and_then_stopped(repository: Path) -> None:
+    """As on a GPU that begins to fail: every third time the canary finds a wrong answer."""
+    every_third = """
+from server.canary import Canary, WrongAnswerError
+ask, asked = Canary.ask, []
+def find_a_wrong_answer(canary):
+    ask(canary)
+    asked.append(canary)
+    if len(asked) % 3 == 0:
+        raise WrongAnswerError("wrong answer of face_recognizer")
+Canary.ask = find_a_wrong_answer
+"""
+    status, said = ended(repository, before=every_third)
+    assert status == 1
+    assert sum(line.startswith("facegate: ready:") for line in said) == 2
+    assert sum("starting Triton anew" in line for line in said) == 1
+    assert "wrong answer of face_recognizer" in said[-1]
+    assert "build_engines.py" in said[-1]
