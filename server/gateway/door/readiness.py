@@ -29,7 +29,8 @@ class Readiness:
         self._transport, self._gallery, self._health, self._metrics = transport, gallery, health, metrics
         self.triton = self.gallery = self.stopping = False
         self._why = self._reason = ""
-        self._told: tuple[bool, str] | None = None
+        self._gallery_reason = ""
+        self._told: tuple[bool, bool, str] | None = None
 
     @property
     def ready(self) -> bool:
@@ -44,8 +45,11 @@ class Readiness:
 
     async def look(self) -> None:
         """Ask Triton and the gallery once, and tell."""
-        (self._why, self._reason), self.gallery = await asyncio.gather(self._why_not_triton(), self._asks_gallery())
+        (self._why, self._reason), self._gallery_reason = await asyncio.gather(
+            self._why_not_triton(), self._why_not_gallery()
+        )
         self.triton = not self._why
+        self.gallery = not self._gallery_reason
         self._tell()
 
     def stop(self) -> None:
@@ -54,9 +58,9 @@ class Readiness:
         self._tell()
 
     def _tell(self) -> None:
-        if (self.ready, self._why) == self._told:
+        if (self.ready, self.gallery, self._why) == self._told:
             return
-        self._told = self.ready, self._why
+        self._told = self.ready, self.gallery, self._why
         self._metrics.ready.set(self.ready)
         structlog.get_logger().info(
             "readiness",
@@ -65,6 +69,7 @@ class Readiness:
             gallery=self.gallery,
             stopping=self.stopping,
             **({"reason": self._reason} if self._reason else {}),
+            **({"gallery_reason": self._gallery_reason} if self._gallery_reason else {}),
         )
         self._health.tell(self.ready)
 
@@ -78,8 +83,9 @@ class Readiness:
             return "no answer", str(error)[:MOST_CHARACTERS]
         return "", ""
 
-    async def _asks_gallery(self) -> bool:
+    async def _why_not_gallery(self) -> str:
+        """Empty where the gallery is ready; else why not."""
         try:
-            return await within(ANSWER_SECONDS, self._gallery.is_ready())
-        except GatewayError:
-            return False
+            return "" if await within(ANSWER_SECONDS, self._gallery.is_ready()) else "not ready"
+        except GatewayError as error:
+            return str(error)[:MOST_CHARACTERS]
