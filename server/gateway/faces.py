@@ -18,6 +18,7 @@ from facegate_client.transport import AsyncTransport
 from server.gateway.checks import check_id, check_page, check_person, check_photos, check_search
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
+from server.gateway.gallery.records import unit
 
 Image = bytes | NDArray[np.uint8]
 """A file's bytes, or pixels uint8 [height, width, 3] BGR. Never a path: what a caller names is never opened."""
@@ -219,7 +220,7 @@ class FaceGateway:
 def _embedding(face: Face) -> NDArray[np.float32]:
     if face.embedding is None or not abs(float(np.linalg.norm(face.embedding)) - 1.0) <= 1e-2:  # NaN fails
         raise ServerFault("the answer's best face has no embedding of length one")
-    return face.embedding
+    return unit(face.embedding)
 
 
 def _origin(model: Model) -> Origin:

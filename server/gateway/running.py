@@ -52,7 +52,9 @@ async def _run(settings: Settings, say: Say) -> None:
     listening = listen(settings.host, settings.http_port)
     log_as_json(sys.stderr)
     metrics = Metrics()
-    gallery = ObservedGallery(open_gallery(settings.gallery, settings.gallery_key))
+    gallery = ObservedGallery(
+        open_gallery(settings.gallery, settings.gallery_key, must_exist=settings.gallery_must_exist)
+    )
     transport = ObservedTransport(triton_transport(settings), metrics)
     try:
         await _Gateway(settings, transport, gallery, metrics).serve(listening, say)

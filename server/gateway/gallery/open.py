@@ -31,7 +31,7 @@ def open_gallery(location: str, key: str | None, *, must_exist: bool = False) ->
 
 
 def open_source(location: str, key: str | None) -> Source:
-    """A gallery to export, also while a gateway serves it. Raises ServeError as `open_gallery`, or for a missing one."""
+    """A gallery to export, also while a gateway serves it. Raises ServeError as `open_gallery`, and for no gallery."""
     seal = seal_of(key)
     if location.startswith(_POSTGRES):
         return PostgresStore(_unsealed(location, seal), writes=False)

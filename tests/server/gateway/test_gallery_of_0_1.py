@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from facegate.gallery import app
 from server.gateway.gallery import Origin
-from support.galleries import KEY, Postgres, opened, postgres
-
-WRITTEN = Path(__file__).with_name("galleries_of_0_1")
-EXPORTED = WRITTEN / "people.jsonl"
-PEOPLE: list[dict[str, Any]] = [json.loads(line) for line in EXPORTED.read_text(encoding="utf-8").splitlines()[1:-1]]
+from support.galleries import EXPORTED, KEY, PEOPLE, WRITTEN, Postgres, opened, postgres, restored
 
 Place = tuple[str, str | None]
 
@@ -39,14 +33,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return restored(request.getfixturevalue("database")), None
     copy = shutil.copy(WRITTEN / request.param, tmp_path / request.param)
     return str(copy), KEY if request.param == "sealed.db" else None
-
-
-def restored(database: Postgres) -> str:
-    """The address of a database as version 0.1 left it."""
-    address = database.database()
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute((WRITTEN / "postgres.sql").read_text(encoding="utf-8").encode())
-    return address
 
 
 def vector(photo: dict[str, Any]) -> np.ndarray:
