@@ -23,6 +23,7 @@ from server.gateway.gallery.postgres_tables import (
     DAMAGED,
     INSERT_PERSON,
     INSERT_PHOTO,
+    PHOTOS,
     SELECT_PEOPLE,
     connect,
     damage,
@@ -43,7 +44,7 @@ PROBE_MS = 1_000
 _NEAREST = f"""WITH near AS MATERIALIZED (
     SELECT number, embedding <=> %b AS distance FROM facegate.photo WHERE embedding_digest = %s
     ORDER BY distance, person LIMIT %s)
-SELECT person, distance, number, {DAMAGED} FROM near JOIN facegate.photo USING (number) ORDER BY distance, person
+SELECT person, distance, number, {DAMAGED} FROM near JOIN ({PHOTOS}) USING (number) ORDER BY distance, person
 """  # noqa: S608
 
 Connection = psycopg.AsyncConnection[Any]

@@ -15,10 +15,10 @@ from server.gateway.gallery.postgres_tables import (
     SELECT_PEOPLE,
     connect,
     damage,
-    damaged,
     person_of,
     person_row,
     photo_rows,
+    photos_and_damage,
     told,
 )
 from server.gateway.gallery.records import Photo, Record
@@ -33,7 +33,7 @@ class PostgresStore:
     def __init__(self, address: str, *, writes: bool) -> None:
         self._connection = connect(address, make=writes, writes=writes)
         with told():
-            self._damaged = damaged(self._connection)
+            self._photos, self._damaged = photos_and_damage(self._connection)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -53,7 +53,7 @@ class PostgresStore:
             people = self._connection.execute(SELECT_PEOPLE + "WHERE id = ANY(%s)", [list(ids)]).fetchall()
             for number, person, digest, pack, created_at, vector, is_damaged in self._connection.execute(
                 f"SELECT number, person, embedding_digest, pack, created_at, embedding, {self._damaged} "  # noqa: S608
-                "FROM facegate.photo WHERE person = ANY(%s) ORDER BY number",
+                f"FROM {self._photos} WHERE person = ANY(%s) ORDER BY number",
                 [list(ids)],
                 binary=True,
             ):

@@ -43,8 +43,7 @@ CREATE TABLE facegate.photo (
     embedding_digest text NOT NULL,
     pack text NOT NULL,
     created_at timestamptz NOT NULL,
-    embedding vector NOT NULL,
-    checksum bytea
+    embedding vector NOT NULL
 );
 ALTER TABLE facegate.photo ALTER embedding SET STORAGE MAIN;
 CREATE INDEX photo_person ON facegate.photo (person);
@@ -53,16 +52,28 @@ CREATE INDEX photo_person ON facegate.photo (person);
 SELECT_PEOPLE = """SELECT id, name, labels::text, registered_at,
     (SELECT count(*) FROM facegate.photo WHERE person = person.id) FROM facegate.person """
 INSERT_PERSON = "INSERT INTO facegate.person (id, name, labels, registered_at) VALUES (%s, %s, %s, %s)"
-INSERT_PHOTO = """INSERT INTO facegate.photo (person, embedding_digest, pack, created_at, embedding, checksum)
-    VALUES (%s, %s, %s, %s, %b, %s)"""
+INSERT_PHOTO = """WITH added AS (
+    INSERT INTO facegate.photo (person, embedding_digest, pack, created_at, embedding) VALUES (%s, %s, %s, %s, %b)
+    RETURNING number)
+INSERT INTO facegate.checksum (photo, value) SELECT number, %s FROM added"""
 
-# records.checksum, of the bytes that PostgreSQL sends and Vector.to_binary returns. The column is NULL in rows that
-# version 0.1 wrote, which may serve the same tables at the same time.
+# A table of its own, and not a column of photo: an UPDATE of all photos would leave a dead row of each, which doubled
+# the time of a search. Version 0.1 may serve the same database; what it adds has no checksum until the next start of a
+# later version.
+_MAKE_CHECKSUMS = """
+CREATE TABLE facegate.checksum (
+    photo bigint PRIMARY KEY REFERENCES facegate.photo ON DELETE CASCADE,
+    value bytea NOT NULL
+);
+"""
+
+# records.checksum, of the bytes that PostgreSQL sends and Vector.to_binary returns
 _CHECKSUM = r"""sha256(convert_to(photo.person || '/' || photo.embedding_digest, 'UTF8') || '\x00'::bytea
     || vector_send(photo.embedding))"""
+PHOTOS = "facegate.photo LEFT JOIN facegate.checksum ON checksum.photo = photo.number"
 _UNIT = f"abs(vector_norm(photo.embedding) - 1) <= {STORED_TOLERANCE}"  # NaN is larger than any number here
-DAMAGED = f"(NOT {_UNIT} OR coalesce(photo.checksum <> {_CHECKSUM}, false))"
-"""Whether a row of facegate.photo is damaged."""
+DAMAGED = f"(NOT {_UNIT} OR coalesce(checksum.value <> {_CHECKSUM}, false))"
+"""Whether a row of `PHOTOS` is damaged."""
 
 _REMEDY = "restore a backup, or delete this photo (docs/gallery.md, Damaged photos)"
 
@@ -95,9 +106,9 @@ def connect(address: str, *, make: bool, writes: bool) -> psycopg.Connection[Any
     return connection
 
 
-def damaged(connection: psycopg.Connection[Any]) -> str:
-    """`DAMAGED`, without checksums where the tables are as version 0.1 made them."""
-    return DAMAGED if _has_checksums(connection) else f"(NOT {_UNIT})"
+def photos_and_damage(connection: psycopg.Connection[Any]) -> tuple[str, str]:
+    """`PHOTOS` and `DAMAGED`, without checksums where the tables are as version 0.1 made them."""
+    return (PHOTOS, DAMAGED) if _has_checksums(connection) else ("facegate.photo", f"(NOT {_UNIT})")
 
 
 def damage(number: int, person_id: str) -> str:
@@ -169,28 +180,25 @@ def _prepare_tables(connection: psycopg.Connection[Any], *, make: bool, writes: 
         if version != VERSION:
             raise ServeError(f"the database's gallery has version {version}; this FaceGate knows {VERSION}")
         if writes and not _has_checksums(connection):
-            connection.execute("SET LOCAL lock_timeout = '5s'")  # behind a backup, others would wait for this one
-            connection.execute("ALTER TABLE facegate.photo ADD checksum bytea")
+            connection.execute(_MAKE_CHECKSUMS)
 
 
 def _has_checksums(connection: psycopg.Connection[Any]) -> bool:
-    found = connection.execute(
-        "SELECT FROM pg_attribute WHERE attrelid = 'facegate.photo'::regclass AND attname = 'checksum'"
-    )
-    return found.fetchone() is not None
+    return connection.execute("SELECT to_regclass('facegate.checksum')").fetchone() != (None,)
 
 
 def _check_photos(connection: psycopg.Connection[Any]) -> None:
     """Check every photo, and give those without a checksum one: all of them or none."""
     found = connection.execute(
-        f"SELECT number, person FROM facegate.photo WHERE {DAMAGED} ORDER BY number LIMIT 1"  # noqa: S608
+        f"SELECT number, person FROM {PHOTOS} WHERE {DAMAGED} ORDER BY number LIMIT 1"  # noqa: S608
     )
     if row := found.fetchone():
         raise ServeError(damage(*row))
-    if connection.execute("SELECT FROM facegate.photo WHERE checksum IS NULL LIMIT 1").fetchone() is None:
+    without = f"FROM {PHOTOS} WHERE checksum.photo IS NULL"
+    if connection.execute(f"SELECT {without} LIMIT 1").fetchone() is None:
         return  # a database that only reads can be searched
     added = connection.execute(
-        f"UPDATE facegate.photo SET checksum = {_CHECKSUM} WHERE checksum IS NULL AND {_UNIT}"  # noqa: S608
+        f"INSERT INTO facegate.checksum SELECT number, {_CHECKSUM} {without} AND {_UNIT} ON CONFLICT DO NOTHING"
     )
     _log.warning("PostgreSQL: %d photos without a checksum were checked and given one", added.rowcount)
 

@@ -56,6 +56,17 @@ def kept_of(file: Path, person: str) -> bytes:
     return bytes(vector)
 
 
+def checksum_of(file: Path, person: str) -> bytes:
+    """The checksum of a person's embedding."""
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        ((value,),) = other.execute(
+            "SELECT value FROM checksum JOIN photo ON photo.number = photo JOIN person ON person = person.number "
+            "WHERE id = ?",
+            [person],
+        ).fetchall()
+    return bytes(value)
+
+
 async def enroll(file: Path, key: str | None = None, count: int = 1) -> list[str]:
     async with opened(str(file), key) as gallery:
         vectors = embeddings(count)
@@ -211,10 +222,12 @@ def test_a_forgotten_person_is_in_no_file(file: Path, key: str | None, dim: int)
     name = "name of {}, a person who will be forgotten".format
     here: dict[str, int] = {}
     gone: dict[int, bytes] = {}
+    checksums: list[bytes] = []
 
     def no_trace() -> None:
         data = all_bytes(file)
         assert not [n for n, kept in gone.items() if name(n).encode() in data or any(x in data for x in pieces(kept))]
+        assert not [each for each in checksums if any(piece in data for piece in pieces(each))]
         assert all(name(n).encode() in data and kept_of(file, person) in data for person, n in here.items())
 
     async def run() -> None:
@@ -224,6 +237,7 @@ def test_a_forgotten_person_is_in_no_file(file: Path, key: str | None, dim: int)
                 here[(await gallery.enroll(name(n), labels, vector[np.newaxis], ORIGIN)).id] = n
                 if choose.random() < 0.6:
                     person = choose.choice([choose.choice([*here]), min(here)])
+                    checksums.append(checksum_of(file, person))
                     gone[here.pop(person)] = kept_of(file, person)
                     await gallery.forget(person)
                     if n % 40 == 0:

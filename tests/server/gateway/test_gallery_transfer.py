@@ -217,7 +217,7 @@ def test_who_is_there_and_differs_is_refused_and_nothing_is_added(tmp_path: Path
 VECTOR = embeddings(1, 8)
 WRONG: dict[str, Callable[[Path], Path]] = {
     "line 1: format": lambda path: write(path, head={"format": "other", "version": 1}),
-    "line 1: version": lambda path: write(path, head={"format": "facegate-gallery", "version": 2}),
+    "line 1: version": lambda path: write(path, head={"format": "facegate-gallery", "version": 3}),
     "cut off after line 2": lambda path: write(path, person(), tail=CUT),
     "line 1: Invalid JSON": lambda path: write(path, head=CUT, tail=CUT),
     "line 3: Invalid JSON": lambda path: write(path, person(), tail="{nothing"),
