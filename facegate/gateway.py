@@ -50,6 +50,13 @@ def gateway(
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
+    gallery_must_exist: Annotated[
+        bool,
+        _named(
+            "gallery-must-exist",
+            help="Do not start where the gallery is missing or empty, as when its volume is not mounted.",
+        ),
+    ] = False,
     timeout: Annotated[
         float, _named("timeout", min=0.1, max=300, help="Seconds after which a caller gets no answer.")
     ] = 30.0,
@@ -178,6 +185,7 @@ def gateway(
             timeout_s=timeout,
             gallery=gallery,
             gallery_key=os.environ.get(GALLERY_KEY),
+            gallery_must_exist=gallery_must_exist,
             keys=options.keys(os.environ, api_keys_file),
             tls=options.server_tls(tls_certificate, tls_key, tls_client_ca),
             limits=Limits(concurrency, concurrency_per_key, rate),

@@ -30,6 +30,7 @@ from server.gateway.checks import (
 )
 from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
 from server.gateway.gallery import Gallery, Origin, Person
+from server.gateway.gallery.records import unit
 
 ENROLL_CALLS = 4
 """Calls to Triton under way for all enrollments of the gateway together: a request is admitted as one and has up to 16
@@ -285,7 +286,7 @@ class FaceGateway:
 def _embedding(face: Face) -> NDArray[np.float32]:
     if face.embedding is None or not abs(float(np.linalg.norm(face.embedding)) - 1.0) <= 1e-2:  # NaN fails
         raise ServerFault("the answer's best face has no embedding of length one")
-    return face.embedding
+    return unit(face.embedding)
 
 
 def _origin(model: Model) -> Origin:

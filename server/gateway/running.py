@@ -80,7 +80,9 @@ async def _run(settings: Settings, say: Say) -> None:
     probed = listen(settings.host, settings.probe_port, "probes", "--probe-port")
     log_as_json(sys.stderr)
     metrics = Metrics()
-    gallery = ObservedGallery(open_gallery(settings.gallery, settings.gallery_key))
+    gallery = ObservedGallery(
+        open_gallery(settings.gallery, settings.gallery_key, must_exist=settings.gallery_must_exist)
+    )
     transport = ObservedTransport(triton_transport(settings), metrics)
     try:
         await _Gateway(settings, transport, gallery, metrics).serve(listening, probed, say)

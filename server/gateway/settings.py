@@ -30,7 +30,8 @@ class Settings:
     """Where Triton is, what the gateway listens on, and whom it serves how.
 
     `triton` is host:port of Triton's gRPC, or http://host:port of its HTTP. `timeout_s` is the longest that a caller
-    waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
+    waits for an answer. `gallery` is a file's path or a postgresql:// address; with `gallery_must_exist` no new one is
+    made there. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
     `policy` has the operator's rules for verifications, identifications and enrolments.
     `allowed_hosts` are names that callers may use for a gateway that authenticates nobody, besides localhost and IPs.
@@ -49,6 +50,7 @@ class Settings:
     keys: Keys | None = field(repr=False)
     tls: ServerTls | None
     limits: Limits
+    gallery_must_exist: bool = False
     max_body_bytes: int = MAX_BODY_BYTES
     image_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()

@@ -57,6 +57,7 @@ class Readiness:
         self._needs_liveness = needs_liveness
         self._triton = _Triton(ready=False, liveness=False)
         self.gallery = self.stopping = False
+        self._gallery_reason = ""
         self._told: tuple[bool, bool, str] | None = None
 
     @property
@@ -87,7 +88,8 @@ class Readiness:
 
     async def look(self) -> None:
         """Ask Triton and the gallery once, and tell."""
-        self._triton, self.gallery = await asyncio.gather(self._asks_triton(), self._asks_gallery())
+        self._triton, self._gallery_reason = await asyncio.gather(self._asks_triton(), self._why_not_gallery())
+        self.gallery = not self._gallery_reason
         self._tell()
 
     def stop(self) -> None:
@@ -106,6 +108,7 @@ class Readiness:
             ready=self.ready,
             **self.parts(),
             **({"reason": self._triton.reason} if self._triton.reason else {}),
+            **({"gallery_reason": self._gallery_reason} if self._gallery_reason else {}),
         )
         self._health.tell(self.ready)
 
@@ -138,8 +141,9 @@ class Readiness:
         except (KeyError, TypeError, ValueError) as error:
             raise ServerFault(f"the configuration of {contract.ANALYZE} names no pack") from error
 
-    async def _asks_gallery(self) -> bool:
+    async def _why_not_gallery(self) -> str:
+        """Empty where the gallery is ready; else why not."""
         try:
-            return await within(ANSWER_SECONDS, self._gallery.is_ready())
-        except GatewayError:
-            return False
+            return "" if await within(ANSWER_SECONDS, self._gallery.is_ready()) else "not ready"
+        except GatewayError as error:
+            return str(error)[:MOST_CHARACTERS]
