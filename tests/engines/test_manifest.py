@@ -74,7 +74,6 @@ def test_is_real_is_no_known_answer_where_a_permitted_difference_would_change_it
         shutil.copyfile(weights[name], tmp_path / name)
         values["files"][name] = own_packs.local(tmp_path / name)
     values["liveness"]["min_real"] = 0.9998  # the live sample's P(live), but for 0.0001
-    known = load_known_answers(
-        build(pack_named(str(own_packs.write(values, tmp_path / "strict.toml"))), say=said.append)
-    )
+    strict = own_packs.loaded(values, tmp_path)
+    known = load_known_answers(build(strict, say=said.append))
     assert set(known[0].outputs) == {"EMBEDDINGS", "ANTISPOOF_SCORE"}
