@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.known_answers import KnownAnswer
 from ensemble.metrics import CANARY
 from facegate_client import contract
-from facegate_client.contract import Code
+from facegate_client.contract import Code, SeveralFaces
 
 TIMEOUT_SECONDS = 8.0
 """A full server makes the canary wait for a permit, and then for a lane, two seconds at most each."""
@@ -97,9 +97,12 @@ def _encoded(known: KnownAnswer) -> tuple[bytes, dict[str, str]]:
         }
         for name, value in known.inputs.items()
     ]
+    parameters: dict[str, Any] = {contract.ANTI_SPOOFING: known.anti_spoofing}
+    if known.model == contract.VERIFY:
+        parameters[contract.SEVERAL_FACES] = SeveralFaces.BEST.value  # the server's own default may refuse the picture
     request = {
         "id": CANARY,
-        "parameters": {contract.ANTI_SPOOFING: known.anti_spoofing},
+        "parameters": parameters,
         "inputs": inputs,
         "outputs": [{"name": name} for name in known.outputs],
     }
