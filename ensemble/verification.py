@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.liveness import Liveness
+from facegate_client import contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +24,15 @@ class Verdict:
     liveness: Liveness | None
 
 
-UNIT_TOLERANCE = 1e-3
-"""How far from one the length of a recognizer's embedding may be. Served graphs normalize in float32 at every
-precision, which leaves about 1e-6."""
-
-MAX_COSINE = 1.001
-"""Magnitude over which a cosine is not a rounding error but a fault."""
-
-
 def check_embeddings(embeddings: NDArray[np.float32]) -> None:
     """Raises RuntimeError unless all embeddings, FP32 [N, D], have unit length."""
-    if not np.all(np.abs(np.linalg.norm(embeddings, axis=1) - 1.0) <= UNIT_TOLERANCE):  # NaN fails
+    if not np.all(np.abs(np.linalg.norm(embeddings, axis=1) - 1.0) <= contract.UNIT_TOLERANCE):  # NaN fails
         raise RuntimeError("the recognizer answered embeddings that are not finite and of length one")
 
 
 def check_cosines(cosines: NDArray[np.floating[Any]]) -> None:
     """Raises RuntimeError for a cosine that is NaN or outside [-1.001, 1.001]."""
-    if not np.all(np.abs(cosines) <= MAX_COSINE):  # NaN fails
+    if not np.all(np.abs(cosines) <= contract.MAX_COSINE):  # NaN fails
         raise RuntimeError("a cosine is not a number from -1 to 1")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate_client import contract
 from facegate_client.errors import ServerFault
 
 Box = tuple[float, float, float, float]  # x1 y1 x2 y2, image pixels
@@ -69,10 +70,7 @@ class Face:
         _check_probability("score", self.score)
         _check_liveness("", self.is_real, self.antispoof_score)
         if self.embedding is not None:
-            if not np.isfinite(self.embedding).all():
-                raise ServerFault("embedding has a value that is not finite")
-            if not self.embedding.any():
-                raise ServerFault("embedding is all zeros, and no error says why")
+            check_embedding(self.embedding)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for arrays, null for what was not checked or not asked for."""
@@ -188,6 +186,13 @@ def check_face_count(what: str, count: int | None, least: int = 1) -> None:
     """Raises ServerFault for fewer faces than the answer describes; None, not counted, passes."""
     if count is not None and count < least:
         raise ServerFault(f"{what}: expected at least {least}, got {count}")
+
+
+def check_embedding(embedding: NDArray[np.float32]) -> None:
+    """Raises ServerFault unless `embedding`, float32 [D], has length one: other lengths give no cosine distance."""
+    length = float(np.linalg.norm(embedding))
+    if not abs(length - 1.0) <= contract.UNIT_TOLERANCE:  # NaN fails
+        raise ServerFault(f"embedding: expected values of length one, got length {length:g}")
 
 
 def _check_finite(what: str, values: Iterable[float], count: int) -> None:

@@ -284,8 +284,8 @@ class FaceGateway:
 
 
 def _embedding(face: Face) -> NDArray[np.float32]:
-    if face.embedding is None or not abs(float(np.linalg.norm(face.embedding)) - 1.0) <= 1e-2:  # NaN fails
-        raise ServerFault("the answer's best face has no embedding of length one")
+    if face.embedding is None:
+        raise ServerFault("the answer's face has no embedding")
     return unit(face.embedding)
 
 

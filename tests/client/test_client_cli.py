@@ -48,7 +48,7 @@ def verification(**changed: Any) -> Verification:
 VETOED = verification(verified=False, is_real_1=True, antispoof_score_1=0.98, is_real_2=False, antispoof_score_2=0.01)
 FACES = Faces(
     [
-        Face(BOX, 0.93, LANDMARKS, np.array([0.5], np.float32), True, 0.98),
+        Face(BOX, 0.93, LANDMARKS, np.array([1.0], np.float32), True, 0.98),
         Face((70.0, 20.0, 90.0, 40.0), 0.5, tuple((x + 50, y) for x, y in LANDMARKS), None, False, 0.01),
     ],
     MODEL,
@@ -321,7 +321,7 @@ def test_analyze_of_one_face_says_how_many_there_are(fake: type[FakeClient], pho
 def test_analyze_as_json_has_embeddings_where_asked(fake: type[FakeClient], photo: Path) -> None:
     fake.answer = FACES
     first, second = json.loads(run("analyze", photo, "--json", "--embeddings").stdout)["faces"]
-    assert (first["embedding"], first["is_real"], first["box"]) == ([0.5], True, list(BOX))
+    assert (first["embedding"], first["is_real"], first["box"]) == ([1.0], True, list(BOX))
     assert (second["embedding"], second["is_real"]) == (None, False)
     assert fake.asked[0][1]["embeddings"] is True
 

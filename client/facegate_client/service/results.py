@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.errors import ServerFault
-from facegate_client.results import Box, Faces, Model, check_face_count
+from facegate_client.results import Box, Faces, Model, check_embedding, check_face_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,4 @@ class Embedding:
 
     def __post_init__(self) -> None:
         check_face_count("face_count", self.face_count)
-        if not np.isfinite(self.values).all() or not self.values.any():
-            raise ServerFault("the embedding is empty, all zeros or not finite")
+        check_embedding(self.values)

@@ -81,13 +81,16 @@ class SqliteReader:
         with told():
             kept = self._connection.execute(self._photos + "TRUE ORDER BY photo.number")
             while rows := kept.fetchmany(most):
-                found: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
+                found: dict[str, list[Sequence[Any]]] = {}
                 for row in rows:
-                    vector = self._vector(row)
-                    found.setdefault(row[3], []).append((row[1], vector))
-                for digest, pairs in found.items():
-                    people, vectors = zip(*pairs, strict=True)
-                    yield digest, np.array(people, np.int64), np.stack(vectors)
+                    found.setdefault(row[3], []).append(row)
+                for digest, group in found.items():
+                    vectors = [self._stored(row) for row in group]
+                    if len({len(vector) for vector in vectors}) > 1 or not are_unit(
+                        np.stack(vectors), STORED_TOLERANCE
+                    ):
+                        vectors = [self._vector(row) for row in group]  # raises for the damaged one
+                    yield digest, np.array([person for _, person, *_ in group], np.int64), np.stack(vectors)
 
     def dims(self) -> dict[str, int]:
         """How long the embeddings of each recognizer are, by its digest."""
@@ -106,25 +109,34 @@ class SqliteReader:
         ]
 
     def _vector(self, row: Sequence[Any]) -> NDArray[np.float32]:
-        """The embedding of a row of `_PHOTOS`. Raises ServeError that names the photo where it is damaged."""
-        photo, _, person_id, digest, _, dim, _, stored, expected = row
-        where = f"{self._path}: photo {photo} of person {person_id} is damaged"
-        remedy = "restore a backup, or delete this photo (docs/gallery.md, Damaged photos)"
+        """The embedding of a row of `_PHOTOS`, of length one. Raises ServeError that names a damaged photo."""
+        vector = self._stored(row)
+        if not are_unit(vector[np.newaxis], STORED_TOLERANCE):
+            raise self._damaged(row, "not finite, or not of length one")
+        return vector
+
+    def _stored(self, row: Sequence[Any]) -> NDArray[np.float32]:
+        """As `_vector`, but for the check of its length, which is faster for many at a time."""
+        *_, person_id, digest, _, dim, _, stored, expected = row
         if person_id is None or digest is None:
-            raise ServeError(f"{where}: its person or its recognizer is not there; {remedy}")
+            raise self._damaged(row, "its person or its recognizer is missing")
         if expected is not None and checksum(person_id, digest, stored) != expected:
-            raise ServeError(f"{where}: its checksum does not match; {remedy}")
+            raise self._damaged(row, "its checksum does not match")
         if self._seal is not None:
             try:
                 stored = self._seal.unseal(stored, bound_to(person_id, digest))
             except ServeError as error:
-                raise ServeError(f"{where}: {error}; {remedy}") from None
+                raise self._damaged(row, str(error)) from None
         if len(stored) != 4 * dim:
-            raise ServeError(f"{where}: expected {4 * dim} bytes, found {len(stored)}; {remedy}")
-        vector = np.frombuffer(stored, "<f4")
-        if not are_unit(vector[np.newaxis], STORED_TOLERANCE):
-            raise ServeError(f"{where}: not finite, or not of length one; {remedy}")
-        return vector
+            raise self._damaged(row, f"expected {4 * dim} bytes, found {len(stored)}")
+        return np.frombuffer(stored, "<f4")
+
+    def _damaged(self, row: Sequence[Any], why: str) -> ServeError:
+        photo, _, person_id, *_ = row
+        return ServeError(
+            f"{self._path}: photo {photo} of person {person_id} is damaged: {why}; "
+            "restore a backup, or delete this photo (docs/gallery.md, Damaged photos)"
+        )
 
     @contextlib.contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:

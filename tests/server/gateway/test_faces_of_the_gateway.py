@@ -13,6 +13,7 @@ from facegate_client.errors import BadImage, LivenessUnavailable, Overloaded, Se
 from facegate_client.transport import Answer, Call
 from server.gateway.errors import Code, GatewayError, Violation, failure_of
 from server.gateway.faces import FaceGateway
+from support.galleries import opened
 from support.memory_gallery import MemoryGallery
 
 REAL, FAKE = True, False
@@ -151,6 +152,21 @@ def test_an_embedding_that_is_not_of_length_one_is_a_fault_and_no_match(degrees,
     monkeypatch.setitem(globals(), "_at", lambda angle: [float("nan") if degrees is not None else 0.5, 0.5])
     with pytest.raises(ServerFault):
         asyncio.run(identify(gateway(), photo(0)))
+
+
+@pytest.mark.parametrize("length", [0.9992, 1.0008])
+def test_an_embedding_of_almost_length_one_is_stored_and_searched_as_of_length_one(length, monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "_at", lambda angle: [length, 0.0])
+
+    async def run():
+        async with opened(str(tmp_path / "people.db")) as gallery:
+            faces = FaceGateway(Triton(), gallery)
+            await enroll(faces, "Ada", photo(0))
+            return await identify(faces, photo(0))
+
+    (match,) = asyncio.run(run()).matches
+    assert match.match
+    assert match.distance == pytest.approx(0, abs=1e-6)
 
 
 def test_the_margin_counts_though_one_person_is_asked_for():

@@ -105,7 +105,7 @@ def test_one_flipped_bit_in_the_bytes_of_the_file_is_found_at_the_start(file: Pa
     open_gallery(str(file), None)
 
 
-@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "sealed"])
 @pytest.mark.parametrize("damage", [*DAMAGES, *SLIGHT])
 def test_a_damaged_row_is_named_and_ends_the_start(file: Path, damage: str, key: str | None) -> None:
     people = asyncio.run(enroll(str(file), key))
@@ -122,7 +122,7 @@ def test_a_damaged_row_is_named_and_ends_the_start(file: Path, damage: str, key:
         source.records([person.id for person in people])
 
 
-@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "sealed"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_row_without_a_checksum_is_named_and_no_row_is_given_one(
     file: Path, damage: str, key: str | None
