@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,36 +12,37 @@ from typing import Annotated, Any
 
 import typer
 
+from facegate.environment import API_KEYS, GALLERY_KEY
 from facegate.words import one_line, say
+from server.addresses import of_this_machine
 from server.companion import Companion
 from server.errors import ServeError
 
-GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_HTTP_PORT = 8080
 DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
 
 OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
 """A module of these that is not there is a fault of ours, which no package mends."""
 
 
-_VARIABLES = {GALLERY_KEY}
-"""And of each option: they come to it when typer reads `gateway`'s hints, before it is called. And API_KEYS."""
+_PASSWORD = re.compile(r"postgres(ql)?://([^/@]*:[^/@]*@|.*[?&]password=)")
 
 
 def _named(name: str, **details: Any) -> Any:
-    variable = f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}"
-    _VARIABLES.add(variable)
-    return typer.Option(f"--{name}", envvar=variable, **details)
+    return typer.Option(f"--{name}", envvar=f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}", **details)
 
 
 def gateway(
+    context: typer.Context,
     url: Annotated[
         str, _named("url", help="Triton: host:port of its gRPC, or http://host:port of its HTTP.")
     ] = "127.0.0.1:8001",
     host: Annotated[
         str, _named("host", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
-    ] = "127.0.0.1",
+    ] = DEFAULT_HOST,
     grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
-    http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
+    http_port: Annotated[int, _named("http-port", min=1, max=65535)] = DEFAULT_HTTP_PORT,
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
@@ -53,7 +55,7 @@ def gateway(
             "api-keys-file",
             exists=True,
             dir_okay=False,
-            help="Who may call: a name and a key in each line. Or name:key,name:key in FACEGATE_GATEWAY_API_KEYS.",
+            help=f"Who may call: a name and a key in each line. Or name:key,name:key in {API_KEYS}.",
         ),
     ] = None,
     without_keys: Annotated[
@@ -129,7 +131,7 @@ def gateway(
             from server.gateway import running
             from server.gateway.door.door import Limits
             from server.gateway.settings import MAX_BODY_BYTES, Settings
-        options.check_environment(os.environ, {*_VARIABLES, options.API_KEYS})
+        check_gallery(context, gallery)
         settings = Settings(
             triton=options.triton_url(url),
             triton_tls=options.triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),
@@ -150,10 +152,30 @@ def gateway(
         running.run(settings, say)
 
 
+def check_gallery(context: typer.Context, gallery: str) -> None:
+    """Raises ServeError for a database's password on the command line."""
+    source = context.get_parameter_source("gallery")
+    if source is not None and source.name == "COMMANDLINE" and _PASSWORD.match(gallery):
+        raise ServeError(
+            "--gallery: a password on a command line is visible to every user of this machine: give the address in "
+            "FACEGATE_GATEWAY_GALLERY, or the password in PGPASSWORD or ~/.pgpass"
+        )
+
+
 def beside(url: str) -> Companion:
-    """A gateway to the Triton at `url`, for that one's watcher; all else is what the environment says."""
+    """A gateway to the Triton at `url`, for the supervisor; its other options are environment variables."""
     environment = {**os.environ, "FACEGATE_GATEWAY_URL": url}
-    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
+    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say, _probed())
+
+
+def _probed() -> tuple[str, int]:
+    """The address at which a gateway with this environment answers /healthz."""
+    host = os.environ.get("FACEGATE_GATEWAY_HOST") or DEFAULT_HOST
+    port = os.environ.get("FACEGATE_GATEWAY_HTTP_PORT") or DEFAULT_HTTP_PORT
+    try:
+        return of_this_machine(host), int(port)
+    except ValueError:
+        raise ServeError(f"FACEGATE_GATEWAY_HTTP_PORT: expected a port, got {port!r}") from None
 
 
 @contextmanager

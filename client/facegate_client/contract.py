@@ -60,6 +60,10 @@ LEAST_FACE_IN = 8  # pixels; smaller boxes hold nothing that a net could judge
 FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32
 
 STOPPING_REASON = "the server is stopping"  # so begins a RESOURCE_EXHAUSTED of a server that is not full, but going
+TRITON_MEMORY_FULL = (
+    "Failed to increase the shared memory pool"  # Triton's own INTERNAL, with a region's name, begins so
+)
+MEMORY_FULL_REASON = "the server's shared memory (/dev/shm) is full; try again later"
 
 
 class Code(str, Enum):

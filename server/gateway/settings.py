@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegate_client import contract
 from facegate_client.transport import Tls
+from server.addresses import is_loopback
 from server.gateway.door.door import Limits
 from server.gateway.door.keys import Keys
 
@@ -51,10 +51,7 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether this machine alone reaches it."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def only_here(self) -> bool:
