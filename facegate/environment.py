@@ -9,10 +9,10 @@ from typing import Any
 
 from typer.main import get_command
 
+from facegate_client.contract import ADMIN_KEY
 from server.errors import ServeError
 
 PREFIX = "FACEGATE_"
-ADMIN_KEY = "FACEGATE_ADMIN_KEY"
 GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
 API_KEYS = "FACEGATE_GATEWAY_API_KEYS"
 

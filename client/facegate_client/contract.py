@@ -59,10 +59,10 @@ LEAST_THRESHOLD = 2.0**-149  # over 0: an answer tells it as float32, of which t
 LEAST_FACE_IN = 8  # pixels; smaller boxes hold nothing that a net could judge
 FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32
 
+ADMIN_KEY = "FACEGATE_ADMIN_KEY"  # the environment variable with the key to Triton's restricted APIs
+
 STOPPING_REASON = "the server is stopping"  # so begins a RESOURCE_EXHAUSTED of a server that is not full, but going
-TRITON_MEMORY_FULL = (
-    "Failed to increase the shared memory pool"  # Triton's own INTERNAL, with a region's name, begins so
-)
+TRITON_MEMORY_FULL = "Failed to increase the shared memory pool"  # so begins an INTERNAL of Triton itself
 MEMORY_FULL_REASON = "the server's shared memory (/dev/shm) is full; try again later"
 
 

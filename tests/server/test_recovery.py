@@ -163,6 +163,32 @@ def test_what_is_in_flight_is_answered_before_it_stops(request, pictures, named,
     assert not regions(server)
 
 
+def test_a_client_of_triton_is_never_told_that_a_model_is_unknown_while_the_server_stops(server_of_its_own):
+    """Triton's own NOT_FOUND could be read as "no face". Every answer is ours until nobody listens any more."""
+    answers = []
+
+    def call():
+        while True:
+            try:
+                answer = infer("grpc", server_of_its_own.grpc, "face_verify", black)
+            except Exception:  # cancelled with the connection
+                answer = None
+            answers.append(answer and (answer.code, answer.message))
+            if answers[-1] is None or answers[-1][0] == "UNAVAILABLE" and not CODED.match(answers[-1][1]):
+                return
+
+    black = [tensor for number in (1, 2) for tensor in frame(np.zeros((64, 64, 3), np.uint8), f"_{number}")]
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    while len(answers) < 10:
+        time.sleep(0.01)
+    server_of_its_own.process.send_signal(signal.SIGTERM)
+    for caller in callers:
+        caller.join()
+    assert server_of_its_own.process.wait(25) == 0
+
+
 def test_a_watcher_that_is_killed_under_load_takes_triton_with_it(repository, samples, tmp_path):
     with serving(tmp_path / "log") as server, Load(server, samples) as load, Load(server, samples, "http") as http_load:
         load.wait_for_verdicts(3)
