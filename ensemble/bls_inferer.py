@@ -45,10 +45,21 @@ class BlsInferer:
             inputs=[pb_utils.Tensor(contract.NET_INPUTS.get(net, contract.CROPS), np.ascontiguousarray(batch))],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         )
-        response = request.exec()
+        try:
+            response = request.exec()
+        except Exception as error:  # Triton's own type is not in every release
+            _check_memory(str(error))
+            raise
         if response.has_error():
             message = response.error().message()
+            _check_memory(message)
             if any(each in message.lower() for each in FULL):
                 raise RequestError(Code.RESOURCE_EXHAUSTED, f"{net} has too much to do; try again later")
             raise RuntimeError(f"{net}: {message}")
         return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in names}
+
+
+def _check_memory(message: str) -> None:
+    """Raises RequestError where Triton says that it had no room for a tensor, before or behind a model."""
+    if contract.TRITON_MEMORY_FULL in message:
+        raise RequestError(Code.RESOURCE_EXHAUSTED, contract.MEMORY_FULL_REASON)

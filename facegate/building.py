@@ -23,6 +23,7 @@ from engines.precision import Precision
 from engines.stamp import Stamp
 from engines.target import Target
 from engines.tensorrt.options import Options
+from facegate.environment import check_environment
 from facegate.options import DEFAULT_PACK, AcceptLicense, PackName, Pictures, WithoutLiveness, detector_sizes
 from facegate.words import one_line, say
 
@@ -95,6 +96,7 @@ def _build(
     What has not changed is not built again. The repository that was there stays until another is ready.
     """
     with one_line():
+        check_environment(os.environ)
         known = pack_named(pack)
         chosen = Options(
             workspace=workspace,

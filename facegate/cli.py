@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from engines.target import Target
 from ensemble.policy import Policy
 from facegate import gallery, packs
 from facegate.choice import Backend, Choice, Wish, choose
+from facegate.environment import check_environment
 from facegate.gateway import beside, gateway
 from facegate.options import (
     DEFAULT_PACK,
@@ -29,8 +31,10 @@ from facegate.options import (
 )
 from facegate.words import one_line, say
 from facegate_client import contract
-from facegate_client.contract import SeveralFaces
+from facegate_client.contract import ADMIN_KEY, SeveralFaces
+from server.addresses import is_loopback
 from server.errors import ServeError
+from server.installation import find_triton
 from server.supervisor import Supervisor
 from server.triton import Settings
 
@@ -38,6 +42,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(packs.app, name="packs")
 app.add_typer(gallery.app, name="gallery")
 app.command()(gateway)
+
+
+@app.callback()
+def _facegate() -> None:
+    """Face verification with liveness, served by NVIDIA Triton."""
+    with one_line():
+        check_environment(os.environ)
 
 
 class InfererKind(str, Enum):
@@ -122,20 +133,41 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            envvar="FACEGATE_HOST", help="The address to bind. 0.0.0.0 serves every machine that can reach this one."
+            envvar="FACEGATE_HOST",
+            help="The address that gRPC and metrics bind, and the HTTP of NVIDIA's Triton; 0.0.0.0 is every address. "
+            "Any but loopback needs --tls-client-ca, or --without-client-authentication.",
         ),
     ] = "127.0.0.1",
+    http_host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FACEGATE_HTTP_HOST",
+            help="The address that Triton's HTTP binds.",
+            show_default="127.0.0.1 with the Triton that pip installs or with TLS, else --host",
+        ),
+    ] = None,
+    without_client_authentication: Annotated[
+        bool,
+        typer.Option(
+            "--without-client-authentication",
+            envvar="FACEGATE_WITHOUT_CLIENT_AUTHENTICATION",
+            help="Serve every machine that can reach the address, without client certificates.",
+        ),
+    ] = False,
     grpc_port: Annotated[int, typer.Option(envvar="FACEGATE_GRPC_PORT", min=1, max=65535)] = 8001,
     http_port: Annotated[int, typer.Option(envvar="FACEGATE_HTTP_PORT", min=1, max=65535)] = 8000,
     metrics_port: Annotated[int, typer.Option(envvar="FACEGATE_METRICS_PORT", min=1, max=65535)] = 8002,
-    admin_key: Annotated[
-        str | None,
+    admin_key_file: Annotated[
+        Path | None,
         typer.Option(
-            envvar="FACEGATE_ADMIN_KEY",
-            show_envvar=True,
-            help="The key to Triton's shared-memory, repository, trace and logging calls; without one they are closed.",
+            envvar="FACEGATE_ADMIN_KEY_FILE",
+            exists=True,
+            dir_okay=False,
+            help="A file with the key to Triton's shared-memory, repository, trace and logging calls; or the key in "
+            f"{ADMIN_KEY}. Without either they are closed.",
         ),
     ] = None,
+    admin_key: Annotated[str | None, typer.Option(hidden=True)] = None,
     client_shm: Annotated[
         bool,
         typer.Option(
@@ -184,6 +216,13 @@ def serve(
     with one_line():
         if bool(tls_certificate) != bool(tls_key) or (tls_client_ca and not tls_certificate):
             raise ServeError("TLS needs --tls-certificate and --tls-key together; --tls-client-ca goes on top of them")
+        if admin_key is not None:
+            raise ServeError(
+                "--admin-key: a command line is visible to every user of this machine: "
+                f"use {ADMIN_KEY} or --admin-key-file"
+            )
+        if not without_client_authentication:
+            _check_access(host, http_host, client_certificates=tls_client_ca is not None)
         known = pack_named(pack)
         say(f"pack {known.name}: {known.description}; {known.licence}")
         policy = Policy(require_liveness, max_threshold, several_faces)
@@ -200,11 +239,12 @@ def serve(
             build_command=choice.build_command,
             inferer=_inferer(inferer, choice).value,
             host=host,
+            http_host=_http_host(http_host, host, tls=tls_certificate is not None),
             grpc_port=grpc_port,
             http_port=http_port,
             metrics_port=metrics_port,
             client_shm=client_shm,
-            admin_key=admin_key or secrets.token_urlsafe(32),
+            admin_key=_admin_key(admin_key_file),
             tls_certificate=tls_certificate,
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
@@ -227,6 +267,41 @@ def _check_policy(policy: Policy, pack: PackFile, without_liveness: bool) -> Non
             f"the pack {pack.name} has the threshold {pack.recognizer.threshold:g}, which is above --max-threshold "
             f"{policy.max_threshold:g}; raise --max-threshold or lower the pack's threshold"
         )
+
+
+def _check_access(host: str, http_host: str | None, *, client_certificates: bool) -> None:
+    """Raises ServeError for an address that other machines can reach, where no client certificate is checked."""
+    for option, address, checked in (("--host", host, client_certificates), ("--http-host", http_host, False)):
+        if address is not None and not checked and not is_loopback(address):
+            remedy = "" if option == "--http-host" else "--tls-client-ca (with --tls-certificate and --tls-key), or "
+            raise ServeError(
+                f"{option} {address}: any machine that can reach it would be served without authentication; "
+                f"give {remedy}--without-client-authentication"
+            )
+
+
+def _http_host(given: str | None, host: str, *, tls: bool) -> str:
+    """The address that Triton's HTTP binds. It cannot speak TLS, and that of the embedded Triton is not for others."""
+    embedded = not find_triton().native
+    if given is not None and embedded and not is_loopback(given):
+        say(
+            f"WARNING: --http-host {given}: one HTTP request of many small chunks (3.6 MB), from anybody who can reach "
+            "this address, ends the Triton that pip installs. It is fixed in NVIDIA's releases since 2025, of which "
+            "there is no such package; expose gRPC, the gateway, or NVIDIA's container instead"
+        )
+    return given or ("127.0.0.1" if embedded or tls else host)
+
+
+def _admin_key(file: Path | None) -> str | None:
+    """The key of the environment or of the file. Raises ServeError where it cannot be sent in a header."""
+    key = os.environ.get(ADMIN_KEY) or None
+    if file is not None:
+        if key is not None:
+            raise ServeError(f"--admin-key-file and {ADMIN_KEY}: give one of them")
+        key = file.read_text(encoding="utf-8", errors="replace").strip()
+    if key is not None and re.fullmatch("[!-~]+", key) is None:
+        raise ServeError(f"{file or ADMIN_KEY}: expected one key of visible ASCII characters without spaces")
+    return key
 
 
 def _size(text: str | None) -> Size | None:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from facegate.gateway import DEFAULT_GALLERY, GALLERY_KEY, packages_for
+from facegate.environment import GALLERY_KEY
+from facegate.gateway import DEFAULT_GALLERY, check_gallery, packages_for
 from facegate.words import one_line, say
 from server.errors import ServeError
 
@@ -28,6 +29,7 @@ Location = Annotated[
 
 @app.command("export")
 def export_command(
+    context: typer.Context,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Where to: JSON Lines. Replaces an earlier export and no other file.")
     ],
@@ -38,6 +40,7 @@ def export_command(
         from server.gateway.gallery.exporting import export_people
         from server.gateway.gallery.open import open_source
 
+        check_gallery(context, gallery)
         with closing(open_source(gallery, os.environ.get(GALLERY_KEY))) as source:
             done = export_people(source, file)
         say(f"{file}: {done.people} people with {done.photos} photos, NOT encrypted: keep it as you keep the gallery")
@@ -45,6 +48,7 @@ def export_command(
 
 @app.command("import")
 def import_command(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What export wrote.")],
     gallery: Location = DEFAULT_GALLERY,
 ) -> None:
@@ -56,6 +60,7 @@ def import_command(
         from server.gateway.gallery.importing import import_people
         from server.gateway.gallery.open import open_destination
 
+        check_gallery(context, gallery)
         with closing(open_destination(gallery, os.environ.get(GALLERY_KEY))) as destination:
             added, there = import_people(destination, file)
         say(f"{added} people added, {there} were there already")

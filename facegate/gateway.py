@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,41 +13,42 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.policy import Policy
+from facegate.environment import API_KEYS, GALLERY_KEY
 from facegate.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
 from facegate.words import one_line, say
 from facegate_client import contract
+from server.addresses import of_this_machine
 from server.companion import Companion
 from server.errors import ServeError
 
-GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PROBE_PORT = 8081
 DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
 
 OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
 """A module of these that is not there is a fault of ours, which no package mends."""
 
 
-_VARIABLES = {GALLERY_KEY}
-"""And of each option: they come to it when typer reads `gateway`'s hints, before it is called. And API_KEYS."""
+_PASSWORD = re.compile(r"postgres(ql)?://([^/@]*:[^/@]*@|.*[?&]password=)")
 
 
 def _named(name: str, **details: Any) -> Any:
-    variable = f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}"
-    _VARIABLES.add(variable)
-    return typer.Option(f"--{name}", envvar=variable, **details)
+    return typer.Option(f"--{name}", envvar=f"FACEGATE_GATEWAY_{name.upper().replace('-', '_')}", **details)
 
 
 def gateway(
+    context: typer.Context,
     url: Annotated[
         str, _named("url", help="Triton: host:port of its gRPC, or http://host:port of its HTTP.")
     ] = "127.0.0.1:8001",
     host: Annotated[
         str, _named("host", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
-    ] = "127.0.0.1",
+    ] = DEFAULT_HOST,
     grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
     http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
     probe_port: Annotated[
         int, _named("probe-port", min=1, max=65535, help="/healthz, /readyz and /metrics alone, over plain HTTP.")
-    ] = 8081,
+    ] = DEFAULT_PROBE_PORT,
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
@@ -66,7 +68,7 @@ def gateway(
             "api-keys-file",
             exists=True,
             dir_okay=False,
-            help="Who may call: a name and a key in each line. Or name:key,name:key in FACEGATE_GATEWAY_API_KEYS.",
+            help=f"Who may call: a name and a key in each line. Or name:key,name:key in {API_KEYS}.",
         ),
     ] = None,
     without_keys: Annotated[
@@ -174,7 +176,7 @@ def gateway(
             from server.gateway.settings import MAX_BODY_BYTES, Settings
         if require_liveness and without_liveness:
             raise ServeError("--require-liveness contradicts --without-liveness")
-        options.check_environment(os.environ, {*_VARIABLES, options.API_KEYS})
+        check_gallery(context, gallery)
         settings = Settings(
             triton=options.triton_url(url),
             triton_tls=options.triton_tls(url, triton_tls_ca, triton_tls_certificate, triton_tls_key),
@@ -200,8 +202,18 @@ def gateway(
         running.run(settings, say)
 
 
+def check_gallery(context: typer.Context, gallery: str) -> None:
+    """Raises ServeError for a database's password on the command line."""
+    source = context.get_parameter_source("gallery")
+    if source is not None and source.name == "COMMANDLINE" and _PASSWORD.match(gallery):
+        raise ServeError(
+            "--gallery: a password on a command line is visible to every user of this machine: give the address in "
+            "FACEGATE_GATEWAY_GALLERY, or the password in PGPASSWORD or ~/.pgpass"
+        )
+
+
 def beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
-    """A gateway to the Triton at `url` with that server's `policy`; all else comes from the environment."""
+    """A gateway to the Triton at `url` with that server's `policy`; its other options are environment variables."""
     environment = {
         "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
         **os.environ,
@@ -211,7 +223,17 @@ def beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
         environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
     if without_liveness:
         environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
-    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say)
+    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say, _probed())
+
+
+def _probed() -> tuple[str, int]:
+    """The address at which a gateway with this environment answers /healthz."""
+    host = os.environ.get("FACEGATE_GATEWAY_HOST") or DEFAULT_HOST
+    port = os.environ.get("FACEGATE_GATEWAY_PROBE_PORT") or DEFAULT_PROBE_PORT
+    try:
+        return of_this_machine(host), int(port)
+    except ValueError:
+        raise ServeError(f"FACEGATE_GATEWAY_PROBE_PORT: expected a port, got {port!r}") from None
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 
+from facegate.environment import API_KEYS
 from facegate.words import say
 from facegate_client.transport import Tls
 from server.errors import ServeError
@@ -14,34 +14,7 @@ from server.gateway.door.keys import Keys, is_readable_by_others, keys_from_file
 from server.gateway.settings import ServerTls, Settings
 from server.gateway.tls_files import check_certificates, check_pair
 
-PREFIX = "FACEGATE_GATEWAY_"
-API_KEYS = f"{PREFIX}API_KEYS"
-
-_RESTRICTIONS = tuple(
-    f"{PREFIX}{name}"
-    for name in ("API_KEYS_FILE", "TLS_CERTIFICATE", "TLS_CLIENT_CA", "REQUIRE_LIVENESS", "MAX_THRESHOLD")
-)
-"""Variables that restrict access or verification. An empty one would otherwise count as not given: no restriction."""
-
-_OF_KUBERNETES = re.compile(
-    PREFIX + r"(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
-    r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*)"
-)
-"""What it tells every container of a service that is called facegate-gateway, or begins so."""
-
 _TRITON = re.compile(r"(http://)?([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
-
-
-def check_environment(environment: Mapping[str, str], known: Collection[str]) -> None:
-    """Raises ServeError for a restriction that is set and empty, and for a misspelt variable."""
-    for name in _RESTRICTIONS:
-        if not environment.get(name, "set").strip():
-            raise ServeError(f"{name} is set, and empty: give it a value or unset it")
-    for name, value in environment.items():
-        if name.startswith(PREFIX) and name not in known and not _OF_KUBERNETES.fullmatch(f"{name}={value}"):
-            nearest = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], 1)
-            meant = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "unset it"
-            raise ServeError(f"{name} is no option of the gateway: {meant}")
 
 
 def keys(environment: Mapping[str, str], file: Path | None) -> Keys | None:

@@ -184,18 +184,20 @@ class Supervisor:
         _say(
             f"ready: gRPC {settings.host}:{settings.grpc_port}{' (TLS)' if settings.tls_certificate else ''}, "
             f"HTTP {settings.http_host}:{settings.http_port}, "
-            f"metrics http://{settings.http_host}:{settings.metrics_port}/metrics"
+            f"metrics http://{settings.metrics_host}:{settings.metrics_port}/metrics"
         )
 
 
 def _check_ports(settings: Settings) -> None:
-    if ":" in settings.host:
-        raise ServeError(f"--host {settings.host}: Triton binds IPv4 addresses and names only")
+    hosts = {"grpc": settings.host, "http": settings.http_host, "metrics": settings.metrics_host}
+    for option, host in (("--host", settings.host), ("--http-host", settings.http_host)):
+        if ":" in host:
+            raise ServeError(f"{option} {host}: Triton binds IPv4 addresses and names only")
     if len(set(settings.ports.values())) < len(settings.ports):
         given = ", ".join(f"--{name}-port {port}" for name, port in settings.ports.items())
         raise ServeError(f"{given}: the three have to differ")
     for name, port in settings.ports.items():
-        host = settings.host if name == "grpc" else settings.http_host
+        host = hosts[name]
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

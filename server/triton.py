@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ import psutil
 from ensemble.drain import BUSY, STOPPING
 from ensemble.policy import UNRESTRICTED, Policy
 from server import shared_memory
+from server.addresses import of_this_machine
 from server.installation import Installation
 
 RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
@@ -27,8 +29,19 @@ CLIENT_SHM = "allow-client-shm"
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_shared_memory.md"""
 
 DRAIN_SECONDS = 30
+ANSWER_SECONDS = 1.0
+"""For answers that a model has given to Triton to reach their callers, before tritonserver is killed."""
+
 EXIT_SECONDS = 5
-"""Triton's own, once it is drained: it waits for HTTP connections that clients keep open, with nothing in flight."""
+"""Triton's own limit where SIGTERM ends it, because its parent died: it waits for HTTP connections that stay open."""
+
+NO_ADMIN_KEY = "closed:no-admin-key"
+"""The name of a header that nobody can send: in HTTP/1.1 a name ends at the first colon, and gRPC resets a stream with
+one in a name. A random key would not do: a command line is visible to every user of the machine."""
+
+MIN_PING_SECONDS = 1
+"""A client may send a keepalive ping this often. Triton's default of 300 s closes the connection of a client with the
+usual 10 s: https://grpc.io/docs/guides/keepalive/"""
 
 SHM_BYTES = 16 * 1024 * 1024
 """What each Python process starts with, and grows by, in shared memory: a request of two 5 MB pictures fits."""
@@ -36,7 +49,9 @@ SHM_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is served, how and where. Ports are TCP; `host` is the address that gRPC, HTTP and metrics bind.
+    """What is served, how and where. Ports are TCP; gRPC binds `host`, HTTP `http_host`, metrics `metrics_host`.
+
+    `admin_key` opens the APIs in `RESTRICTED`; None closes them to everybody.
 
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
@@ -52,7 +67,8 @@ class Settings:
     grpc_port: int
     http_port: int
     metrics_port: int
-    admin_key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
+    http_host: str = "127.0.0.1"
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -74,24 +90,20 @@ class Settings:
         return {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
 
     @property
-    def http_host(self) -> str:
-        """Triton's HTTP cannot speak TLS: where gRPC does, HTTP stays on this machine."""
+    def metrics_host(self) -> str:
+        """`host`, but loopback where gRPC speaks TLS: Triton's metrics cannot."""
         return "127.0.0.1" if self.tls_certificate else self.host
 
     @property
     def own_url(self) -> str:
-        """Where this machine itself reaches HTTP."""
-        return f"http://{_of_this_machine(self.http_host)}:{self.http_port}"
+        """The HTTP address for callers on this machine."""
+        return f"http://{of_this_machine(self.http_host)}:{self.http_port}"
 
     @property
     def companion_url(self) -> str:
-        """Where a program beside this Triton reaches it: by gRPC, or where that speaks TLS by HTTP, which stays on this
-        machine then. A certificate need not be for this machine's own name."""
-        return self.own_url if self.tls_certificate else f"{_of_this_machine(self.host)}:{self.grpc_port}"
-
-
-def _of_this_machine(host: str) -> str:
-    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+        """The address for a program beside this Triton: gRPC, or HTTP where gRPC speaks TLS. A certificate need not be
+        for this machine's own name."""
+        return self.own_url if self.tls_certificate else f"{of_this_machine(self.host)}:{self.grpc_port}"
 
 
 class Triton:
@@ -141,16 +153,18 @@ class Triton:
         return None
 
     def drain(self) -> None:
-        """Let it answer what is in flight, take nothing new, and end; what is left over is for `kill`."""
+        """Take no new requests, and wait until those in flight are answered, for at most `DRAIN_SECONDS`.
+
+        `kill` ends it then. SIGTERM would not do: Triton unloads its models first and for seconds answers NOT_FOUND
+        ("Request for unknown model"), which a client could read as "no face".
+        """
         (self._scratch / STOPPING).touch()
         deadline = time.monotonic() + DRAIN_SECONDS
         with (self._scratch / BUSY).open("w") as busy:
             while self.running() and time.monotonic() < deadline and not _locked(busy):
                 time.sleep(0.02)
         if self.running():
-            self._process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2 * EXIT_SECONDS)
+            time.sleep(ANSWER_SECONDS)
 
     def kill(self) -> None:
         """End every process of this run now, and remove its shared memory."""
@@ -163,6 +177,10 @@ class Triton:
 
 def _command(installation: Installation, backends: Path, settings: Settings) -> list[str]:
     restricted = ",".join(api for api in RESTRICTED if not (settings.client_shm and api == "shared-memory"))
+    if settings.admin_key is None:
+        access = f"{restricted}:{NO_ADMIN_KEY}={secrets.token_urlsafe(32)}"
+    else:
+        access = f"{restricted}:admin-key={settings.admin_key}"
     flags = {
         "model-repository": settings.repository,
         "backend-directory": backends,
@@ -170,10 +188,12 @@ def _command(installation: Installation, backends: Path, settings: Settings) -> 
         "grpc-port": settings.grpc_port,
         "http-address": settings.http_host,
         "http-port": settings.http_port,
-        "metrics-address": settings.http_host,
+        "metrics-address": settings.metrics_host,
         "metrics-port": settings.metrics_port,
-        "grpc-restricted-protocol": f"{restricted}:admin-key={settings.admin_key}",
-        "http-restricted-api": f"{restricted}:admin-key={settings.admin_key}",
+        "grpc-restricted-protocol": access,
+        "http-restricted-api": access,
+        "grpc-http2-min-recv-ping-interval-without-data": MIN_PING_SECONDS * 1000,
+        "grpc-keepalive-permit-without-calls": 1,  # else a ping without a call is allowed once in two hours
         "exit-timeout-secs": EXIT_SECONDS,
         "grpc-infer-allocation-pool-size": 1,  # requests kept for reuse, each with room for the largest it ever held
         "log-info": str(settings.verbose).lower(),

@@ -65,7 +65,11 @@ LEAST_FACE_IN = 8  # pixels; a smaller box is not enough for a model
 FACE_IN_VALUES = 14  # x1 y1 x2 y2 and five landmarks' x y, little-endian float32
 LANDMARK_MARGIN = 0.15  # of the box's side; of 794 detected faces the worst landmark lies 0.075 outside its box
 
+ADMIN_KEY = "FACEGATE_ADMIN_KEY"  # the environment variable with the key to Triton's restricted APIs
+
 STOPPING_REASON = "the server is stopping"  # so begins a RESOURCE_EXHAUSTED of a server that is not full, but going
+TRITON_MEMORY_FULL = "Failed to increase the shared memory pool"  # so begins an INTERNAL of Triton itself
+MEMORY_FULL_REASON = "the server's shared memory (/dev/shm) is full; try again later"
 
 
 class SeveralFaces(str, Enum):

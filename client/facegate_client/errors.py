@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from tritonclient.utils import InferenceServerException
 
-from facegate_client.contract import Code
+from facegate_client.contract import MEMORY_FULL_REASON, TRITON_MEMORY_FULL, Code
 
 
 class FaceGateError(Exception):
@@ -149,6 +149,8 @@ def from_status(status: str | None, message: str) -> FaceGateError:
         reason = message or f"refused without a reason (status {status})"
         if "message larger than max" in reason:
             kind = InvalidRequest  # gRPC's size limit has overload's status, but no retry helps
+        elif TRITON_MEMORY_FULL in message:
+            kind, reason = Overloaded, MEMORY_FULL_REASON
         elif name == "UNIMPLEMENTED" and message in _NO_SUCH_SERVICE:
             kind, reason = Unreachable, "something else than Triton is there; its gRPC is on port 8001 unless moved"
         elif _CLOSED.search(reason):

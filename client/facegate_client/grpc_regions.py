@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from facegate_client.contract import ADMIN_KEY
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
 from facegate_client.transport import Call, CudaRegion, Region, too_late, unreachable
 
@@ -104,7 +105,7 @@ def _refusals(url: str, admin_key: str | None, timeout_s: float) -> Iterator[Non
         message = error.message() or ""
         mapped = from_triton(error)
         if "restricted" in message:
-            key = "give its --admin-key" if admin_key is None else "give its own --admin-key: this is another"
+            key = f"set {ADMIN_KEY} to its key" + ("" if admin_key is None else ": this is another")
             mapped = FaceGateError(f"{url} takes shared memory only with a key; serve with --client-shm, or {key}")
         elif "Unable to open" in message:
             mapped = FaceGateError(

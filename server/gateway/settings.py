@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemble.policy import UNRESTRICTED, Policy
 from facegate_client import contract
 from facegate_client.transport import Tls
+from server.addresses import is_loopback
 from server.gateway.door.door import Limits
 from server.gateway.door.keys import Keys
 
@@ -61,10 +61,7 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether this machine alone reaches it."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def authenticates(self) -> bool:

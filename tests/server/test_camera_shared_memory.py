@@ -28,7 +28,9 @@ SHM = Path("/dev/shm")
 
 @pytest.fixture(scope="module")
 def keyed(repository, tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("keyed") / "log", "--admin-key", KEY) as running:
+    folder = tmp_path_factory.mktemp("keyed")
+    (folder / "key").write_text(f"{KEY}\n")
+    with serving(folder / "log", "--admin-key-file", str(folder / "key")) as running:
         yield running
 
 
@@ -216,7 +218,9 @@ def test_a_server_that_comes_back_and_will_not_share_gets_the_pixels(keyed, fram
     assert "wrong-word" not in caplog.text
 
 
-@pytest.mark.parametrize(("admin_key", "remedy"), [(None, "give its --admin-key"), ("wrong-word", "this is another")])
+@pytest.mark.parametrize(
+    ("admin_key", "remedy"), [(None, "set FACEGATE_ADMIN_KEY to its key"), ("wrong-word", "this is another")]
+)
 def test_a_server_that_keeps_it_to_itself_is_said_with_the_remedy(server, admin_key, remedy):
     async def run(kind):
         async with AsyncFaceClient(server.grpc) as client:

@@ -163,6 +163,38 @@ def test_what_is_in_flight_is_answered_before_it_stops(request, pictures, named,
     assert not regions(server)
 
 
+def test_a_server_that_stops_never_answers_that_something_is_not_found(repository, samples, tmp_path):
+    """Triton unloads its models and answers NOT_FOUND for them, which a client could read as "no face"."""
+    pair = [encoded(f"IMAGE_{number}", samples["image_T1.jpg"]) for number in (1, 2)]
+    answers = {"grpc": [], "http": []}
+    with serving(tmp_path / "log") as server:
+
+        def call(transport):
+            for _ in range(3000):
+                try:
+                    answer = infer(transport, server.address(transport), "face_verify", pair)
+                except Exception:  # over HTTP: nobody listens any more
+                    return
+                answers[transport].append(answer)
+                if answer.message and not answer.message.startswith("RESOURCE_EXHAUSTED: "):
+                    return
+
+        callers = [threading.Thread(target=call, args=(transport,)) for transport in answers]
+        for caller in callers:
+            caller.start()
+        while min(map(len, answers.values())) < 3 and all(caller.is_alive() for caller in callers):
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        for caller in callers:
+            caller.join()
+        assert server.process.wait(25) == 0
+    for transport, found in answers.items():
+        refusals = [answer for answer in found if answer.message]
+        assert len(refusals) < len(found)
+        statuses = {answer.status for answer in refusals}
+        assert statuses <= {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "503"}, (transport, statuses)
+
+
 def test_a_watcher_that_is_killed_under_load_takes_triton_with_it(repository, samples, tmp_path):
     with serving(tmp_path / "log") as server, Load(server, samples) as load, Load(server, samples, "http") as http_load:
         load.wait_for_verdicts(3)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,18 +18,24 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
+from typer.testing import CliRunner
 
 from engines.build import ROOT
+from facegate import building
+from facegate.cli import app
+from facegate.environment import check_environment
 from facegate.running import free_ports
 from facegate_client import FaceClient, Tls, Unreachable
 from server.embedded import find_embedded
 from server.errors import ServeError
 from support.missing import cannot_be_had
-from support.serving import serving
+from support.raw_http2 import GOAWAY, PING, pinging, with_header
+from support.serving import serving, wait_for_line
 
 
 def serve(*options, **environment):
@@ -114,6 +123,19 @@ def test_administration_is_closed_without_the_key(server):
                 assert client.is_server_ready(), what
 
 
+ADMIN_KEY = "sesame"
+SECRETS = {
+    "FACEGATE_ADMIN_KEY": ADMIN_KEY,
+    "FACEGATE_API_KEY": "secret-of-a-client",
+    "FACEGATE_GATEWAY_API_KEYS": "desk:secret-of-the-desk",
+    "FACEGATE_GATEWAY_GALLERY": "postgresql://gate:secret-of-the-database@127.0.0.1/people",
+    "FACEGATE_GATEWAY_GALLERY_KEY": "secret-of-the-gallery",
+    "PGPASSWORD": "secret-of-postgres",
+    "NVIDIA_API_KEY": "secret-of-an-account",
+    "DATABASE_URL": "secret-of-another-program",
+}
+
+
 def have_a_dead_proxy(environment):
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         environment.setenv(name, "http://127.0.0.1:9")
@@ -123,20 +145,170 @@ def have_a_dead_proxy(environment):
 
 @pytest.fixture(scope="module")
 def elsewhere(repository, tmp_path_factory):
-    """A server with a key, on another address of this machine, and with a proxy that does not answer."""
+    """A server with a key, on another address of this machine, with a proxy that does not answer and many secrets."""
     log = tmp_path_factory.mktemp("elsewhere") / "log"
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
             have_a_dead_proxy(environment)
-            running = stack.enter_context(serving(log, "--admin-key", "sesame", "--host", "127.0.0.2"))
-        yield replace(running, grpc=running.grpc.replace("127.0.0.1", "127.0.0.2"))
+            running = stack.enter_context(serving(log, "--host", "127.0.0.2", environment=SECRETS))
+        yield replace(
+            running,
+            grpc=running.grpc.replace("127.0.0.1", "127.0.0.2"),
+            metrics=running.metrics.replace("127.0.0.1", "127.0.0.2"),
+        )
 
 
 def test_the_key_opens_administration(elsewhere):
     with tritonclient.grpc.InferenceServerClient(elsewhere.grpc) as client:
-        index = client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": "sesame"})
+        index = client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": ADMIN_KEY})
         assert len(index.models) == 6
     assert "sesame" not in elsewhere.log.read_text()
+
+
+def test_no_secret_is_in_the_environment_of_processes_that_decode_images(elsewhere):
+    (triton,) = psutil.Process(elsewhere.process.pid).children()
+    stubs = triton.children(recursive=True)
+    assert (triton.name(), len(stubs)) == ("tritonserver", 6)
+    for process in (triton, *stubs):
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
+        assert not [name for name, value in SECRETS.items() if name in environment or value in environment]
+        assert "127.0.0.1:9" not in environment, "the address of a proxy may hold a password"
+        assert "PYTHONPATH=" in environment
+    words = " ".join(word for process in (triton, *stubs) for word in process.cmdline())
+    assert not [value for value in SECRETS.values() if value != ADMIN_KEY and value in words]
+
+
+def test_without_an_admin_key_nothing_on_the_command_line_opens_administration(server):
+    """Every user of the machine can read that command line."""
+    (triton,) = psutil.Process(server.process.pid).children()
+    (restriction,) = [word for word in triton.cmdline() if word.startswith("--http-restricted-api=")]
+    name, _, value = restriction.split("=", 1)[1].partition(":")[2].partition("=")
+    host, port = server.http.split(":")
+    request = f"GET /v2/logging HTTP/1.1\r\nHost: x\r\n{name}: {value}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    path = "/inference.GRPCInferenceService/LogSettings"
+    assert b"log_file" not in with_header(server.grpc, path, f"triton-grpc-protocol-{name}", value)
+    assert b"restricted" in with_header(server.grpc, path, "x-nothing", value)
+
+
+def test_an_admin_key_on_the_command_line_is_refused():
+    ended = serve("--admin-key", "sesame")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "FACEGATE_ADMIN_KEY" in line and "--admin-key-file" in line and "sesame" not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "named"),
+    [("two words", "", "key:"), ("", "", "key:"), ("sesame", "another", "--admin-key-file and FACEGATE_ADMIN_KEY")],
+)
+def test_an_admin_key_that_cannot_be_used_is_refused(repository, tmp_path, content, variable, named):
+    (tmp_path / "key").write_text(content)
+    ended = serve("--admin-key-file", str(tmp_path / "key"), FACEGATE_ADMIN_KEY=variable)
+    assert ended.returncode == 1
+    assert named in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--host", "0.0.0.0"], "--tls-client-ca"),
+        (["--host", "gate.example"], "--tls-client-ca"),
+        (["--http-host", "0.0.0.0"], "--http-host 0.0.0.0"),
+        (["--host", "0.0.0.0", "--http-host", "127.0.0.1"], "--host 0.0.0.0"),
+    ],
+)
+def test_other_machines_are_not_served_without_authentication_by_accident(options, named):
+    ended = serve(*options)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert named in line and "--without-client-authentication" in line
+
+
+def test_opening_the_embedded_tritons_http_to_other_machines_prints_a_warning(repository):
+    grpc, http = free_ports(2)
+    with socket.create_server(("127.0.0.1", grpc)):  # so that it does not start
+        ports = ("--grpc-port", str(grpc), "--http-port", str(http))
+        opened = serve(*ports, "--http-host", "0.0.0.0", FACEGATE_WITHOUT_CLIENT_AUTHENTICATION="true")
+        assert "WARNING: --http-host 0.0.0.0" in opened.stderr
+        assert f"cannot listen on 127.0.0.1:{grpc}" in opened.stderr
+        assert "WARNING" not in serve(*ports, "--http-host", "127.0.0.2").stderr
+
+
+def test_the_embedded_tritons_http_is_on_loopback_and_metrics_follow_the_host(elsewhere):
+    with socket.socket() as connection:  # 127.0.0.2 stands for an address that others can reach
+        assert connection.connect_ex(("127.0.0.2", int(elsewhere.http.split(":")[1]))) == errno.ECONNREFUSED
+    assert httpx.get(f"http://{elsewhere.http}/v2/health/ready").status_code == 200
+    assert "nv_inference_request_success" in httpx.get(f"http://{elsewhere.metrics}/metrics").text
+
+
+def test_it_comes_back_after_the_http_request_that_ends_the_embedded_triton(elsewhere, samples):
+    """A flaw of that Triton (2.51): many tiny chunks overflow the stack of the thread that reads them."""
+    chunks = 600_000
+    host, port = elsewhere.http.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(
+            b"POST /v2/models/face_analyze/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):  # it is gone before it has read everything
+            connection.sendall(b"1\r\nA\r\n" * chunks + b"0\r\n\r\n")
+            connection.recv(1)
+    wait_for_line(elsewhere.process, elsewhere.log, "facegate: ready:", count=2)
+    with FaceClient(elsewhere.grpc) as client:
+        assert client.verify(samples["image_T1.jpg"], samples["image_T1.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "meant"),
+    [
+        ("serve", "FACEGATE_HTTP_PROT", "FACEGATE_HTTP_PORT"),
+        ("serve", "FACEGATE_TLS_CLIENTCA", "FACEGATE_TLS_CLIENT_CA"),
+        ("serve", "FACEGATE_GATEWAY_API_KEY", "FACEGATE_GATEWAY_API_KEYS"),
+        ("fetch", "FACEGATE_PAK", "FACEGATE_PACK"),
+        ("gateway", "FACEGATE_WITHOUT_LIVENES", "FACEGATE_WITHOUT_LIVENESS"),
+    ],
+)
+def test_a_misspelt_variable_stops_every_command(command, variable, meant):
+    ended = CliRunner().invoke(app, [command], env={variable: "1"})
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert variable in line and f"{meant}?" in line
+
+
+def test_a_misspelt_variable_stops_a_build():
+    ended = CliRunner().invoke(building.app, [], env={"FACEGATE_PRECISON": "fp16"})
+    assert (ended.exit_code, "FACEGATE_PRECISION?" in ended.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("variable", ["FACEGATE_TLS_CLIENT_CA", "FACEGATE_TLS_CERTIFICATE"])
+def test_an_empty_variable_does_not_remove_tls(variable):
+    ended = CliRunner().invoke(app, ["serve"], env={variable: ""})
+    assert (ended.exit_code, variable in ended.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("service", ["FACEGATE", "FACEGATE_TRITON", "FACEGATE_GATEWAY", "FACEGATE_CPU_EU"])
+def test_what_kubernetes_sets_for_a_service_is_not_misspelt(service):
+    address = "tcp://10.0.0.7:8001"
+    variables = {"SERVICE_HOST": "10.0.0.7", "SERVICE_PORT": "8001", "SERVICE_PORT_GRPC": "8001", "PORT": address}
+    variables |= {"PORT_8001_TCP": address, "PORT_8001_TCP_PROTO": "tcp", "PORT_8001_TCP_PORT": "8001"}
+    variables |= {"PORT_8001_TCP_ADDR": "10.0.0.7"}
+    check_environment({f"{service}_{name}": value for name, value in variables.items()})
+
+
+def test_every_variable_of_the_documentation_and_of_compose_is_known():
+    pages = [ROOT / "README.md", ROOT / "docker-compose.yml", *(ROOT / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"\bFACEGATE_[A-Z_]*[A-Z]\b", page.read_text())}
+    assert "FACEGATE_BIND" in named
+    check_environment(dict.fromkeys(named, "1"))
+
+
+def test_a_client_may_send_keepalive_pings(server):
+    """Without a call, and once a second or more slowly. GOAWAY would end the connection after the third."""
+    seen = pinging(server.grpc, count=6, interval_s=1.2)
+    assert PING in seen and GOAWAY not in seen
 
 
 def test_the_memory_that_pictures_pass_through_is_private(server):

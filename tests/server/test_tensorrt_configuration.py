@@ -61,7 +61,7 @@ def served(
     request: pytest.FixtureRequest, root: Path, plans: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with serving_from(root, log, plans, {"GRAPHS": str(plans)}, backend=request.param) as server:
+    with serving_from(root, log, plans, {"TRT_GRAPHS": str(plans)}, backend=request.param) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +35,15 @@ class Server:
         return self.http if transport == "http" else self.grpc
 
 
-def serving(log: Path, *options: str) -> contextlib.AbstractContextManager[Server]:
-    """`facegate serve` with these options, from ready to told to stop."""
+def serving(
+    log: Path, *options: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "facegate")
+) -> contextlib.AbstractContextManager[Server]:
+    """`facegate serve` with these options, from ready to told to stop. `program` is what Python runs as `facegate`."""
     ports = free_ports(3)
-    command = [sys.executable, "-m", "facegate", "serve", *options]
+    command = [sys.executable, *program, "serve", *options]
     for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
         command += [f"--{name}-port", str(port)]
-    return running(log, command, ports)
+    return running(log, command, ports, environment)
 
 
 def serving_repository(

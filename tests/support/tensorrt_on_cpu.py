@@ -1,6 +1,6 @@
 """Stands for NVIDIA's TensorRT backend, which needs a GPU: runs the graph that an engine was built of, on the CPU.
 
-A Triton backend's model.py; the test that uses it copies it into a backend directory, and says by GRAPHS in the
+A Triton backend's model.py; the test that uses it copies it into a backend directory, and says by TRT_GRAPHS in the
 environment which repository has the graphs.
 """
 
@@ -16,4 +16,4 @@ class TritonPythonModel(NetModel):
 
     def open(self, folder, file, max_batch, device):
         assert (folder / (file or "model.plan")).is_file(), "an engine is what the backend would load"
-        return OnnxSession(Path(os.environ["GRAPHS"]) / folder.parent.name / "1" / "model.onnx", max_batch)
+        return OnnxSession(Path(os.environ["TRT_GRAPHS"]) / folder.parent.name / "1" / "model.onnx", max_batch)

@@ -32,6 +32,7 @@ from facegate_client.cli_options import (
     errors_in_a_line,
     log_on_stderr,
 )
+from facegate_client.contract import ADMIN_KEY
 from facegate_client.picture_files import opencv
 from facegate_client.transport import Tls
 
@@ -77,9 +78,6 @@ def camera(
         CarrierKind,
         typer.Option(help="How frames travel; auto: shared memory or raw on this machine, JPEG to another."),
     ] = CarrierKind.auto,
-    admin_key: Annotated[
-        str | None, typer.Option(envvar="FACEGATE_ADMIN_KEY", help="The server's key, for shared memory.")
-    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +117,7 @@ def camera(
             judge_every_s=judge_every,
             in_flight=in_flight,
             carrier=transport,
-            admin_key=admin_key,
+            admin_key=os.environ.get(ADMIN_KEY) or None,  # no option: a command line is visible to others
             photos=watch or (),
             threshold=threshold,
             videos=video,

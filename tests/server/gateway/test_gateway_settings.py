@@ -85,7 +85,7 @@ def test_an_empty_variable_of_a_restriction_is_refused(settings, name):
     ],
 )
 def test_a_variable_that_is_misspelt_is_refused_and_not_ignored(settings, name, value, told):
-    assert settings(**{name: value}) == f"{PREFIX}{name} is no option of the gateway: {told}"
+    assert settings(**{name: value}) == f"{PREFIX}{name} is not a setting of FaceGate: {told}"
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_does_not_stop_it(settings):

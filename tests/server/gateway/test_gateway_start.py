@@ -255,13 +255,12 @@ def both(repository, certificates, tmp_path_factory):
         "FACEGATE_GATEWAY_PROBE_PORT": str(probe_port),
         "FACEGATE_GATEWAY_GALLERY": str(folder / "people.db"),
     }
+    probed_often = "from server import companion; companion.PROBE_SECONDS = 0.5; from facegate.cli import app; app()"
     tls = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in environment.items():
-            patched.setenv(name, value)
-        with serving(folder / "log", "--gateway", "--max-threshold", "0.9", *tls) as running:
-            wait_for_line(running.process, running.log, "facegate: gateway ready:")
-            yield running, f"http://127.0.0.1:{http_port}"
+    options = ("--gateway", "--max-threshold", "0.9", *tls)
+    with serving(folder / "log", *options, environment=environment, program=("-c", probed_often)) as running:
+        wait_for_line(running.process, running.log, "facegate: gateway ready:")
+        yield running, f"http://127.0.0.1:{http_port}"
     running.process.wait(60)
     log = running.log.read_text()
     assert log.index("gateway stopped") < log.rindex("facegate: stopped")
@@ -329,3 +328,13 @@ def test_a_gateway_that_is_killed_comes_back_and_so_does_its_triton(both, sample
         time.sleep(0.1)
     answer = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
     assert answer.json()["verified"]
+
+
+def test_a_gateway_that_hangs_is_replaced(both):
+    running, address = both
+    hung = the_gateway(running)
+    before = running.log.read_text().count("facegate: gateway ready:")
+    hung.suspend()
+    wait_for_line(running.process, running.log, "facegate: gateway ready:", count=before + 1)
+    assert not hung.is_running()
+    assert httpx.get(f"{address}/healthz").status_code == 200
