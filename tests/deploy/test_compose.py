@@ -129,6 +129,14 @@ def test_nobody_outside_the_machine_is_served_unless_told_so(composed, serving):
         assert opened[name]["ports"] == ["0.0.0.0:8000:8000", "0.0.0.0:9001:8001", "0.0.0.0:8002:8002"]
 
 
+def test_client_certificates_are_not_required_on_loopback_and_can_be_for_other_machines(composed, serving):
+    for service in serving.values():
+        assert service["environment"]["FACEGATE_WITHOUT_CLIENT_AUTHENTICATION"] == "true"
+    opened = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_WITHOUT_CLIENT_AUTHENTICATION="false")["services"]
+    for name in serving:
+        assert opened[name]["environment"]["FACEGATE_WITHOUT_CLIENT_AUTHENTICATION"] == "false"
+
+
 def test_memory_is_never_shared_with_other_machines(composed):
     services = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_GRPC_PORT="9001")["services"]
     sharing = [service for service in services.values() if "FACEGATE_CLIENT_SHM" in service["environment"]]
