@@ -1,5 +1,6 @@
 # make demo    everything from nothing, a verification and a veto, then stop      make serve   the same, and stay up
 # make test    everything the tests need, and the tests                           make venv    only the environment
+# make system  the tests that take more than 20 s each
 # make bench   what this machine serves and why it is no more, an hour            make bench-check    whether that has changed
 # make tensorrt-rtx    TensorRT for RTX, to build engines without a GPU           make gpu-proof    what this machine's GPU does
 
@@ -14,10 +15,10 @@ export FACEGATE_MIRROR ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tensorrt-rtx demo serve test lint lock protos bench bench-check accuracy precision gpu-proof soak recovery fuzz clean
+.PHONY: help venv tensorrt-rtx demo serve test system lint lock protos bench bench-check accuracy precision gpu-proof soak recovery fuzz clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 venv: $(READY)
 
@@ -48,6 +49,10 @@ lint: $(READY)
 
 test: lint $(RTX)
 	$(RUN) -m pytest
+
+# The tests that take more than 20 s each.
+system: $(RTX)
+	$(RUN) -m pytest -m system
 
 bench: $(READY)
 	$(RUN) -m benchmarks all

@@ -10,11 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import grpc
 import httpx
 import numpy as np
 import psutil
@@ -368,3 +370,21 @@ def test_grpc_speaks_tls_with_client_certificates_and_http_stays_here(request, r
         for wrong in (None, Tls(files["ca.pem"])):
             with FaceClient(running.grpc, tls=wrong, timeout_s=5) as client, pytest.raises(Unreachable):
                 client.analyze(image)
+
+
+@pytest.mark.system
+def test_a_client_with_a_keepalive_of_10_s_stays_connected(server):
+    """Triton's own limits end such a connection after 40 s."""
+    states = []
+    options = [
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    with grpc.insecure_channel(server.grpc, options) as channel:
+        channel.subscribe(states.append, try_to_connect=True)
+        grpc.channel_ready_future(channel).result(10)
+        connected = len(states)
+        time.sleep(70)
+        assert states[connected:] == []
+        assert states[-1] is grpc.ChannelConnectivity.READY
