@@ -61,7 +61,7 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told. `policy` is that of face_verify.
+    runs them too, which NVIDIA's backend has to know. `policy` is that of face_verify.
     `build_command` builds the repository, for error messages.
     """
 

@@ -26,7 +26,7 @@ from server.gateway.settings import ServerTls, Settings, address
 from server.gateway.urls import UrlFetcher
 
 PROBE_BODY_BYTES = 1024
-"""Nobody has a reason to send a probe a body."""
+"""Probes have no request body."""
 
 FETCH_SECONDS = 5.0
 """For a picture that is fetched by its address; what is left of the caller's time is for looking at it."""

@@ -34,7 +34,7 @@ class Settings:
     made there. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
     `policy` has the operator's rules for verifications, identifications and enrolments.
-    `allowed_hosts` are names that callers may use for a gateway that authenticates nobody, besides localhost and IPs.
+    `allowed_hosts` are names, besides localhost and IPs, that callers may use for a gateway without authentication.
     `without_liveness`: the gateway is ready where Triton serves no liveness models.
     """
 

@@ -2,7 +2,7 @@
 
 A browser says in `Origin` whose page asks. It needs no permission to send a form's content type, so CORS, which keeps
 answers from such a page, does not keep its requests away. And a page may have its own name point to the gateway (DNS
-rebinding): a gateway that authenticates nobody therefore accepts only a `Host` that no other site can have.
+rebinding): a gateway without authentication therefore accepts only a `Host` that no other site can have.
 """
 
 from __future__ import annotations

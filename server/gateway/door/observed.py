@@ -49,7 +49,7 @@ class ObservedTransport:
 class ObservedResults:
     """Adds results to `metrics` and to the log's line about the call.
 
-    Results are counted, and not Triton's answers: a malformed answer is an error and nobody's verdict.
+    Only valid results are counted: a malformed answer is an error, not a verdict.
     """
 
     def __init__(self, metrics: Metrics) -> None:

@@ -41,7 +41,7 @@ class _Triton:
 class Readiness:
     """What `look` last saw, told to gRPC's health service too. `stop` is for good.
 
-    `liveness` is whether the liveness models are served, None where the gateway does without: `needs_liveness` false.
+    `liveness` is whether the liveness models are served; None where they are not needed (`needs_liveness` false).
     """
 
     def __init__(
