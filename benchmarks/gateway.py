@@ -202,8 +202,8 @@ def _text(figure: dict[str, float]) -> str:
 
 @contextlib.contextmanager
 def _gateway(triton: str) -> Iterator[tuple[psutil.Process, str, str]]:
-    grpc_port, http_port = free_ports(2)
-    ports = ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
+    grpc_port, http_port, probe_port = free_ports(3)
+    ports = ["--grpc-port", str(grpc_port), "--http-port", str(http_port), "--probe-port", str(probe_port)]
     with tempfile.TemporaryDirectory() as scratch:
         gallery = ["--gallery", str(Path(scratch) / "people.sqlite3")]
         command = [sys.executable, "-m", "facegate", "gateway", "--url", triton, *ports, *gallery]

@@ -18,7 +18,9 @@ from engines.fetch import fetch, is_here
 from engines.graphs import served_graph
 from engines.graphs.cpu import cpu_graphs
 from engines.graphs.resized import resized
+from engines.known_answers import make_known_answers, save_known_answers
 from engines.lock import locked
+from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
 from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
 from engines.parity import Parity, prove
 from ensemble.pack import Detector, Pack
@@ -28,7 +30,6 @@ FORM = ROOT / "model_repository"
 FETCHED = ROOT / "build" / "fetched"
 REPOSITORIES = ROOT / "build" / "repository"
 RESIZED = ROOT / "build" / "resized"
-FINGERPRINT = "fingerprint"
 SCRATCH = ".new-"
 
 Say = Callable[[str], None]
@@ -187,7 +188,8 @@ def _make(
         assemble(built, licences, graphs, FORM, fresh, cpu_graphs(graphs, say))
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
-        (fresh / FINGERPRINT).write_text(fingerprint(built, licences, fresh), encoding="utf-8")
+        save_known_answers(make_known_answers(built, fresh, fetched), fresh)
+        write_manifest(fresh, inputs_checksum(built, licences))
         put_in_place(fresh, repository, scratch)
 
 
@@ -215,8 +217,12 @@ def put_in_place(fresh: Path, repository: Path, scratch: Path) -> None:
 
 
 def _is_current(pack: Pack, licences: Mapping[str, str], repository: Path) -> bool:
-    stamp = repository / FINGERPRINT
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(pack, licences, repository)
+    try:
+        manifest = read_manifest(repository)
+        check_files(repository, manifest.files, repository)
+    except ManifestError:
+        return False
+    return manifest.inputs == inputs_checksum(pack, licences)
 
 
 def _liveness_nets(pack: Pack) -> set[str]:
@@ -231,12 +237,10 @@ def parity_line(parity: Parity) -> str:
     )
 
 
-def fingerprint(pack: Pack, licences: Mapping[str, str], repository: Path, asked: str = "") -> str:
-    """A digest of what a repository is made of (the pack with its digest, licences, the form, the code, and what else
-    was `asked`) and holds."""
-    known = pack.model_dump_json() + repr(sorted(licences.items())) + asked
-    digest = hashlib.sha256(known.encode())
-    for path in (*_sources(), *_files(repository)):
+def inputs_checksum(pack: Pack, licences: Mapping[str, str], options: str = "") -> str:
+    """SHA-256 of what a repository is built from: the pack with its digest, licences, templates, code and options."""
+    digest = hashlib.sha256((pack.model_dump_json() + repr(sorted(licences.items())) + options).encode())
+    for path in _sources():
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -245,7 +249,3 @@ def _sources() -> Iterator[Path]:
     yield from sorted(path for path in FORM.rglob("*") if path.suffix in (".pbtxt", ".py"))
     for folder in ("engines", "ensemble", "client/facegate_client"):
         yield from sorted((ROOT / folder).rglob("*.py"))
-
-
-def _files(repository: Path) -> list[Path]:
-    return sorted(path for path in repository.rglob("*") if path.is_file() and path.name != FINGERPRINT)

@@ -34,6 +34,7 @@ from engines.build import (
 from engines.device import NoGpuError, gpus
 from engines.errors import EngineError, UnfitError
 from engines.judging import Judging
+from engines.known_answers import load_known_answers, save_known_answers
 from engines.lock import locked
 from engines.order import Engines, Order, Progress, kept_in_fp32
 from engines.pictures import Pictures, pictures_of
@@ -253,6 +254,8 @@ class _Work:
             final = [stamp.model_copy(update={"gate": gate.get(model)}) for model, stamp in stamps.items()]
             for stamp in final:
                 write_stamp(stamp, fresh / stamp.model / "1" / file)
+            known = load_known_answers(self.served.repository)
+            save_known_answers((each.within(order.precision) for each in known), fresh)
             seal(fresh, self.served.licences, asked)
             put_in_place(fresh, repository, scratch)
         self.say(f"{repository.name}: assembled")

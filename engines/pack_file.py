@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
-from ensemble.pack import RECOGNIZER, FileName, Listed, Net, Pack, Section
+from ensemble.pack import FileName, Listed, Net, Pack, Section
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -100,10 +100,14 @@ class PackFile(Pack):
             {
                 **known,
                 "digest": _digest([fed, judged]),
-                "embedding_digest": _digest({**fed[RECOGNIZER], "threshold": None}),
+                "embedding_digest": self.embedding_digest_of(hashes[self.recognizer.file]),
                 "precision": "fp32",
             }
         )
+
+    def embedding_digest_of(self, sha256: str) -> str:
+        """The embedding_digest with recognizer weights of this SHA-256, in lower-case hexadecimal."""
+        return _digest({**_fed(self.recognizer, sha256), "threshold": None})
 
 
 def _fed(net: Net, sha256: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Whether a repository of engines is still what was installed: its files, the code around it, what was asked for."""
+"""Whether a repository of engines is still the one that was built: its files, its inputs and its options."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from google.protobuf import text_format
 from pydantic import ValidationError
 from tritonclient.grpc import model_config_pb2
 
-from engines.build import FINGERPRINT, fingerprint
+from engines.build import inputs_checksum
 from engines.errors import EngineError
+from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
 from ensemble.pack import Pack
 from facegate_client import contract
 
 
-def seal(repository: Path, licences: Mapping[str, str], asked: str) -> None:
-    """Write down what a repository is, in two lines: what was `asked` for, and a digest of that and of all it has."""
-    digest = fingerprint(packed(repository), licences, repository, asked)
-    (repository / FINGERPRINT).write_text(f"{asked}\n{digest}\n", encoding="utf-8")
+def seal(repository: Path, licences: Mapping[str, str], options: str) -> None:
+    """Write the manifest of a repository that was built for these `options`."""
+    write_manifest(repository, inputs_checksum(packed(repository), licences, options), options)
 
 
-def is_whole(repository: Path, licences: Mapping[str, str], asked: str | None = None) -> bool:
-    """Whether a repository is as it was sealed, by the code as it is now, and for what was `asked` unless None."""
+def is_whole(repository: Path, licences: Mapping[str, str], options: str | None = None) -> bool:
+    """Whether a repository has the files of its manifest, which the code as it is now would write, and was built for
+    these `options` unless None."""
     try:
-        known, digest = (repository / FINGERPRINT).read_text(encoding="utf-8").splitlines()
-        same = digest == fingerprint(packed(repository), licences, repository, known)
-    except (OSError, ValueError, EngineError):
+        manifest = read_manifest(repository)
+        check_files(repository, manifest.files, repository)
+        inputs = inputs_checksum(packed(repository), licences, manifest.options)
+    except (ManifestError, EngineError):
         return False
-    return same and asked in (None, known)
+    return manifest.inputs == inputs and options in (None, manifest.options)
 
 
 def packed(repository: Path) -> Pack:

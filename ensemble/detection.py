@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.alignment import alignable
+from facegate_client.contract import SeveralFaces
 
 Floats = NDArray[np.float32]
 
@@ -53,16 +54,31 @@ def select_faces(
     return Faces(boxes[kept] / scale, scores[kept], points[kept])
 
 
+def choose_face(faces: Faces, several_faces: SeveralFaces, height: int, width: int) -> Faces:
+    """The face that counts in an image of `height` x `width` pixels; none of no faces.
+
+    SeveralFaces.LARGEST compares the areas of the boxes inside the image, and the scores of equal areas. Anything else
+    takes the highest score. What is equal in both is decided by the order of `faces`.
+    """
+    rank = [-faces.scores]
+    if several_faces is SeveralFaces.LARGEST:
+        limits = np.array([width, height], dtype=np.float64)
+        corners = np.clip(faces.boxes.reshape(-1, 2, 2).astype(np.float64), 0.0, limits)
+        rank.append(-np.prod(corners[:, 1] - corners[:, 0], axis=1))
+    return faces.take(np.lexsort(rank)[:1])  # stable; the last key counts first
+
+
 def _non_maximum_suppression(boxes: Floats, nms_iou: float, limit: int) -> NDArray[np.intp]:
     """Greedy NMS over boxes [N, 4] sorted best first; at most `limit` indices."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    x1, y1, x2, y2 = boxes.T
+    areas = (x2 - x1) * (y2 - y1)
     left = np.arange(len(boxes))
     kept: list[int] = []
     while len(left) and len(kept) < limit:
         best, left = left[0], left[1:]
         kept.append(best)
-        corner_1 = np.maximum(boxes[best, :2], boxes[left, :2])
-        corner_2 = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.prod(np.clip(corner_2 - corner_1, 0.0, None), axis=1)
+        wide = np.minimum(x2[best], x2[left]) - np.maximum(x1[best], x1[left])
+        high = np.minimum(y2[best], y2[left]) - np.maximum(y1[best], y1[left])
+        shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
         left = left[shared <= nms_iou * (areas[best] + areas[left] - shared)]
     return np.array(kept, dtype=np.intp)

@@ -13,13 +13,15 @@ from ensemble.alignment import alignable
 from ensemble.detection import Faces
 from ensemble.errors import invalid
 from ensemble.pipeline import Pipeline
+from ensemble.policy import UNRESTRICTED, Policy
 from ensemble.request import (
     Inputs,
     analyze_parameters,
+    image_name,
     read_faces,
     read_image,
     read_parameters,
-    verify_parameters,
+    verify_values,
 )
 from ensemble.stages import DECODE, stage
 from facegate_client import contract
@@ -28,12 +30,19 @@ Outputs = dict[str, NDArray[Any]]
 
 
 def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
-    """face_analyze: one image, all its faces. IS_REAL and ANTISPOOF_SCORE are there only where they were checked.
+    """face_analyze: one image, all its faces, or with several_faces one of them and FACE_COUNT.
+
+    IS_REAL and ANTISPOOF_SCORE are there only where they were checked.
 
     Inputs and outputs have the names, dtypes and shapes of docs/wire.md; `parameters` is a JSON object. Raises
     RequestError.
     """
     values = read_parameters(parameters, analyze_parameters(pipeline.pack))
+    if values[contract.SEVERAL_FACES] and contract.FACES_IN in inputs:
+        raise invalid(
+            f"{contract.SEVERAL_FACES}: expected no {contract.FACES_IN} with it, since given faces are all described; "
+            "leave one of them out"
+        )
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
     with stage(DECODE):
@@ -46,6 +55,8 @@ def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
         min_score=values[contract.MIN_SCORE],
         max_faces=values[contract.MAX_FACES],
         faces=faces,
+        several_faces=values[contract.SEVERAL_FACES],
+        name=image_name(inputs),
     )
     outputs: Outputs = {
         contract.BOXES: analysis.faces.boxes,
@@ -57,25 +68,32 @@ def analyze(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
         outputs[contract.EMBEDDINGS] = analysis.embeddings
         if faces is not None:
             outputs[contract.FACE_ERRORS] = _face_errors(faces)
+    if analysis.face_count is not None:
+        outputs[contract.FACE_COUNT] = np.array([analysis.face_count], dtype=np.int32)
     if analysis.liveness is not None:
         outputs[contract.IS_REAL] = analysis.liveness.is_real
         outputs[contract.ANTISPOOF_SCORE] = analysis.liveness.p_real
     return outputs
 
 
-def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
+def verify(pipeline: Pipeline, inputs: Inputs, parameters: str, *, policy: Policy = UNRESTRICTED) -> Outputs:
     """face_verify: two images, one verdict. PROCESSING_TIME_MS is from here to the verdict, waiting excluded.
 
-    Inputs, outputs, parameters and errors as in `analyze`.
+    Inputs, outputs, parameters and errors as in `analyze`. `policy` has the operator's rules.
     """
     start = time.perf_counter()
-    values = read_parameters(parameters, verify_parameters(pipeline.pack))
+    values = verify_values(parameters, pipeline.pack, policy)
     if values[contract.ANTI_SPOOFING]:
         pipeline.require_liveness()
+    suffixes = ("_1", "_2")
     with stage(DECODE):
-        images = pipeline.lanes.together([partial(read_image, inputs, suffix) for suffix in ("_1", "_2")])
-    verdict, boxes = pipeline.verify(
-        images, threshold=values[contract.DISTANCE_THRESHOLD], anti_spoofing=values[contract.ANTI_SPOOFING]
+        images = pipeline.lanes.together([partial(read_image, inputs, suffix) for suffix in suffixes])
+    verdict, boxes, face_counts = pipeline.verify(
+        images,
+        threshold=values[contract.DISTANCE_THRESHOLD],
+        anti_spoofing=values[contract.ANTI_SPOOFING],
+        several_faces=values[contract.SEVERAL_FACES],
+        names=[image_name(inputs, suffix) for suffix in suffixes],
     )
     outputs: Outputs = {
         contract.VERIFIED: np.array([verdict.verified]),
@@ -86,8 +104,10 @@ def verify(pipeline: Pipeline, inputs: Inputs, parameters: str) -> Outputs:
         contract.BOX + "_2": boxes[1],
         contract.MODEL: _model(pipeline),
     }
+    for suffix, count in zip(suffixes, face_counts, strict=True):
+        outputs[contract.FACE_COUNT + suffix] = np.array([count], dtype=np.int32)
     if verdict.liveness is not None:
-        for index, suffix in enumerate(("_1", "_2")):
+        for index, suffix in enumerate(suffixes):
             outputs[contract.IS_REAL + suffix] = verdict.liveness.is_real[index : index + 1]
             outputs[contract.ANTISPOOF_SCORE + suffix] = verdict.liveness.p_real[index : index + 1]
     outputs[contract.PROCESSING_TIME_MS] = np.array([(time.perf_counter() - start) * 1e3], dtype=np.float32)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import Faces, select_faces
-from ensemble.errors import RequestError
+from ensemble.detection import Faces, choose_face, select_faces
+from ensemble.errors import RequestError, invalid
 from ensemble.image import letterbox
 from ensemble.inferer import Inferer, in_chunks
 from ensemble.liveness import Liveness, context_crops, fuse
@@ -19,25 +19,27 @@ from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
 from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
-from facegate_client.contract import Code
+from facegate_client.contract import Code, SeveralFaces
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The faces of an image. None means "not asked for": embeddings FP32 [N, D], liveness of N faces.
+    """The faces of an image. None means "not requested": embeddings FP32 [N, D], liveness of N faces.
 
-    A face whose landmarks coincide cannot be aligned and has an embedding of zeros.
+    A face whose landmarks coincide cannot be aligned and has an embedding of zeros. `face_count`: the faces found,
+    where at most one of them was to be chosen.
     """
 
     faces: Faces
     embeddings: NDArray[np.float32] | None
     liveness: Liveness | None
+    face_count: int | None = None
 
 
 class Pipeline:
-    """Faces from images, by the nets of one pack. Images are UINT8 [H, W, 3] BGR."""
+    """Faces from images, by the models of one pack. Images are UINT8 [H, W, 3] BGR."""
 
     def __init__(self, pack: Pack, inferer: Inferer) -> None:
         self.pack = pack
@@ -70,38 +72,60 @@ class Pipeline:
         min_score: float | None = None,
         max_faces: int = contract.DEFAULT_MAX_FACES,
         faces: Faces | None = None,
+        several_faces: SeveralFaces | None = None,
+        name: str = "image",
     ) -> Analysis:
-        """All faces of an image, or what the nets say of `faces`, which are then not detected.
+        """All faces of an image, or what the models say of `faces`, which are then not detected.
 
         `min_score` is the lowest detection score, 0-1, the pack's where None; `max_faces` keeps the best. Neither
-        applies to `faces`. Raises RequestError FAILED_PRECONDITION when liveness cannot be checked, and RuntimeError
-        when a net answers what it cannot mean.
+        applies to `faces`. With `several_faces` at most one of the detected faces is described, and all that reach
+        `min_score` are counted. Raises RequestError FAILED_PRECONDITION when liveness cannot be checked,
+        INVALID_ARGUMENT, with the image's `name`, when SeveralFaces.REFUSE finds more than one face, and RuntimeError
+        when the output of a model is not possible.
         """
         if anti_spoofing:
             self.require_liveness()
+        face_count = None
         if faces is None:
-            (faces,) = self._detect([image], min_score, max_faces)
-        return Analysis(faces, *self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing))
+            (faces,) = self._detect([image], min_score, contract.MAX_FACES_LIMIT if several_faces else max_faces)
+            if several_faces:
+                face_count = len(faces)
+                faces = _one_face(faces, image, several_faces, name)
+        described = self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing)
+        return Analysis(faces, *described, face_count)
 
     def verify(
-        self, images: Sequence[Image], *, threshold: float | None, anti_spoofing: bool
-    ) -> tuple[Verdict, NDArray[np.float32]]:
-        """The verdict on two images' best faces, and their boxes FP32 [2, 4], x1 y1 x2 y2 in image pixels.
+        self,
+        images: Sequence[Image],
+        *,
+        threshold: float | None,
+        anti_spoofing: bool,
+        several_faces: SeveralFaces = SeveralFaces.BEST,
+        names: Sequence[str] = ("image 1", "image 2"),
+    ) -> tuple[Verdict, NDArray[np.float32], list[int]]:
+        """The verdict on one face of each of two images, the boxes of both faces, and the faces found in each image.
 
-        `threshold` is a cosine distance in (0, 2], the pack's where None.
-        Raises RequestError NOT_FOUND when an image has no face, FAILED_PRECONDITION when liveness cannot be checked.
+        Boxes are FP32 [2, 4], x1 y1 x2 y2 in image pixels. `threshold` is a cosine distance in (0, 2], the pack's
+        where None; `names` are the images' in an error. Raises RequestError NOT_FOUND when an image has no face,
+        INVALID_ARGUMENT when SeveralFaces.REFUSE finds more than one, FAILED_PRECONDITION when liveness cannot be
+        checked.
         """
         if anti_spoofing:
             self.require_liveness()
-        found = self._detect(images, None, 1)
+        found = self._detect(images, None, contract.MAX_FACES_LIMIT)
         empty = [str(number) for number, faces in enumerate(found, 1) if not len(faces)]
         if empty:
             raise RequestError(Code.NOT_FOUND, f"no face in image {' and image '.join(empty)}")
-        pairs = list(zip(images, found, strict=True))
+        chosen = [
+            _one_face(faces, image, several_faces, name)
+            for faces, image, name in zip(found, images, names, strict=True)
+        ]
+        pairs = list(zip(images, chosen, strict=True))
         embeddings, liveness = self._describe(pairs, embeddings=True, anti_spoofing=anti_spoofing)
         assert embeddings is not None  # noqa: S101 - asked for above
         limit = self.pack.recognizer.threshold if threshold is None else threshold
-        return judge(embeddings, limit, liveness), np.concatenate([faces.boxes for faces in found])
+        boxes = np.concatenate([faces.boxes for faces in chosen])
+        return judge(embeddings, limit, liveness), boxes, [len(faces) for faces in found]
 
     def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
         net = self.pack.detector
@@ -184,3 +208,13 @@ class Pipeline:
             return np.concatenate([cut(images[i], boxes[i : i + 1]) for i in range(rows.start, rows.stop)])
 
         return in_chunks(self._inferer, net.name, len(images), crops, (contract.PROBABILITIES,))[0]
+
+
+def _one_face(faces: Faces, image: Image, several_faces: SeveralFaces, name: str) -> Faces:
+    """The face that counts, none of no faces. Raises RequestError for several faces where they are to be refused."""
+    if several_faces is SeveralFaces.REFUSE and len(faces) > 1:
+        raise invalid(
+            f"{name}: expected one face, found {len(faces)}; crop it to one face, or send "
+            f"{contract.SEVERAL_FACES}={SeveralFaces.LARGEST.value}"
+        )
+    return choose_face(faces, several_faces, *image.shape[:2])

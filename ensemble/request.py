@@ -14,17 +14,20 @@ from ensemble import image
 from ensemble.detection import Faces
 from ensemble.errors import RequestError, invalid
 from ensemble.pack import Pack
+from ensemble.policy import Policy
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
+from facegate_client.faces_in import faces_in_errors
 
 Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A request parameter: its type, its default (None: the pack's or no limit) and its range, both ends included."""
+    """A request parameter: its type, its default (None: absent) and the range of a number, both ends included."""
 
-    kind: type[bool] | type[int] | type[float]
-    default: bool | int | float | None
+    kind: type[bool] | type[int] | type[float] | type[SeveralFaces]
+    default: bool | int | float | SeveralFaces | None
     least: float = 0.0
     most: float = 0.0
 
@@ -36,15 +39,31 @@ def analyze_parameters(pack: Pack) -> dict[str, Parameter]:
         contract.WITH_EMBEDDINGS: Parameter(bool, True),
         contract.MIN_SCORE: Parameter(float, pack.detector.min_score, 0.0, 1.0),
         contract.MAX_FACES: Parameter(int, contract.DEFAULT_MAX_FACES, 1, contract.MAX_FACES_LIMIT),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, None),
     }
 
 
-def verify_parameters(pack: Pack) -> dict[str, Parameter]:
-    """What face_verify understands. A threshold of 0 would verify nobody, and is refused."""
+def verify_parameters(pack: Pack, policy: Policy) -> dict[str, Parameter]:
+    """The parameters of face_verify. A threshold of 0 would verify nobody, and is refused."""
     return {
         contract.ANTI_SPOOFING: Parameter(bool, False),
-        contract.DISTANCE_THRESHOLD: Parameter(float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, 2.0),
+        contract.DISTANCE_THRESHOLD: Parameter(
+            float, pack.recognizer.threshold, contract.LEAST_THRESHOLD, policy.max_threshold
+        ),
+        contract.SEVERAL_FACES: Parameter(SeveralFaces, policy.several_faces),
     }
+
+
+def verify_values(text: str, pack: Pack, policy: Policy) -> dict[str, Any]:
+    """Every parameter's value for face_verify, as `read_parameters` returns them.
+
+    Raises RequestError INVALID_ARGUMENT also for what `policy` forbids. The pack's own threshold is checked against it
+    when the server starts.
+    """
+    values = read_parameters(text, verify_parameters(pack, policy))
+    if policy.require_liveness and not values[contract.ANTI_SPOOFING]:
+        raise invalid(f"{contract.ANTI_SPOOFING}: expected true: this server requires the liveness check")
+    return values
 
 
 def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -62,10 +81,15 @@ def read_parameters(text: str, known: Mapping[str, Parameter]) -> dict[str, Any]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise invalid(f"unknown parameter {_shown(unknown[0])}; known are {', '.join(known)}")
-    return {name: _value(name, given.get(name, known[name].default), known[name]) for name in known}
+    return {name: _value(name, given[name], known[name]) if name in given else known[name].default for name in known}
 
 
-def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | None:
+def _value(name: str, value: object, parameter: Parameter) -> bool | int | float | SeveralFaces:
+    if parameter.kind is SeveralFaces:
+        choices = [choice.value for choice in SeveralFaces]
+        if value not in choices:
+            raise invalid(f"parameter {name} must be one of {', '.join(choices)}, not {_shown(value)}")
+        return SeveralFaces(value)
     if parameter.kind is bool:
         if not isinstance(value, bool):
             raise invalid(f"parameter {name} must be a bool, not {_shown(value)}")
@@ -92,7 +116,7 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
     encoded, frame, shape = (
         inputs.get(name + suffix) for name in (contract.IMAGE, contract.FRAME, contract.FRAME_SHAPE)
     )
-    name = (contract.IMAGE if frame is None else contract.FRAME) + suffix
+    name = image_name(inputs, suffix)
     if (encoded is None) == (frame is None):
         raise invalid(f"give exactly one of {contract.IMAGE}{suffix} and {contract.FRAME}{suffix}")
     if (frame is None) != (shape is None):
@@ -107,12 +131,16 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
         raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
 
 
-def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
-    """The faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
+def image_name(inputs: Inputs, suffix: str = "") -> str:
+    """The name of the input that carries the image: IMAGE or FRAME, with `suffix`."""
+    return (contract.FRAME if contract.FRAME + suffix in inputs else contract.IMAGE) + suffix
 
-    Their scores are 1; landmarks that coincide are the recognizer's matter. Raises RequestError INVALID_ARGUMENT when
-    the bytes are no such array, or a face is none that the image of `height` x `width` shows: what is outside it would
-    be judged by what happens to be at its edge.
+
+def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
+    """Returns the faces of FACES_IN: little-endian FP32 [N, 14], x1 y1 x2 y2 and five landmarks' x y, in image pixels.
+
+    Their scores are 1. Landmarks that coincide are accepted here: they are an error of that face alone. Raises
+    RequestError INVALID_ARGUMENT when the bytes are not such an array, or a face breaks a rule of `faces_in_errors`.
     """
     row_bytes = 4 * contract.FACE_IN_VALUES
     if values.size % row_bytes:
@@ -120,22 +148,8 @@ def read_faces(values: NDArray[np.uint8], height: int, width: int) -> Faces:
     rows = np.frombuffer(values.tobytes(), dtype="<f4").reshape(-1, contract.FACE_IN_VALUES).astype(np.float32)
     if len(rows) > contract.MAX_FACES_LIMIT:
         raise invalid(f"{contract.FACES_IN}: {len(rows)} faces, at most {contract.MAX_FACES_LIMIT}")
+    for rule, broken in faces_in_errors(rows, height, width).items():
+        if broken.any():
+            raise invalid(f"{contract.FACES_IN}: face {int(np.flatnonzero(broken)[0])} {rule}")
     boxes, landmarks = rows[:, :4], rows[:, 4:].reshape(-1, 5, 2)
-    limits = np.array([width, height], dtype=np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs(rows).max(axis=1, initial=0.0) <= 1e6  # far outside any image; NaN compares false
-        sides = boxes[:, 2:] - boxes[:, :2]
-        seen = np.clip(boxes[:, 2:], 0, limits) - np.clip(boxes[:, :2], 0, limits)
-        centre = landmarks.mean(axis=1)
-        faults = {
-            "needs finite values in pixels": ~finite,
-            f"needs a box of at least {contract.LEAST_FACE_IN} x {contract.LEAST_FACE_IN} pixels": ~(
-                sides >= contract.LEAST_FACE_IN
-            ).all(axis=1),
-            "lies outside the image by more than half": ~(seen.prod(axis=1) >= sides.prod(axis=1) / 2)
-            | ~((centre >= 0) & (centre < limits)).all(axis=1),
-        }
-    for fault, where in faults.items():
-        if where.any():
-            raise invalid(f"{contract.FACES_IN}: face {int(np.flatnonzero(where)[0])} {fault}")
     return Faces(boxes, np.ones(len(rows), dtype=np.float32), landmarks)

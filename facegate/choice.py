@@ -11,6 +11,7 @@ from pathlib import Path
 from engines.build import REPOSITORIES, Built, Say, Size, build_served, repository_name
 from engines.device import Gpu, NoGpuError, gpus
 from engines.errors import EngineError
+from engines.manifest import MANIFEST
 from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.runtime import runtime
@@ -36,13 +37,14 @@ class Backend(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A repository, the target it was built for, what runs it ("cpu" or "cuda"), why, and whether its engines are
-    version compatible ones."""
+    """A repository, the target it was built for, what runs it ("cpu" or "cuda"), why, the command that builds it, and
+    whether its engines are version compatible ones."""
 
     repository: Path
     target: Target
     provider: str
     why: str
+    build_command: str
     version_compatible: bool = False
 
 
@@ -125,10 +127,10 @@ def _built(wish: Wish) -> Iterator[tuple[Target, Precision]]:
 
 
 def _onnx(wish: Wish, served: Built, provider: str, why: str, say: Say) -> Choice:
-    if wish.precision is None or wish.precision is Precision.fp32:
-        return Choice(served.repository, Target.onnxruntime, provider, why)
-    repository, _ = installed(wish, served, Target.onnxruntime, wish.precision, say)
-    return Choice(repository, Target.onnxruntime, provider, why)
+    precision, repository = wish.precision or Precision.fp32, served.repository
+    if precision is not Precision.fp32:
+        repository, _ = installed(wish, served, Target.onnxruntime, precision, say)
+    return Choice(repository, Target.onnxruntime, provider, why, wish.command(Target.onnxruntime, precision))
 
 
 def _engines(
@@ -150,7 +152,7 @@ def _engines(
             command = wish.command(target, precision)
             raise EngineError(f"{repository.name}: the engine of {stamp.model} {misfit}; run: {command}")
     compatible = any(stamp.options.get("version_compatible") for stamp in stamps)
-    return Choice(repository, target, "cuda", why, compatible)
+    return Choice(repository, target, "cuda", why, wish.command(target, precision), compatible)
 
 
 def installed(wish: Wish, served: Built, target: Target, precision: Precision, say: Say) -> tuple[Path, list[Stamp]]:
@@ -181,7 +183,9 @@ def installed(wish: Wish, served: Built, target: Target, precision: Precision, s
     if digest != served.pack.digest:
         raise EngineError(f"{repository.name}: the pack {served.pack.name} has changed since; {run}")
     if not is_whole(repository, served.licences):
-        raise EngineError(f"{repository.name} is not what was installed, or by another version of this project; {run}")
+        raise EngineError(
+            f"{repository.name} differs from its {MANIFEST}, or was built by another version of this project; {run}"
+        )
     return repository, stamps
 
 

@@ -11,14 +11,27 @@ from typing import Annotated
 import typer
 
 from engines.build import Size, fetch_pack, pack_named
+from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.target import Target
+from ensemble.policy import Policy
 from facegate import gallery, packs
 from facegate.choice import Backend, Choice, Wish, choose
-from facegate.environment import ADMIN_KEY, check_environment
+from facegate.environment import check_environment
 from facegate.gateway import beside, gateway
-from facegate.options import DEFAULT_PACK, PACK_HELP, AcceptLicense, PackName, WithoutLiveness, detector_sizes
+from facegate.options import (
+    DEFAULT_PACK,
+    MAX_THRESHOLD_HELP,
+    PACK_HELP,
+    REQUIRE_LIVENESS_HELP,
+    AcceptLicense,
+    PackName,
+    WithoutLiveness,
+    detector_sizes,
+)
 from facegate.words import one_line, say
+from facegate_client import contract
+from facegate_client.contract import ADMIN_KEY, SeveralFaces
 from server.addresses import is_loopback
 from server.errors import ServeError
 from server.installation import find_triton
@@ -92,6 +105,31 @@ def serve(
         ),
     ] = None,
     without_liveness: WithoutLiveness = False,
+    require_liveness: Annotated[
+        bool,
+        typer.Option(
+            "--require-liveness",
+            envvar="FACEGATE_REQUIRE_LIVENESS",
+            help=REQUIRE_LIVENESS_HELP.format(requests="face_verify request"),
+        ),
+    ] = False,
+    max_threshold: Annotated[
+        float,
+        typer.Option(
+            envvar="FACEGATE_MAX_THRESHOLD",
+            min=contract.LEAST_THRESHOLD,
+            max=contract.MAX_THRESHOLD,
+            help=MAX_THRESHOLD_HELP,
+        ),
+    ] = contract.MAX_THRESHOLD,
+    several_faces: Annotated[
+        SeveralFaces,
+        typer.Option(
+            envvar="FACEGATE_SEVERAL_FACES",
+            help="face_verify, where a request does not say: of an image with several faces take the one with the "
+            "highest detection score, take the largest, or refuse the request.",
+        ),
+    ] = SeveralFaces.BEST,
     host: Annotated[
         str,
         typer.Option(
@@ -187,6 +225,8 @@ def serve(
             _check_access(host, http_host, client_certificates=tls_client_ca is not None)
         known = pack_named(pack)
         say(f"pack {known.name}: {known.description}; {known.licence}")
+        policy = Policy(require_liveness, max_threshold, several_faces)
+        _check_policy(policy, known, without_liveness)
         wish = Wish(known, pack, backend, precision, _size(detector_size), not without_liveness, accept_license)
         choice = choose(wish, say)
         device = "GPU" if choice.provider == "cuda" else "CPU"
@@ -196,6 +236,7 @@ def serve(
             backend="onnxruntime" if choice.target is Target.onnxruntime else "tensorrt",
             provider=choice.provider,
             version_compatible=choice.version_compatible,
+            build_command=choice.build_command,
             inferer=_inferer(inferer, choice).value,
             host=host,
             http_host=_http_host(http_host, host, tls=tls_certificate is not None),
@@ -208,8 +249,24 @@ def serve(
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
             verbose=verbose,
+            policy=policy,
         )
-        Supervisor(settings, companion=beside(settings.companion_url) if with_gateway else None).run()
+        companion = None
+        if with_gateway:
+            companion = beside(settings.companion_url, policy, without_liveness=without_liveness)
+        Supervisor(settings, companion=companion).run()
+
+
+def _check_policy(policy: Policy, pack: PackFile, without_liveness: bool) -> None:
+    """Raises ServeError for rules that the pack cannot keep."""
+    if policy.require_liveness and (without_liveness or pack.liveness is None):
+        why = "contradicts --without-liveness" if without_liveness else f"needs liveness models; {pack.name} has none"
+        raise ServeError(f"--require-liveness {why}")
+    if pack.recognizer.threshold > policy.max_threshold:
+        raise ServeError(
+            f"the pack {pack.name} has the threshold {pack.recognizer.threshold:g}, which is above --max-threshold "
+            f"{policy.max_threshold:g}; raise --max-threshold or lower the pack's threshold"
+        )
 
 
 def _check_access(host: str, http_host: str | None, *, client_certificates: bool) -> None:

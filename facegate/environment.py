@@ -27,14 +27,15 @@ NO_OPTIONS = frozenset(
 )
 """Variables that are not an option of any command."""
 
-ACCESS = frozenset(
+RESTRICTIONS = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        *("TLS_CERTIFICATE", "TLS_CLIENT_CA"),
+        *("TLS_CERTIFICATE", "TLS_CLIENT_CA", "REQUIRE_LIVENESS", "MAX_THRESHOLD"),
         *("GATEWAY_API_KEYS_FILE", "GATEWAY_TLS_CERTIFICATE", "GATEWAY_TLS_CLIENT_CA"),
+        *("GATEWAY_REQUIRE_LIVENESS", "GATEWAY_MAX_THRESHOLD", "GATEWAY_GALLERY_MUST_EXIST"),
     )
 )
-"""Variables that restrict access. An empty one would count as not set, and access would be open."""
+"""Variables that restrict access or verification. An empty one would count as not set: no restriction."""
 
 _OF_KUBERNETES = re.compile(
     PREFIX + r"(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT(_\w+)?=\d+|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
@@ -45,8 +46,8 @@ https://kubernetes.io/docs/concepts/services-networking/service/#environment-var
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises ServeError for a FACEGATE_* variable that is misspelt, or that restricts access and is empty."""
-    for name in ACCESS:
+    """Raises ServeError for a FACEGATE_* variable that is misspelt, or that restricts and is empty."""
+    for name in RESTRICTIONS:
         if not environment.get(name, "set").strip():
             raise ServeError(f"{name} is set, and empty: give it a value or unset it")
     known = known_variables()

@@ -52,7 +52,10 @@ def import_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What export wrote.")],
     gallery: Location = DEFAULT_GALLERY,
 ) -> None:
-    """Add everybody of a file who is not there yet. A gallery in a file must not be served meanwhile."""
+    """Add everybody of a file who is not in the gallery yet; a missing gallery is created.
+
+    A gateway must not serve a gallery in a file at the same time.
+    """
     with _in_one_line():
         from server.gateway.gallery.importing import import_people
         from server.gateway.gallery.open import open_destination
@@ -61,6 +64,8 @@ def import_command(
         with closing(open_destination(gallery, os.environ.get(GALLERY_KEY))) as destination:
             added, there = import_people(destination, file)
         say(f"{added} people added, {there} were there already")
+        if file.stat().st_mode & 0o077:
+            say(f"{file}: other users may be able to read these embeddings, which are not encrypted: chmod 600 {file}")
 
 
 @contextmanager

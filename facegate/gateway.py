@@ -12,14 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
+from ensemble.policy import Policy
 from facegate.environment import API_KEYS, GALLERY_KEY
+from facegate.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
 from facegate.words import one_line, say
+from facegate_client import contract
 from server.addresses import of_this_machine
 from server.companion import Companion
 from server.errors import ServeError
 
 DEFAULT_HOST = "127.0.0.1"
-DEFAULT_HTTP_PORT = 8080
+DEFAULT_PROBE_PORT = 8081
 DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
 
 OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
@@ -42,10 +45,20 @@ def gateway(
         str, _named("host", help="The address to bind. 0.0.0.0 serves every machine that can reach this one.")
     ] = DEFAULT_HOST,
     grpc_port: Annotated[int, _named("grpc-port", min=1, max=65535)] = 50051,
-    http_port: Annotated[int, _named("http-port", min=1, max=65535)] = DEFAULT_HTTP_PORT,
+    http_port: Annotated[int, _named("http-port", min=1, max=65535)] = 8080,
+    probe_port: Annotated[
+        int, _named("probe-port", min=1, max=65535, help="/healthz, /readyz and /metrics alone, over plain HTTP.")
+    ] = DEFAULT_PROBE_PORT,
     gallery: Annotated[
         str, _named("gallery", help="Where people are remembered: a file, or postgresql://user@host/database.")
     ] = DEFAULT_GALLERY,
+    gallery_must_exist: Annotated[
+        bool,
+        _named(
+            "gallery-must-exist",
+            help="Do not start where the gallery is missing or empty, as when its volume is not mounted.",
+        ),
+    ] = False,
     timeout: Annotated[
         float, _named("timeout", min=0.1, max=300, help="Seconds after which a caller gets no answer.")
     ] = 30.0,
@@ -110,12 +123,42 @@ def gateway(
     triton_tls_key: Annotated[
         Path | None, _named("triton-tls-key", exists=True, dir_okay=False, help="That certificate's key (PEM).")
     ] = None,
+    require_liveness: Annotated[
+        bool,
+        _named(
+            "require-liveness",
+            help=REQUIRE_LIVENESS_HELP.format(requests="verification, an identification or an enrolment"),
+        ),
+    ] = False,
+    max_threshold: Annotated[
+        float,
+        _named(
+            "max-threshold",
+            min=contract.LEAST_THRESHOLD,
+            max=contract.MAX_THRESHOLD,
+            help=MAX_THRESHOLD_HELP,
+        ),
+    ] = contract.MAX_THRESHOLD,
     cors_origin: Annotated[
         list[str] | None,
         _named(
             "cors-origin", help="A web page's origin, such as https://desk.example, that may call. None if not given."
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        _named(
+            "allowed-host",
+            help="Without keys and client certificates: a host name that callers may use for this gateway, besides "
+            "localhost and IP addresses; a Service's or a proxy's. May be repeated.",
+        ),
+    ] = None,
+    without_liveness: Annotated[
+        bool,
+        _named(
+            "without-liveness", help="Be ready although the server has no liveness models; anti_spoofing is refused."
+        ),
+    ] = False,
     image_host: Annotated[
         list[str] | None,
         _named("image-host", help="A host that pictures may be fetched from by their address. None where not given."),
@@ -131,6 +174,8 @@ def gateway(
             from server.gateway import running
             from server.gateway.door.door import Limits
             from server.gateway.settings import MAX_BODY_BYTES, Settings
+        if require_liveness and without_liveness:
+            raise ServeError("--require-liveness contradicts --without-liveness")
         check_gallery(context, gallery)
         settings = Settings(
             triton=options.triton_url(url),
@@ -138,15 +183,20 @@ def gateway(
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
+            probe_port=probe_port,
             timeout_s=timeout,
             gallery=gallery,
             gallery_key=os.environ.get(GALLERY_KEY),
+            gallery_must_exist=gallery_must_exist,
             keys=options.keys(os.environ, api_keys_file),
             tls=options.server_tls(tls_certificate, tls_key, tls_client_ca),
             limits=Limits(concurrency, concurrency_per_key, rate),
             max_body_bytes=MAX_BODY_BYTES if max_body_bytes is None else max_body_bytes,
             image_hosts=tuple(image_host or ()),
             cors_origins=tuple(cors_origin or ()),
+            allowed_hosts=tuple(allowed_host or ()),
+            without_liveness=without_liveness,
+            policy=Policy(require_liveness, max_threshold),
         )
         options.check_openness(settings, without_keys=without_keys)
         running.run(settings, say)
@@ -162,20 +212,28 @@ def check_gallery(context: typer.Context, gallery: str) -> None:
         )
 
 
-def beside(url: str) -> Companion:
-    """A gateway to the Triton at `url`, for the supervisor; its other options are environment variables."""
-    environment = {**os.environ, "FACEGATE_GATEWAY_URL": url}
+def beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
+    """A gateway to the Triton at `url` with that server's `policy`; its other options are environment variables."""
+    environment = {
+        "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
+        **os.environ,
+        "FACEGATE_GATEWAY_URL": url,
+    }
+    if policy.require_liveness:
+        environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
+    if without_liveness:
+        environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
     return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say, _probed())
 
 
 def _probed() -> tuple[str, int]:
     """The address at which a gateway with this environment answers /healthz."""
     host = os.environ.get("FACEGATE_GATEWAY_HOST") or DEFAULT_HOST
-    port = os.environ.get("FACEGATE_GATEWAY_HTTP_PORT") or DEFAULT_HTTP_PORT
+    port = os.environ.get("FACEGATE_GATEWAY_PROBE_PORT") or DEFAULT_PROBE_PORT
     try:
         return of_this_machine(host), int(port)
     except ValueError:
-        raise ServeError(f"FACEGATE_GATEWAY_HTTP_PORT: expected a port, got {port!r}") from None
+        raise ServeError(f"FACEGATE_GATEWAY_PROBE_PORT: expected a port, got {port!r}") from None
 
 
 @contextmanager

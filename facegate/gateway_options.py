@@ -75,15 +75,14 @@ def triton_tls(url: str, ca: Path | None, certificate: Path | None, key: Path | 
 
 def check_openness(settings: Settings, *, without_keys: bool) -> None:
     """Raises ServeError for a gateway that everybody on the network may use by accident."""
-    closed = settings.keys is not None or (settings.tls is not None and settings.tls.client_ca is not None)
     if settings.is_local:
         return
-    if not closed and not without_keys:
+    if not settings.authenticates and not without_keys:
         raise ServeError(
             f"--host {settings.host} without keys: whoever reaches it could enrol, read and forget people. "
             f"Give --api-keys-file or {API_KEYS}, or --tls-client-ca, or say --without-keys"
         )
-    if not closed:
+    if not settings.authenticates:
         say(f"NO KEYS: whoever reaches {settings.host} may enrol, read and forget people")
     elif settings.tls is None:
         say("keys and pictures go over the network in the clear: give --tls-certificate, or have a proxy speak TLS")

@@ -31,6 +31,10 @@ WithoutLiveness = Annotated[
         help="Leave the liveness nets out: a request for anti_spoofing is then refused.",
     ),
 ]
+REQUIRE_LIVENESS_HELP = "Refuse a {requests} that does not set anti_spoofing."
+MAX_THRESHOLD_HELP = (
+    "The largest cosine distance that a request may set as its threshold. The pack's own threshold must not be larger."
+)
 Pictures = Annotated[
     Path | None,
     typer.Option(

@@ -1,16 +1,20 @@
-"""Requests that only a working server answers: readiness stays true when the process behind a model is dead."""
+"""Requests with known answers: Triton reports ready even if the process behind a model is dead or answers wrongly."""
 
 from __future__ import annotations
 
-import struct
+import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
+from engines.known_answers import KnownAnswer
 from ensemble.metrics import CANARY
 from facegate_client import contract
-from facegate_client.contract import Code
+from facegate_client.contract import Code, SeveralFaces
 
 TIMEOUT_SECONDS = 8.0
 """A full server makes the canary wait for a permit, and then for a lane, two seconds at most each."""
@@ -18,52 +22,55 @@ TIMEOUT_SECONDS = 8.0
 STUCK_SECONDS = 60.0
 """Requests with as many faces as are allowed, as many as are permitted, can keep two cores busy for most of that."""
 
-_SIDE = 16
-_FACE = (2, 2, 14, 14, 5, 6, 11, 6, 8, 8, 6, 11, 10, 11)  # pixels: a box, and five landmarks in it
+MODELS = {
+    contract.EMBEDDINGS: "face_recognizer",
+    contract.DISTANCE: "face_recognizer or face_detector",
+    contract.BOX: "face_detector",
+    contract.ANTISPOOF_SCORE: "the liveness models",
+    contract.IS_REAL: "the liveness models",
+}
+"""The models that an output depends on most, by its name without a number."""
 
 
 class CanaryError(RuntimeError):
     """The server does not answer as a working one does."""
 
 
-class Canary:
-    """Asks one server, at `url`, in such a way that between them the requests reach every net."""
+class WrongAnswerError(CanaryError):
+    """The server answers, and the answer is not the known one."""
 
-    def __init__(self, url: str) -> None:
+
+class Canary:
+    """Sends `known` requests to the server at `url` and compares the answers."""
+
+    def __init__(self, url: str, known: Sequence[KnownAnswer]) -> None:
         # Triton waits for open HTTP connections before it drains, so none is kept. No proxy is asked for this machine.
         unkept = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, limits=unkept)
+        self._known = [(each, *_encoded(each)) for each in known]
         self._answered, self._progress = -1, time.monotonic()
 
     def ask(self) -> None:
-        """Send a black picture to both ensemble models. Raises CanaryError.
+        """Send the requests. Raises WrongAnswerError, or CanaryError where there is no answer.
 
-        "No face", "no liveness nets" and "overloaded" are answers of a server that works; the last one only while
-        others are answered.
+        "Overloaded" is an answer of a server that works while it answers others.
         """
-        face = struct.pack("<14f", *_FACE)
-        faces_in = {
-            "name": contract.FACES_IN,
-            "datatype": "UINT8",
-            "shape": [len(face)],
-            "data": list(face),
-        }
-        busy = self._send(contract.ANALYZE, [*_black(""), faces_in], {200: "", 501: Code.FAILED_PRECONDITION})
-        busy |= self._send(contract.VERIFY, [*_black("_1"), *_black("_2")], {404: Code.NOT_FOUND})
+        busy = False
+        for known, body, headers in self._known:
+            answer = self._call("POST", f"/v2/models/{known.model}/infer", content=body, headers=headers)
+            if answer.status_code == 200:
+                _compare(known, answer)
+            elif answer.status_code == 404 and Code.NOT_FOUND in answer.text:
+                raise WrongAnswerError(f"{known.model}: face_detector found no face in a sample picture")
+            elif answer.status_code == 503 and Code.RESOURCE_EXHAUSTED in answer.text:
+                busy = True
+            else:
+                raise CanaryError(f"{known.model} answers {answer.status_code}: {answer.text[:200]}")
         answered = self._count_answered()
         if not busy or answered != self._answered:
             self._answered, self._progress = answered, time.monotonic()
         elif time.monotonic() > self._progress + STUCK_SECONDS:
             raise CanaryError(f"it says that it is overloaded, and has answered nobody for {STUCK_SECONDS:g} s")
-
-    def _send(self, model: str, inputs: list[dict[str, Any]], fine: dict[int, str]) -> bool:
-        """Whether the server was too busy to answer. `fine` is what an answer's text holds, by its status."""
-        request = {"id": CANARY, "inputs": inputs, "parameters": {contract.ANTI_SPOOFING: model == contract.ANALYZE}}
-        answer = self._call("POST", f"/v2/models/{model}/infer", json=request)
-        expected = {**fine, 503: Code.RESOURCE_EXHAUSTED}
-        if answer.status_code not in expected or expected[answer.status_code] not in answer.text:
-            raise CanaryError(f"{model} answers {answer.status_code}: {answer.text[:200]}")
-        return answer.status_code == 503
 
     def _count_answered(self) -> int:
         """Requests that both models have answered so far, without a refusal."""
@@ -78,9 +85,65 @@ class Canary:
             raise CanaryError(f"{path} does not answer: {type(error).__name__}") from None
 
 
-def _black(suffix: str) -> list[dict[str, Any]]:
-    values = _SIDE * _SIDE * 3
-    return [
-        {"name": contract.FRAME + suffix, "datatype": "UINT8", "shape": [values], "data": [0] * values},
-        {"name": contract.FRAME_SHAPE + suffix, "datatype": "INT32", "shape": [2], "data": [_SIDE, _SIDE]},
+def _encoded(known: KnownAnswer) -> tuple[bytes, dict[str, str]]:
+    """A request's body, with the tensors in binary, and its headers:
+    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md"""
+    inputs = [
+        {
+            "name": name,
+            "datatype": {"uint8": "UINT8", "int32": "INT32"}[value.dtype.name],
+            "shape": list(value.shape),
+            "parameters": {"binary_data_size": value.nbytes},
+        }
+        for name, value in known.inputs.items()
     ]
+    parameters: dict[str, Any] = {contract.ANTI_SPOOFING: known.anti_spoofing}
+    if known.model == contract.VERIFY:
+        parameters[contract.SEVERAL_FACES] = SeveralFaces.BEST.value  # the server's own default may refuse the picture
+    request = {
+        "id": CANARY,
+        "parameters": parameters,
+        "inputs": inputs,
+        "outputs": [{"name": name} for name in known.outputs],
+    }
+    head = json.dumps(request).encode()
+    body = b"".join([head, *(value.tobytes() for value in known.inputs.values())])
+    return body, {"Inference-Header-Content-Length": str(len(head))}
+
+
+def _compare(known: KnownAnswer, answer: httpx.Response) -> None:
+    """Raises WrongAnswerError unless each output is the known one within its limit."""
+    received = {output["name"]: output for output in answer.json()["outputs"]}
+    for name, expected in known.outputs.items():
+        if name not in received or received[name]["shape"] != list(expected.shape):
+            raise WrongAnswerError(f"{known.model}: {name} is not there or has another shape")
+        values = np.array(received[name]["data"], np.float64).reshape(expected.shape)
+        difference = _difference(name, expected.astype(np.float64), values)
+        if not difference <= known.limits[name]:  # NaN is not
+            model = MODELS[name.rstrip("_12")]
+            shown = ""
+            if values.size <= 4:
+                shown = f": expected {_shown(expected)}, received {_shown(values)}"
+            raise WrongAnswerError(
+                f"wrong answer of {model}: {known.model} {name} differs from the known answer to the sample pictures "
+                f"by {difference:.2g}, allowed {known.limits[name]:g}{shown}"
+            )
+
+
+def _difference(name: str, expected: NDArray[np.float64], received: NDArray[np.float64]) -> float:
+    """In the unit of KnownAnswer.limits."""
+    if name == contract.EMBEDDINGS:
+        return float(np.max(1 - (expected * received).sum(axis=1)))
+    if name.startswith(contract.BOX):
+        return 1 - _overlap(expected, received)
+    return float(np.max(np.abs(expected - received)))
+
+
+def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Intersection over union of two boxes, x1 y1 x2 y2."""
+    shared = float(np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)))
+    return shared / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)
+
+
+def _shown(values: NDArray[Any]) -> str:
+    return f"[{', '.join(f'{float(value):.4g}' for value in values.ravel())}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import http.client
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,8 @@ START_SECONDS = 300.0
 
 
 class Companion:
-    """One program and its restarts. `say` gets a line for each of them; `address` is where it speaks HTTP."""
+    """One program and its restarts. `say` gets a line for each of them; `address` is where it answers
+    /healthz over plain HTTP."""
 
     def __init__(
         self,
@@ -116,21 +117,12 @@ class Companion:
 
 
 def _answers(address: tuple[str, int]) -> bool:
-    """Whether the program at `address` reacts to a request for /healthz within PROBE_SECONDS.
-
-    Any reaction of its own counts: where it expects TLS or a client certificate, or has too many connections, it closes
-    this one, which a process that hangs does not. A refused connection is no reaction: nobody listens.
-    """
+    """Whether the program at `address` answers a request for /healthz with 200 within PROBE_SECONDS."""
+    connection = http.client.HTTPConnection(*address, timeout=PROBE_SECONDS)
     try:
-        connection = socket.create_connection(address, PROBE_SECONDS)
-    except OSError:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
-    with connection:
-        try:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            connection.recv(1)
-        except TimeoutError:
-            return False
-        except OSError:
-            pass  # reset by it
-    return True
+    finally:
+        connection.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
 import socket
@@ -16,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from engines.known_answers import load_known_answers
+from engines.manifest import ManifestError, check_files, read_manifest
 from server import shared_memory
-from server.canary import Canary, CanaryError
+from server.canary import Canary, CanaryError, WrongAnswerError
 from server.companion import Companion
 from server.errors import ServeError
 from server.installation import find_triton
@@ -33,6 +33,9 @@ CANARY_SECONDS = 5.0
 """A canary is a verification and has a lane for its time: every two seconds it was seen in the p99 of others."""
 PATIENCE = 2
 """Canary requests in a row that may fail before the server is started anew."""
+
+WRONG_AGAIN_SECONDS = 3600.0
+"""A wrong answer starts Triton anew; another one within this time stops the server."""
 
 STARTS_IN_A_ROW = 5
 """Starts that may fail, after one that worked, before the watcher gives up."""
@@ -53,18 +56,19 @@ class Supervisor:
         """Serve until told to stop. Raises ServeError when that cannot be done."""
         installation = find_triton(self._root)
         _say(f"Triton: {installation.description}")
-        _check_nets(self._settings, native=installation.native)
         _check_ports(self._settings)
-        self._canary = Canary(self._settings.own_url)
         shared_memory.remove_leftovers()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         with tempfile.TemporaryDirectory(prefix="facegate-") as scratch, ExitStack() as ending:
             ending.callback(self._stop_companion)
             backends = installation.backends(Path(scratch))
-            self._settings = _with_own_copy(self._settings, Path(scratch) / "repository")
-            failures = 0
+            self._copy_repository(Path(scratch) / "repository")
+            self._canary = Canary(self._settings.own_url, load_known_answers(self._settings.repository))
+            failures, wrong_at = 0, -WRONG_AGAIN_SECONDS
             while not self._stopping:
+                if failures:
+                    self._check_copy(self._settings.repository)
                 triton = Triton(installation, backends, Path(scratch), self._settings)
                 try:
                     trouble = self._until_ready(triton)
@@ -74,6 +78,13 @@ class Supervisor:
                         trouble = self._watch(triton)
                     elif not self._stopping and (failures == 0 or failures >= STARTS_IN_A_ROW):
                         raise ServeError(trouble)
+                except WrongAnswerError as error:
+                    if time.monotonic() < wrong_at + WRONG_AGAIN_SECONDS:
+                        raise ServeError(
+                            f"{error}; Triton was restarted for a wrong answer before: check this machine's memory and "
+                            f"GPU, or build the repository again: {self._settings.build_command}"
+                        ) from None
+                    wrong_at, trouble = time.monotonic(), str(error)
                 finally:
                     if self._stopping:
                         self._stop_companion()  # first: what it has under way needs Triton
@@ -85,6 +96,36 @@ class Supervisor:
                     failures += 1
         _say("stopped")
 
+    def _copy_repository(self, folder: Path) -> None:
+        """Copy the repository to `folder` and serve it from there: Triton loads the same files at every start, whatever
+        becomes of the repository. Links would not do, since a file may be overwritten in place.
+
+        The graphs that TensorRT engines were built of are left out. Raises ServeError unless each file of the copy is
+        the one in the manifest.
+        """
+        source, unused = self._settings.repository, (".onnx",) if self._settings.backend == "tensorrt" else ()
+        try:
+            files = read_manifest(source).files
+            self._files = {name: sha256 for name, sha256 in files.items() if not name.endswith(unused)}
+            for name in self._files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, folder / name)
+        except (ManifestError, FileNotFoundError) as error:
+            raise ServeError(f"{error}; build the repository again: {self._settings.build_command}") from None
+        self._settings = replace(self._settings, repository=folder)
+        self._check_copy(source)
+
+    def _check_copy(self, shown: Path) -> None:
+        """Raises ServeError, which names a file in `shown`, unless the copy is the repository that was built."""
+        for cache in list(
+            self._settings.repository.rglob("__pycache__")
+        ):  # the stubs write it, whatever the environment
+            shutil.rmtree(cache)
+        try:
+            check_files(self._settings.repository, self._files, shown)
+        except ManifestError as error:
+            raise ServeError(f"{error}; build the repository again: {self._settings.build_command}") from None
+
     def _stop_companion(self) -> None:
         if self._companion is not None:
             self._companion.stop()
@@ -95,7 +136,8 @@ class Supervisor:
             _say("stopping: answering what is in flight")
 
     def _until_ready(self, triton: Triton) -> str | None:
-        """None once a canary request is answered, else why there is no point in waiting longer."""
+        """None once a canary request is answered, else why there is no point in waiting longer. Raises
+        WrongAnswerError."""
         deadline = time.monotonic() + self._start_seconds
         trouble = ""
         while time.monotonic() < deadline and not self._stopping:
@@ -103,6 +145,8 @@ class Supervisor:
                 return f"Triton did not start (exit status {triton.exit_status}); its own messages are above"
             try:
                 self._canary.ask()
+            except WrongAnswerError:
+                raise
             except CanaryError as error:
                 trouble = str(error)
                 time.sleep(LOOK_SECONDS)
@@ -112,7 +156,7 @@ class Supervisor:
         return f"Triton was not ready within {self._start_seconds:g} s: {trouble}"
 
     def _watch(self, triton: Triton) -> str:
-        """Returns what went wrong, or once told to stop."""
+        """Returns what went wrong, or once told to stop. Raises WrongAnswerError."""
         unanswered, asked_at = 0, time.monotonic()
         asking = self._asking.submit(self._canary.ask)
         while not self._stopping:
@@ -126,6 +170,8 @@ class Supervisor:
             if not asking.done() or time.monotonic() < asked_at + CANARY_SECONDS:
                 continue
             trouble = asking.exception()
+            if isinstance(trouble, WrongAnswerError):
+                raise trouble
             unanswered = unanswered + 1 if trouble else 0
             if unanswered >= PATIENCE:
                 return str(trouble)
@@ -140,41 +186,6 @@ class Supervisor:
             f"HTTP {settings.http_host}:{settings.http_port}, "
             f"metrics http://{settings.metrics_host}:{settings.metrics_port}/metrics"
         )
-
-
-def _with_own_copy(settings: Settings, folder: Path) -> Settings:
-    """The same nets whenever Triton is started anew, whatever is built in the repository's place meanwhile. The graphs
-    that engines were built of are left out: on another disk, a container's memory perhaps, it is a true copy."""
-    needless = shutil.ignore_patterns("*.onnx") if settings.backend == "tensorrt" else None
-    shutil.copytree(settings.repository, folder, copy_function=_linked, ignore=needless)
-    return replace(settings, repository=folder)
-
-
-def _linked(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another disk
-        shutil.copyfile(source, target)
-
-
-def _check_nets(settings: Settings, *, native: bool) -> None:
-    """Triton's own account of a missing file is a page long."""
-    for config in sorted(settings.repository.glob("*/config.pbtxt")):
-        model = config.parent
-        allowed = ["model.py"] if _PYTHON_MODEL.search(config.read_text(encoding="utf-8")) else _files(settings, native)
-        if not any((model / "1" / name).is_file() for name in allowed):
-            names = " or ".join(f"1/{name}" for name in allowed)
-            raise ServeError(f"{model.name} has no {names} in {settings.repository}; build the repository anew")
-
-
-_PYTHON_MODEL = re.compile(r'^backend: "python"$', re.MULTILINE)
-
-
-def _files(settings: Settings, native: bool) -> list[str]:
-    """What a net may be stored in. NVIDIA's backend knows nothing of TensorRT for RTX."""
-    if settings.backend == "onnxruntime":
-        return ["model.onnx"]
-    return ["model.plan"] if native else ["model.plan", "model.rtx"]
 
 
 def _check_ports(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from typing import IO
 import psutil
 
 from ensemble.drain import BUSY, STOPPING
+from ensemble.policy import UNRESTRICTED, Policy
 from server import shared_memory
 from server.addresses import of_this_machine
 from server.installation import Installation
@@ -55,7 +56,8 @@ class Settings:
     `backend` is what the net models run on, "tensorrt" (the repository's default configuration) or "onnxruntime";
     `provider` is what ONNX Runtime itself runs on in Python processes, "cpu" or "cuda". `client_shm` lets clients of
     this machine pass tensors in shared memory. `version_compatible`: the plans were built so that a later TensorRT
-    runs them too, which NVIDIA's backend has to be told.
+    runs them too, which NVIDIA's backend has to be told. `policy` is that of face_verify.
+    `build_command` builds the repository, for error messages.
     """
 
     repository: Path
@@ -74,6 +76,8 @@ class Settings:
     provider: str = "cpu"
     client_shm: bool = False
     version_compatible: bool = False
+    policy: Policy = UNRESTRICTED
+    build_command: str = ".venv/bin/python build_engines.py"
 
     @property
     def on_gpu(self) -> bool:
@@ -113,6 +117,7 @@ class Triton:
             "FACEGATE_INFERER": settings.inferer,
             "FACEGATE_PROVIDER": settings.provider,
             "FACEGATE_DRAIN": str(scratch),
+            **settings.policy.as_environment(),
         }
         self._process = subprocess.Popen(
             _command(installation, backends, settings),

@@ -32,7 +32,7 @@ def test_a_live_face_is_told_from_photos_of_photos(measured):
 )
 def test_verification_with_liveness(measured, pictures, first, second, verified):
     images = [decode((pictures / "liveness" / name).read_bytes()) for name in (first, second)]
-    verdict, _ = measured.pipeline.verify(images, threshold=None, anti_spoofing=True)
+    verdict, *_ = measured.pipeline.verify(images, threshold=None, anti_spoofing=True)
     assert verdict.verified is verified
     assert first != second or verdict.distance == pytest.approx(0, abs=1e-5)
 
@@ -54,6 +54,13 @@ def test_labelled_faces_are_found(measured, pack):
 @pytest.mark.parametrize(("name", "faces"), [("t1.jpg", 6), ("bald_guys.jpg", 24), ("dogs.jpg", 1)])
 def test_faces_are_counted_right(measured, name, faces):
     assert measured.count(name) == faces
+
+
+def test_the_best_detected_of_several_faces_is_often_not_the_largest(measured):
+    several = measured.several_faces()
+    assert len(several) == 13
+    assert sum(not each.best_is_largest for each in several) == 9
+    assert all(0 <= each.lead < 0.011 for each in several)
 
 
 def test_the_threshold_is_the_middle_of_the_gap():

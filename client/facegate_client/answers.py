@@ -45,18 +45,23 @@ def read_verification(answer: Answer, *, anti_spoofing: bool) -> Verification:
         is_real_2=is_real_2[0],
         antispoof_score_2=score_2[0],
         processing_time_ms=_number(outputs, contract.PROCESSING_TIME_MS),
+        face_count_1=_face_count(outputs, "_1"),
+        face_count_2=_face_count(outputs, "_2"),
         model=read_model(answer),
     )
 
 
-def read_faces(answer: Answer, *, anti_spoofing: bool, embeddings: bool, given: bool) -> Faces:
+def read_faces(answer: Answer, *, anti_spoofing: bool, embeddings: bool, given: bool, one: bool = False) -> Faces:
     """face_analyze's answer, in its order (by score, descending); raises ServerFault.
 
-    `given`: the caller said where the faces are, and some of them may have no embedding.
+    `given`: the caller said where the faces are, and some of them may have no embedding. `one`: at most one face was
+    requested.
     """
     outputs = answer.outputs
     boxes = _take(outputs, contract.BOXES, np.float32, _ANY, 4)
     count = len(boxes)
+    if one and count > 1:
+        raise ServerFault(f"the answer has {count} faces, but several_faces allows one")
     scores = _take(outputs, contract.SCORES, np.float32, count).tolist()
     landmarks = _take(outputs, contract.LANDMARKS, np.float32, count, 5, 2)
     described = _take(outputs, contract.EMBEDDINGS, np.float32, count, _ANY) if embeddings else [None] * count
@@ -75,7 +80,7 @@ def read_faces(answer: Answer, *, anti_spoofing: bool, embeddings: bool, given: 
         )
         for row in range(count)
     )
-    return Faces(faces, read_model(answer))
+    return Faces(faces, read_model(answer), _face_count(outputs))
 
 
 def read_model(answer: Answer) -> Model:
@@ -89,7 +94,15 @@ def read_model(answer: Answer) -> Model:
         raise ServerFault(
             f"the answer's {contract.MODEL} is {text[:200]!r}, expected JSON of {', '.join(_MODEL_FIELDS)}"
         )
+    if not 0 < said["threshold"] <= 2:  # NaN fails
+        raise ServerFault(f"the answer's {contract.MODEL} has the threshold {said['threshold']}, expected (0, 2]")
     return Model(**{name: said[name] for name in _MODEL_FIELDS}, local=answer.local)
+
+
+def _face_count(outputs: Outputs, suffix: str = "") -> int | None:
+    """None where the server does not say: one of before this output, or face_analyze without several_faces."""
+    name = contract.FACE_COUNT + suffix
+    return int(_take(outputs, name, np.int32, 1)[0]) if name in outputs else None
 
 
 def _liveness(

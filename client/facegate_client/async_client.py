@@ -48,10 +48,18 @@ class AsyncFaceClient:
         self._closed = False
 
     async def verify(
-        self, a: ImageLike, b: ImageLike, *, threshold: float | None = None, anti_spoofing: bool = False
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *,
+        threshold: float | None = None,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Verification:
         """See FaceClient.verify."""
-        return await self._ask(partial(verification, a, b, threshold=threshold, anti_spoofing=anti_spoofing))
+        return await self._ask(
+            partial(verification, a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces)
+        )
 
     async def analyze(
         self,
@@ -62,6 +70,7 @@ class AsyncFaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         faces: NDArray[Any] | None = None,
+        several_faces: str | None = None,
     ) -> Faces:
         """See FaceClient.analyze."""
         return await self._ask(
@@ -73,6 +82,7 @@ class AsyncFaceClient:
                 min_score=min_score,
                 max_faces=max_faces,
                 faces=faces,
+                several_faces=several_faces,
             )
         )
 

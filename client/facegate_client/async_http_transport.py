@@ -10,12 +10,22 @@ import asyncio
 import io
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from facegate_client.http_wire import HEADER_LENGTH, HttpReply, HttpRequest, infer_request, read_answer, ready_request
+from facegate_client.http_wire import (
+    HEADER_LENGTH,
+    HttpReply,
+    HttpRequest,
+    config_request,
+    infer_request,
+    read_answer,
+    read_parameters,
+    ready_request,
+)
 from facegate_client.transport import Answer, Call, too_late, unreachable
 
 
@@ -25,7 +35,7 @@ class _Attempt:
 
 
 class AsyncHttpTransport:
-    """An AsyncTransport. Raises FaceGateErrors."""
+    """A ServerTransport. Raises FaceGateErrors."""
 
     regions = None
 
@@ -41,6 +51,10 @@ class AsyncHttpTransport:
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """See Transport."""
         return (await self._exchange(ready_request(model), timeout_s)).status == 200
+
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """See ServerTransport."""
+        return read_parameters(self._url, await self._exchange(config_request(model), timeout_s))
 
     async def close(self) -> None:
         """See Transport."""

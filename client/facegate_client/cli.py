@@ -7,6 +7,7 @@ goes wrong ends with 1. With --json, stdout is one JSON object, in which null me
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from facegate_client.cli_options import (
     TlsCertificate,
     TlsKey,
     Url,
+    WhichFace,
     errors_in_a_line,
     log_on_stderr,
 )
@@ -35,7 +37,7 @@ from facegate_client.draw import annotate, side_by_side
 from facegate_client.images import read_image_file
 from facegate_client.people_cli import people
 from facegate_client.picture_files import decode, encode
-from facegate_client.results import Face, Verification
+from facegate_client.results import Box, Faces, Verification
 from facegate_client.transport import Tls
 
 NOT_VERIFIED = 1
@@ -59,6 +61,7 @@ def verify(
         float | None, typer.Option(help="Cosine distance, in (0, 2], below which two faces are one person's.")
     ] = None,
     anti_spoofing: AntiSpoofing = False,
+    several_faces: WhichFace = None,
     url: Url = None,
     protocol: HowReached = Protocol.grpc,
     timeout: Timeout = 10.0,
@@ -74,21 +77,36 @@ def verify(
     """Do two images show the same person? Exit status 0: yes; 1: no, or a face is not live; 2: an error."""
     tls = tls_ca, tls_certificate, tls_key
     with errors_in_a_line([a, b]), _client(url, protocol, timeout, tls, local) as client:
-        result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing)
+        result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces)
+        if several_faces is None:
+            _note_several_faces({a: result.face_count_1, b: result.face_count_2})
         if out is not None:
-            out.write_bytes(encode(_draw_pair(client, [a, b], anti_spoofing), out.suffix))
+            pair = [(a, result.box_1), (b, result.box_2)]
+            out.write_bytes(encode(_draw_pair(client, pair, anti_spoofing), out.suffix))
         _print(result.as_dict() if as_json else describe_verification(result))
     if not result:
         raise typer.Exit(NOT_VERIFIED)
 
 
-def _draw_pair(client: FaceClient, images: list[Path], anti_spoofing: bool) -> NDArray[np.uint8]:
-    """Both pictures with the face that was compared. A verdict has no landmarks, so the faces are asked for again."""
+def _note_several_faces(face_counts: dict[Path, int | None]) -> None:
+    """One line on stderr where the server chose between faces and the caller did not."""
+    several = [
+        f"{image} shows {count} faces" for image, count in face_counts.items() if count is not None and count > 1
+    ]
+    if several:
+        sys.stderr.write(
+            f"faceclient: {' and '.join(several)}, one of which was compared; --several-faces selects which\n"
+        )
+
+
+def _draw_pair(client: FaceClient, images: list[tuple[Path, Box]], anti_spoofing: bool) -> NDArray[np.uint8]:
+    """Both pictures with the compared face, by its box. A verdict has no landmarks, so faces are requested again."""
     drawn = []
-    for image in images:
+    for image, box in images:
         data = read_image_file(image)
-        faces = client.analyze(data, anti_spoofing=anti_spoofing, embeddings=False, max_faces=1)
-        drawn.append(annotate(decode(data, str(image)), faces))
+        faces = client.analyze(data, anti_spoofing=anti_spoofing, embeddings=False)
+        nearest = sorted(faces, key=lambda face: sum(abs(a - b) for a, b in zip(face.box, box, strict=True)))
+        drawn.append(annotate(decode(data, str(image)), nearest[:1]))
     return side_by_side(*drawn)
 
 
@@ -98,6 +116,7 @@ def analyze(
     anti_spoofing: AntiSpoofing = False,
     min_score: Annotated[float | None, typer.Option(help="Leave out faces detected with less than this, 0-1.")] = None,
     max_faces: Annotated[int | None, typer.Option(help="At most so many faces, the best-detected.")] = None,
+    several_faces: WhichFace = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Compute embeddings too, for --json.")] = False,
     url: Url = None,
     protocol: HowReached = Protocol.grpc,
@@ -116,7 +135,12 @@ def analyze(
     with errors_in_a_line([image]), _client(url, protocol, timeout, tls, local) as client:
         data = read_image_file(image)
         faces = client.analyze(
-            data, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
+            data,
+            anti_spoofing=anti_spoofing,
+            embeddings=embeddings,
+            min_score=min_score,
+            max_faces=max_faces,
+            several_faces=several_faces,
         )
         if out is not None:
             out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
@@ -158,9 +182,10 @@ def describe_verification(result: Verification) -> str:
     return "\n".join(lines)
 
 
-def describe_faces(faces: list[Face]) -> str:
+def describe_faces(faces: Faces) -> str:
     """How many, then one face a line."""
-    lines = [f"{len(faces)} face{'' if len(faces) == 1 else 's'}"]
+    count = len(faces) if faces.face_count is None else faces.face_count
+    lines = [f"{count} face{'' if count == 1 else 's'}{', of which one was selected' if count > len(faces) else ''}"]
     for number, face in enumerate(faces, 1):
         box = " ".join(f"{value:.0f}" for value in face.box)
         checked = "liveness not checked" if face.is_real is None else _liveness("", face.is_real, face.antispoof_score)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from facegate_client.contract import SeveralFaces
 from facegate_client.errors import (
     DeadlineExceeded,
     FaceGateError,
@@ -43,6 +44,13 @@ _ADVICE: list[tuple[type[Exception], str]] = [
 ]
 
 AntiSpoofing = Annotated[bool, typer.Option("--anti-spoofing", help="Check that faces are live; a fake one vetoes.")]
+WhichFace = Annotated[
+    SeveralFaces | None,
+    typer.Option(
+        "--several-faces",
+        help="Of an image with several faces: take the best-detected, take the largest, or refuse the image.",
+    ),
+]
 Url = Annotated[
     str | None,
     typer.Option(

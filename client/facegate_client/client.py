@@ -56,14 +56,24 @@ class FaceClient:
         self._closed = False
 
     def verify(
-        self, a: ImageLike, b: ImageLike, *, threshold: float | None = None, anti_spoofing: bool = False
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *,
+        threshold: float | None = None,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Verification:
-        """Whether the best-detected face of `a` and that of `b` are one person's; the result is true where they are.
+        """Whether a face of `a` and one of `b` are one person's; the result is true where they are.
 
         `threshold` is the cosine distance, in (0, 2], below which they are; the server's own where None. With
-        `anti_spoofing`, a face that is not live vetoes. Raises NoFace where an image shows none.
+        `anti_spoofing`, a face that is not live vetoes. Of an image with several faces, `several_faces` takes the
+        "best" (highest detection score) or the "largest", or raises BadImage ("refuse"); the server's own where None,
+        which is "best" unless its operator chose otherwise. Raises NoFace where an image shows none.
         """
-        return self._ask(verification(a, b, threshold=threshold, anti_spoofing=anti_spoofing))
+        return self._ask(
+            verification(a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces)
+        )
 
     def analyze(
         self,
@@ -74,11 +84,13 @@ class FaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         faces: NDArray[Any] | None = None,
+        several_faces: str | None = None,
     ) -> Faces:
         """All faces of an image, the best-detected first; an empty list where there is none.
 
         `faces`, numbers [N, 14] (x1 y1 x2 y2, then the five landmarks' x y, image pixels), are described instead of
-        detected: for cameras that track. With neither liveness nor embeddings, only detection runs.
+        detected: for cameras that track. With neither liveness nor embeddings, only detection runs. `several_faces`,
+        as for `verify`, returns at most one face, and the number of all faces as `face_count`; not with `faces`.
         """
         return self._ask(
             analysis(
@@ -88,6 +100,7 @@ class FaceClient:
                 min_score=min_score,
                 max_faces=max_faces,
                 faces=faces,
+                several_faces=several_faces,
             )
         )
 

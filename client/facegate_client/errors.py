@@ -28,7 +28,8 @@ class InvalidRequest(FaceGateError):
 
 
 class BadImage(InvalidRequest):
-    """An image or frame is unreadable, too large, or of the wrong dtype or shape."""
+    """An image or frame is unreadable, too large, of the wrong dtype or shape, or shows several faces where
+    `several_faces` is "refuse"."""
 
     code = Code.INVALID_ARGUMENT
 

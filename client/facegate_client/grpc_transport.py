@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class GrpcTransport:
 
 
 class AsyncGrpcTransport:
-    """An AsyncTransport. Raises FaceGateErrors, and OSError where a PEM file is missing."""
+    """A ServerTransport. Raises FaceGateErrors, and OSError where a PEM file is missing."""
 
     def __init__(self, url: str, tls: Tls | None = None) -> None:
         self._url = url
@@ -83,6 +83,12 @@ class AsyncGrpcTransport:
         """See Transport."""
         with _errors_of_ours(self._url, timeout_s):
             return bool(await self._client.is_model_ready(model, client_timeout=timeout_s))
+
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """See ServerTransport."""
+        with _errors_of_ours(self._url, timeout_s):
+            answer = await self._client.get_model_config(model, client_timeout=timeout_s)
+        return {name: value.string_value for name, value in answer.config.parameters.items()}
 
     async def close(self) -> None:
         """See Transport."""

@@ -50,6 +50,22 @@ def ready_request(model: str) -> HttpRequest:
     return HttpRequest("GET", f"/v2/models/{quote(model)}/ready")
 
 
+def config_request(model: str) -> HttpRequest:
+    """The request for a model's configuration."""
+    return HttpRequest("GET", f"/v2/models/{quote(model)}/config")
+
+
+def read_parameters(url: str, reply: HttpReply) -> dict[str, str]:
+    """The parameters in a model's configuration; raises the FaceGateError that the reply is instead."""
+    if reply.status != 200:
+        raise _refusal(url, reply)
+    try:
+        parameters = json.loads(reply.body).get("parameters", {})
+        return {name: str(value["string_value"]) for name, value in parameters.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ServerFault(f"the model's configuration cannot be read: {error}") from error
+
+
 def read_answer(url: str, reply: HttpReply) -> Answer:
     """The answer of an inference; raises the FaceGateError that the reply is instead."""
     if reply.status != 200:

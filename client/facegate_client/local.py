@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from os import PathLike
@@ -23,12 +23,14 @@ from ensemble.errors import RequestError
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import DETECTOR, RECOGNIZER, Pack
 from ensemble.pipeline import Pipeline
+from ensemble.policy import Policy
+from ensemble.request import Inputs
 from facegate_client import contract
 from facegate_client.errors import DeadlineExceeded, ServerFault, from_status
 from facegate_client.results import Model
 from facegate_client.transport import Answer, Call, Outputs
 
-_HANDLERS = {contract.ANALYZE: handlers.analyze, contract.VERIFY: handlers.verify}
+Handler = Callable[[Pipeline, Inputs, str], Outputs]
 
 
 def open_local(repository: str | PathLike[str] | None) -> Local:
@@ -54,7 +56,10 @@ def _built() -> Path:
 
 class Local:
     """A repository's nets. Opens them at once, 0.2 to 0.3 s for 8 MB on two cores, so that the first call of an outage
-    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before."""
+    need not wait and what is wrong shows before one. Thread-safe; make it after a fork, not before.
+
+    The environment sets the policy of `face_verify`, as in the server (`Policy.from_environment`).
+    """
 
     def __init__(self, repository: Path) -> None:
         pack = _pack(repository)
@@ -73,6 +78,11 @@ class Local:
             local=True,
         )
         self._pipeline = Pipeline(pack, inferer)
+        policy = Policy.from_environment(os.environ)
+        self._handlers: dict[str, Handler] = {
+            contract.ANALYZE: handlers.analyze,
+            contract.VERIFY: partial(handlers.verify, policy=policy),
+        }
         self._permits = asyncio.Semaphore(2 * lane_count())  # as many as the server has: a picture takes memory
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="facegate local", daemon=True)
@@ -100,7 +110,7 @@ class Local:
 
     async def _permitted(self, call: Call) -> Answer:
         inputs = {tensor.name: tensor.values for tensor in call.inputs}
-        handle = partial(_HANDLERS[call.model], self._pipeline, inputs, json.dumps(dict(call.parameters)))
+        handle = partial(self._handlers[call.model], self._pipeline, inputs, json.dumps(dict(call.parameters)))
         await self._permits.acquire()
         try:
             working: Future[Outputs] = self._pipeline.lanes.start(handle)

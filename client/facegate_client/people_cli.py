@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facegate_client.cli_options import AntiSpoofing, Timeout, TlsCa, TlsCertificate, TlsKey, errors_in_a_line
+from facegate_client.cli_options import (
+    AntiSpoofing,
+    Timeout,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    WhichFace,
+    errors_in_a_line,
+)
 from facegate_client.transport import Tls
 
 if TYPE_CHECKING:
@@ -44,20 +52,30 @@ def enroll(
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of a new person.")] = None,
     person: Annotated[str, typer.Option(metavar="ID", help="Instead: more photos of this person.")] = "",
     anti_spoofing: AntiSpoofing = False,
+    several_faces: WhichFace = None,
     gateway: Gateway = DEFAULT_GATEWAY,
     timeout: Timeout = 10.0,
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
 ) -> None:
-    """Remember a person by photos of their face, all of them or none; prints their id."""
+    """Enroll a person by photos of their face, all of them or none; prints their id.
+
+    A photo of several faces is refused, unless --several-faces selects one.
+    """
     with _client(gateway, timeout, (tls_ca, tls_certificate, tls_key)) as client:
         if bool(name) == bool(person):
             raise ValueError("expected either --name of a new person, or --person")
         if person:
-            done = client.add_photos(person, photos, anti_spoofing=anti_spoofing)
+            done = client.add_photos(person, photos, anti_spoofing=anti_spoofing, several_faces=several_faces)
         else:
-            done = client.enroll(photos, name=name, labels=dict(map(_label, label or ())), anti_spoofing=anti_spoofing)
+            done = client.enroll(
+                photos,
+                name=name,
+                labels=dict(map(_label, label or ())),
+                anti_spoofing=anti_spoofing,
+                several_faces=several_faces,
+            )
         typer.echo(done.person.id)
 
 
@@ -70,6 +88,7 @@ def identify(
     margin: Annotated[float | None, typer.Option(help="How much nearer than the second the first must be.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="How many people to tell of.")] = None,
     anti_spoofing: AntiSpoofing = False,
+    several_faces: WhichFace = None,
     gateway: Gateway = DEFAULT_GATEWAY,
     timeout: Timeout = 10.0,
     tls_ca: TlsCa = None,
@@ -77,9 +96,19 @@ def identify(
     tls_key: TlsKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whose face is this? Exit status 0: one who is remembered; 1: nobody, or not live; 2: an error."""
+    """Whose face is this? Exit status 0: one who is remembered; 1: nobody, or not live; 2: an error.
+
+    Of several faces the largest is identified, unless --several-faces says otherwise.
+    """
     with _client(gateway, timeout, (tls_ca, tls_certificate, tls_key)) as client:
-        found = client.identify(image, threshold=threshold, margin=margin, top_k=top_k, anti_spoofing=anti_spoofing)
+        found = client.identify(
+            image,
+            threshold=threshold,
+            margin=margin,
+            top_k=top_k,
+            anti_spoofing=anti_spoofing,
+            several_faces=several_faces,
+        )
         typer.echo(json.dumps(found.as_dict(), allow_nan=False) if as_json else describe(found, margin))
     if found.person is None:
         raise typer.Exit(NOBODY)
@@ -131,6 +160,8 @@ def describe(found: Identification, margin: float | None) -> str:
     lines = [_plain(_verdict(found, margin))]
     lines += [_plain(f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}") for each in found.matches]
     lines.append(f"threshold {found.threshold:.4f}")
+    if found.face_count is not None and found.face_count > 1:
+        lines.append(f"{found.face_count} faces, of which one was identified")
     if found.is_real is None:
         lines.append("liveness not checked")
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.answers import read_faces, read_verification
+from facegate_client.contract import SeveralFaces
 from facegate_client.errors import InvalidRequest
 from facegate_client.images import ImageLike, faces_tensor, image_tensors
 from facegate_client.results import Faces, Verification
@@ -28,11 +29,17 @@ class Request(Generic[Result]):
     read: Callable[[Answer], Result]
 
 
-def verification(a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing: bool) -> Request[Verification]:
+def verification(
+    a: ImageLike, b: ImageLike, *, threshold: float | None, anti_spoofing: bool, several_faces: str | None = None
+) -> Request[Verification]:
     """FaceClient.verify's. Reads image files; raises InvalidRequest."""
-    checked = bool(anti_spoofing)
+    checked = flag("anti_spoofing", anti_spoofing)
     parameters = _parameters(
-        {contract.DISTANCE_THRESHOLD: _real("threshold", threshold), contract.ANTI_SPOOFING: checked}
+        {
+            contract.DISTANCE_THRESHOLD: _real("threshold", threshold),
+            contract.ANTI_SPOOFING: checked,
+            contract.SEVERAL_FACES: _several_faces(several_faces),
+        }
     )
     call = Call(contract.VERIFY, image_tensors(a, 1) + image_tensors(b, 2), parameters)
     return Request(call, lambda answer: read_verification(answer, anti_spoofing=checked))
@@ -46,15 +53,18 @@ def analysis(
     min_score: float | None,
     max_faces: int | None,
     faces: NDArray[Any] | None,
+    several_faces: str | None = None,
 ) -> Request[Faces]:
     """FaceClient.analyze's. Reads an image file; raises InvalidRequest."""
-    checked, described, given = bool(anti_spoofing), bool(embeddings), faces is not None
+    checked, described = flag("anti_spoofing", anti_spoofing), flag("embeddings", embeddings)
+    given = faces is not None
     parameters = _parameters(
         {
             contract.ANTI_SPOOFING: checked,
             contract.WITH_EMBEDDINGS: described,
             contract.MIN_SCORE: _real("min_score", min_score),
             contract.MAX_FACES: _count("max_faces", max_faces),
+            contract.SEVERAL_FACES: _several_faces(several_faces),
         }
     )
     inputs = image_tensors(image)
@@ -62,12 +72,32 @@ def analysis(
         inputs.append(faces_tensor(faces))
     return Request(
         Call(contract.ANALYZE, inputs, parameters),
-        lambda answer: read_faces(answer, anti_spoofing=checked, embeddings=described, given=given),
+        lambda answer: read_faces(
+            answer, anti_spoofing=checked, embeddings=described, given=given, one=several_faces is not None
+        ),
     )
+
+
+def flag(name: str, value: object) -> bool:
+    """Returns `value`, which must be a bool: None, 0 or "" must not mean "no liveness check". Raises InvalidRequest."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name}: expected True or False, got {str(value)[:40]!r} ({type(value).__name__})")
+    return value
 
 
 def _parameters(values: dict[str, Parameter | None]) -> dict[str, Parameter]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _several_faces(value: str | None) -> str | None:
+    """Sent only where the caller chose: a server of before it refuses a parameter that it does not know."""
+    if value is None:
+        return None
+    try:
+        return SeveralFaces(value).value
+    except ValueError:
+        choices = ", ".join(choice.value for choice in SeveralFaces)
+        raise InvalidRequest(f"several_faces: expected one of {choices}, got {value!r}") from None
 
 
 def _real(name: str, value: float | None) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate_client import contract
 from facegate_client.errors import ServerFault
 
 Box = tuple[float, float, float, float]  # x1 y1 x2 y2, image pixels
@@ -69,10 +70,7 @@ class Face:
         _check_probability("score", self.score)
         _check_liveness("", self.is_real, self.antispoof_score)
         if self.embedding is not None:
-            if not np.isfinite(self.embedding).all():
-                raise ServerFault("embedding has a value that is not finite")
-            if not self.embedding.any():
-                raise ServerFault("embedding is all zeros, and no error says why")
+            check_embedding(self.embedding)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for arrays, null for what was not checked or not asked for."""
@@ -88,15 +86,24 @@ class Face:
 
 
 class Faces(list[Face]):
-    """An image's faces, the best-detected first, and `model`, the nets that found them."""
+    """The faces of an image, best-detected first, and `model`, the models that found them.
 
-    def __init__(self, faces: Iterable[Face], model: Model) -> None:
+    `face_count`: with `several_faces`, how many faces the image shows, of which at most one is here; else None.
+    """
+
+    def __init__(self, faces: Iterable[Face], model: Model, face_count: int | None = None) -> None:
         super().__init__(faces)
+        check_face_count("face_count", face_count, least=len(self))
         self.model = model
+        self.face_count = face_count
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"faces": [face.as_dict() for face in self], "model": self.model.as_dict()}
+        """JSON-ready, with null for a face_count that was not requested."""
+        return {
+            "faces": [face.as_dict() for face in self],
+            "face_count": self.face_count,
+            "model": self.model.as_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,8 @@ class Verification:
     """Whether two images show one person; true exactly where `verified` is. Raises ServerFault where values cannot be.
 
     `distance` and `threshold` are 1 - cosine, `confidence` is 0-100; boxes as in Face. The four liveness fields are
-    None where liveness was not asked for; with it, `verified` implies that both faces are real.
+    None where liveness was not requested; with it, `verified` implies that both faces are real. `face_count_1` and
+    `face_count_2` are the faces that the images show, None where the server is of a version that does not count.
     """
 
     verified: bool
@@ -117,6 +125,8 @@ class Verification:
     antispoof_score_1: float | None = None
     is_real_2: bool | None = None
     antispoof_score_2: float | None = None
+    face_count_1: int | None = None
+    face_count_2: int | None = None
     processing_time_ms: float = field(kw_only=True)
     model: Model = field(kw_only=True)
 
@@ -132,6 +142,8 @@ class Verification:
         _check_liveness("_2", self.is_real_2, self.antispoof_score_2)
         if (self.is_real_1 is None) != (self.is_real_2 is None):
             raise ServerFault("liveness was checked in one image and not in the other")
+        check_face_count("face_count_1", self.face_count_1)
+        check_face_count("face_count_2", self.face_count_2)
         self._check_verdict()
 
     def _check_verdict(self) -> None:
@@ -151,7 +163,7 @@ class Verification:
         return tuple(image for image, is_real in ((1, self.is_real_1), (2, self.is_real_2)) if is_real is False)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, with null for a liveness that was not checked."""
+        """JSON-ready, with null for a liveness that was not checked and for faces that were not counted."""
         return {
             "verified": self.verified,
             "distance": self.distance,
@@ -163,9 +175,24 @@ class Verification:
             "antispoof_score_1": self.antispoof_score_1,
             "is_real_2": self.is_real_2,
             "antispoof_score_2": self.antispoof_score_2,
+            "face_count_1": self.face_count_1,
+            "face_count_2": self.face_count_2,
             "processing_time_ms": self.processing_time_ms,
             "model": self.model.as_dict(),
         }
+
+
+def check_face_count(what: str, count: int | None, least: int = 1) -> None:
+    """Raises ServerFault for fewer faces than the answer describes; None, not counted, passes."""
+    if count is not None and count < least:
+        raise ServerFault(f"{what}: expected at least {least}, got {count}")
+
+
+def check_embedding(embedding: NDArray[np.float32]) -> None:
+    """Raises ServerFault unless `embedding`, float32 [D], has length one: other lengths give no cosine distance."""
+    length = float(np.linalg.norm(embedding))
+    if not abs(length - 1.0) <= contract.UNIT_TOLERANCE:  # NaN fails
+        raise ServerFault(f"embedding: expected values of length one, got length {length:g}")
 
 
 def _check_finite(what: str, values: Iterable[float], count: int) -> None:

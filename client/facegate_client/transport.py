@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facegate_client.errors import DeadlineExceeded, ServerFault, Unreachable
 
-Parameter = bool | int | float
+Parameter = bool | int | float | str
 Outputs = Mapping[str, NDArray[Any]]
 
 
@@ -133,6 +133,13 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """See Transport."""
+
+
+class ServerTransport(AsyncTransport, Protocol):
+    """An AsyncTransport whose answers all come from a server."""
+
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """The parameters in a served model's configuration. Raises a FaceGateError where there is no answer."""
 
 
 def triton_inputs(

@@ -13,16 +13,20 @@ from starlette.types import ASGIApp
 from facegate_client import contract
 from facegate_client.async_http_transport import AsyncHttpTransport
 from facegate_client.grpc_transport import AsyncGrpcTransport
-from facegate_client.transport import AsyncTransport
+from facegate_client.transport import ServerTransport
 from server.errors import ServeError
 from server.gateway.door import probes, request_id
 from server.gateway.door.browsers import Browsers
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
 from server.gateway.door.http import API, DoorMiddleware
+from server.gateway.rest.errors import handle_errors
 from server.gateway.rest.headers import SecurityHeaders
 from server.gateway.settings import ServerTls, Settings, address
 from server.gateway.urls import UrlFetcher
+
+PROBE_BODY_BYTES = 1024
+"""Nobody has a reason to send a probe a body."""
 
 FETCH_SECONDS = 5.0
 """For a picture that is fetched by its address; what is left of the caller's time is for looking at it."""
@@ -37,7 +41,7 @@ def behind_door(app: Starlette, door: Door, calls: Calls, probing: list[Route], 
             app,
             door,
             calls,
-            Browsers(settings.cors_origins, only_here=settings.only_here),
+            _browsers(settings),
             routes={path for path in paths if path.startswith(API)},
             open_paths={path for path in paths if not path.startswith(API)} | probes.OPEN,
             max_body_bytes=settings.max_body_bytes,
@@ -54,6 +58,31 @@ def behind_door(app: Starlette, door: Door, calls: Calls, probing: list[Route], 
     )
 
 
+def probes_behind_door(door: Door, calls: Calls, probing: list[Route], settings: Settings) -> ASGIApp:
+    """The probes alone, for a port without TLS, by the rules of the REST port: where there are keys, metrics need one.
+
+    Metrics are left out where callers need a client certificate, which this port cannot ask for.
+    """
+    needs_certificate = settings.tls is not None and settings.tls.client_ca is not None
+    app = Starlette(routes=[route for route in probing if route.path in probes.OPEN or not needs_certificate])
+    handle_errors(app)
+    return SecurityHeaders(
+        DoorMiddleware(
+            app,
+            door,
+            calls,
+            _browsers(settings),
+            routes=(),
+            open_paths=probes.OPEN,
+            max_body_bytes=PROBE_BODY_BYTES,
+        )
+    )
+
+
+def _browsers(settings: Settings) -> Browsers:
+    return Browsers(settings.cors_origins, None if settings.authenticates else settings.allowed_hosts)
+
+
 def url_fetcher(settings: Settings) -> UrlFetcher | None:
     """None where no host is named. Raises ServeError."""
     if not settings.image_hosts:
@@ -64,7 +93,7 @@ def url_fetcher(settings: Settings) -> UrlFetcher | None:
         raise ServeError(f"--image-host: {error}") from None
 
 
-def triton_transport(settings: Settings) -> AsyncTransport:
+def triton_transport(settings: Settings) -> ServerTransport:
     """The way to Triton. Connects with the first call."""
     scheme, separator, address = settings.triton.partition("://")
     if separator and scheme == "http":
@@ -72,8 +101,8 @@ def triton_transport(settings: Settings) -> AsyncTransport:
     return AsyncGrpcTransport(settings.triton, settings.triton_tls)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket for REST. Raises ServeError where the address cannot be had."""
+def listen(host: str, port: int, what: str, option: str) -> socket.socket:
+    """A socket for `what`, whose port `option` sets. Raises ServeError where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=1024)
@@ -82,8 +111,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = (error.strerror or "").partition(" (")[0]  # which goes on with the address
         raise ServeError(
-            f"cannot listen on {address(host, port)} for REST: {why}; "
-            "stop what uses it, or choose another with --http-port"
+            f"cannot listen on {address(host, port)} for {what}: {why}; "
+            f"stop what uses it, or choose another with {option}"
         ) from None
 
 

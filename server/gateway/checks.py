@@ -6,7 +6,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from ensemble.policy import Policy
 from facegate_client import contract
+from facegate_client.contract import SeveralFaces
 from server.gateway.errors import Code, GatewayError, invalid
 
 TOP_K = 5
@@ -105,11 +107,44 @@ def _is_hidden(text: str, at: int) -> bool:
     return any(not each or each.isspace() or unicodedata.category(each) == "Cf" for each in (before, after))
 
 
-def check_search(top_k: int, threshold: float | None, margin: float) -> None:
-    """How people are looked for; the distances are 1 - cosine."""
+def check_liveness_policy(policy: Policy, anti_spoofing: bool) -> None:
+    """Raises INVALID_ARGUMENT where the operator requires the liveness check and the request does not ask for it."""
+    if policy.require_liveness and not anti_spoofing:
+        raise invalid("anti_spoofing", "expected true: this server requires the liveness check")
+
+
+def check_threshold(policy: Policy, threshold: float | None) -> None:
+    """Raises INVALID_ARGUMENT for a distance, 1 - cosine, that no request may set as its threshold."""
+    if threshold is not None and not contract.LEAST_THRESHOLD <= threshold <= policy.max_threshold:  # NaN fails
+        raise invalid(
+            "threshold", f"expected a distance over 0 and at most {policy.max_threshold:g}, got {_shown(threshold)}"
+        )
+
+
+def check_model_threshold(policy: Policy, threshold: float) -> None:
+    """Raises FAILED_PRECONDITION where the server's own threshold is above the operator's limit."""
+    if threshold > policy.max_threshold:
+        raise GatewayError(
+            Code.FAILED_PRECONDITION,
+            f"the inference server's own threshold {threshold:g} is above the gateway's --max-threshold "
+            f"{policy.max_threshold:g}",
+        )
+
+
+def check_search(top_k: int, margin: float) -> None:
+    """Raises INVALID_ARGUMENT for a number of matches, or for a margin between distances, out of range."""
     if not 1 <= top_k <= MOST_MATCHES:
         raise invalid("top_k", f"expected 1 to {MOST_MATCHES}, got {_shown(top_k)}")
-    if threshold is not None and not contract.LEAST_THRESHOLD <= threshold <= 2:  # NaN fails
-        raise invalid("threshold", f"expected a distance over 0 and at most 2, got {_shown(threshold)}")
     if not 0 <= margin <= 2:
         raise invalid("margin", f"expected a distance of 0 to 2, got {_shown(margin)}")
+
+
+def check_several_faces(value: str | None) -> SeveralFaces | None:
+    """Which face counts in an image that shows more than one; None where the caller does not say."""
+    if value is None:
+        return None
+    try:
+        return SeveralFaces(value)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in SeveralFaces)
+        raise invalid("several_faces", f"expected one of {choices}, got {value[:MOST_SHOWN]!a}") from None

@@ -83,10 +83,10 @@ def invalid(field: str, message: str) -> GatewayError:
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """The failure that `error` stands for; None for a fault of ours, whose text is for the log alone."""
+    """The failure that `error` stands for; None for an internal error, whose text is for the log alone."""
     if isinstance(error, GatewayError):
         return error.failure
-    message = str(error)
+    message = _TENSOR.sub("image", str(error))  # the callers of a gateway send no tensors
     if isinstance(error, InvalidRequest):
         return Failure(Code.INVALID_ARGUMENT, message, _violations(message))
     if isinstance(error, NoFace):
@@ -100,13 +100,17 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(Code.UNAVAILABLE, "the inference server is not there; try again shortly", retry_after_s=RETRY_S)
     if isinstance(error, DeadlineExceeded):
         return Failure(Code.DEADLINE_EXCEEDED, "no answer within the deadline")
-    if isinstance(error, FaceGateError):
+    if isinstance(error, FaceGateError) and _INCIDENT.search(message):
         return Failure(Code.INTERNAL, message)
     return None
 
 
+_TENSOR = re.compile(r"^(?:IMAGE|FRAME|FRAME_SHAPE)(?=(?:_[12])?\b)")
+_INCIDENT = re.compile(r"\bincident [0-9a-f]+$")
+"""Triton's models have logged the error themselves, under this number."""
+
 _NAMED = re.compile(
-    r"^(?:image|IMAGE|frame|FRAME|FRAME_SHAPE)(?:[ _]([12]))?\b|\bno face in image(?: ([12]))?\b"
+    r"^(?:image|frame)(?:[ _]([12]))?\b|\bno face in image(?: ([12]))?\b"
     r"|^parameter (\w+) |^(\w+): expected"
 )
 

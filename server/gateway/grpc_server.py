@@ -45,7 +45,7 @@ def make_server(
         FaceService(faces, timeout_s), server
     )
     backend_pb2_grpc.add_BackendServicer_to_server(  # type: ignore[no-untyped-call]
-        Backend(faces, timeout_s), server
+        Backend(faces, health, timeout_s), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
@@ -61,7 +61,8 @@ def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredenti
         return int(server.add_secure_port(address, credentials))
     except RuntimeError as error:
         raise ServeError(
-            f"cannot listen on {address} for gRPC: is the port in use, and the address this machine's?"
+            f"cannot listen on {address} for gRPC: is the address this machine's? Stop what uses the port, or choose "
+            "another with --grpc-port"
         ) from error
 
 

@@ -49,6 +49,7 @@ class FaceService(FaceServiceServicer):
             read_image(request.image_2, "image_2"),
             threshold=request.threshold if request.HasField("threshold") else None,
             anti_spoofing=request.anti_spoofing,
+            several_faces=_several_faces(request),
             timeout_s=seconds_for(context, self._timeout_s),
         )
         return verify_response(result)
@@ -68,9 +69,12 @@ class FaceService(FaceServiceServicer):
         return detect_response(result)
 
     async def Embed(self, request: pb.EmbedRequest, context: ServicerContext) -> pb.EmbedResponse:  # noqa: N802
-        image = read_image(request.image, "image")
-        face, model = await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))
-        return embed_response(face, model)
+        result = await self._faces.embed(
+            read_image(request.image, "image"),
+            several_faces=_several_faces(request),
+            timeout_s=seconds_for(context, self._timeout_s),
+        )
+        return embed_response(result)
 
     async def AnalyzeStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AnalyzeStreamRequest], context: ServicerContext
@@ -96,6 +100,7 @@ class FaceService(FaceServiceServicer):
             labels=dict(request.labels),
             anti_spoofing=request.anti_spoofing,
             person_id=request.person_id,
+            several_faces=_several_faces(request),
             timeout_s=seconds_for(context, self._timeout_s),
         )
         return enroll_response(result)
@@ -107,6 +112,7 @@ class FaceService(FaceServiceServicer):
             top_k=request.top_k if request.HasField("top_k") else TOP_K,
             threshold=request.threshold if request.HasField("threshold") else None,
             margin=request.margin,
+            several_faces=_several_faces(request),
             timeout_s=seconds_for(context, self._timeout_s),
         )
         return identify_response(result)
@@ -132,5 +138,12 @@ class FaceService(FaceServiceServicer):
             embeddings=request.with_embeddings,
             min_score=request.min_score if request.HasField("min_score") else None,
             max_faces=request.max_faces if request.HasField("max_faces") else None,
+            several_faces=_several_faces(request),
             timeout_s=seconds_for(context, self._timeout_s),
         )
+
+
+def _several_faces(
+    request: pb.VerifyRequest | pb.AnalyzeRequest | pb.EmbedRequest | pb.EnrollRequest | pb.IdentifyRequest,
+) -> str | None:
+    return request.several_faces if request.HasField("several_faces") else None

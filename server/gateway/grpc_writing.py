@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facegate_client.results import Box, Face, Faces, Model, Verification
 from facegate_client.service import face_service_pb2 as pb
-from server.gateway.faces import Enrolment, Identification
+from server.gateway.faces import Enrolment, Identification, OneFace
 from server.gateway.gallery import Person
 
 
@@ -53,6 +53,8 @@ def verify_response(result: Verification) -> pb.VerifyResponse:
         is_real_2=result.is_real_2,
         antispoof_score_2=result.antispoof_score_2,
         processing_time_ms=result.processing_time_ms,
+        face_count_1=result.face_count_1,
+        face_count_2=result.face_count_2,
         model=model_message(result.model),
     )
 
@@ -60,7 +62,9 @@ def verify_response(result: Verification) -> pb.VerifyResponse:
 def analyze_response(faces: Faces) -> pb.AnalyzeResponse:
     """Faces, with embeddings where they have one."""
     return pb.AnalyzeResponse(
-        faces=[face_message(face, embedding=True) for face in faces], model=model_message(faces.model)
+        faces=[face_message(face, embedding=True) for face in faces],
+        model=model_message(faces.model),
+        face_count=faces.face_count,
     )
 
 
@@ -71,11 +75,15 @@ def detect_response(faces: Faces) -> pb.DetectResponse:
     )
 
 
-def embed_response(face: Face, model: Model) -> pb.EmbedResponse:
-    """The embedding of the best face."""
-    described = face_message(face, embedding=True)
+def embed_response(result: OneFace) -> pb.EmbedResponse:
+    """The embedding of one face."""
+    described = face_message(result.face, embedding=True)
     return pb.EmbedResponse(
-        embedding=described.embedding, box=described.box, score=face.score, model=model_message(model)
+        embedding=described.embedding,
+        box=described.box,
+        score=described.score,
+        model=model_message(result.model),
+        face_count=result.face_count,
     )
 
 
@@ -92,6 +100,7 @@ def enroll_response(result: Enrolment) -> pb.EnrollResponse:
         person=person_message(result.person),
         faces=[face_message(face, embedding=False) for face in result.faces],
         model=model_message(result.faces.model),
+        face_counts=result.face_counts,
     )
 
 
@@ -114,4 +123,5 @@ def identify_response(result: Identification) -> pb.IdentifyResponse:
         is_real=result.face.is_real,
         antispoof_score=result.face.antispoof_score,
         model=model_message(result.model),
+        face_count=result.face_count,
     )

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
+from facegate_client.errors import FaceGateError
 from server.errors import ServeError
-from server.gateway.assembly import behind_door, grpc_credentials, listen, triton_transport, url_fetcher
+from server.gateway.assembly import (
+    behind_door,
+    grpc_credentials,
+    listen,
+    probes_behind_door,
+    triton_transport,
+    url_fetcher,
+)
+from server.gateway.checks import check_model_threshold
 from server.gateway.door import probes
 from server.gateway.door.calls import Calls
 from server.gateway.door.door import Door
@@ -20,8 +32,9 @@ from server.gateway.door.http_server import HttpServer
 from server.gateway.door.interceptor import DoorInterceptor
 from server.gateway.door.logs import log_as_json
 from server.gateway.door.metrics import Metrics
-from server.gateway.door.observed import ObservedGallery, ObservedTransport
-from server.gateway.door.readiness import Readiness
+from server.gateway.door.observed import ObservedGallery, ObservedResults, ObservedTransport
+from server.gateway.door.readiness import ANSWER_SECONDS, Readiness
+from server.gateway.errors import GatewayError
 from server.gateway.faces import FaceGateway
 from server.gateway.gallery.open import open_gallery
 from server.gateway.grpc_server import SERVICES, bind, make_server
@@ -35,6 +48,9 @@ HAND_OVER_SECONDS = 2
 REFUSING_SECONDS = 0.3
 """New requests are told to go elsewhere for at least so long, before nobody listens any more."""
 
+MAX_PROBE_CONNECTIONS = 64
+MAX_FILES = 65_536
+
 AGAIN_SECONDS = 1.0
 """Who signals a process and its group, as timeout(1) does, means it once."""
 
@@ -43,19 +59,33 @@ Say = Callable[[str], None]
 
 def run(settings: Settings, say: Say) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServeError when that cannot be done."""
+    _raise_file_limit()
     asyncio.run(_run(settings, say))
 
 
+def _raise_file_limit() -> None:
+    """A shell's soft limit, often 1,024, is less than the connections of REST and gRPC together."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if resource.RLIM_INFINITY != soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _run(settings: Settings, say: Say) -> None:
-    if settings.grpc_port == settings.http_port:
-        raise ServeError(f"--grpc-port and --http-port are both {settings.http_port}: give each its own")
-    listening = listen(settings.host, settings.http_port)
+    ports = {"grpc": settings.grpc_port, "http": settings.http_port, "probe": settings.probe_port}
+    if len(set(ports.values())) < len(ports):
+        given = ", ".join(f"--{name}-port {port}" for name, port in ports.items())
+        raise ServeError(f"{given}: the three have to differ")
+    listening = listen(settings.host, settings.http_port, "REST", "--http-port")
+    probed = listen(settings.host, settings.probe_port, "probes", "--probe-port")
     log_as_json(sys.stderr)
     metrics = Metrics()
-    gallery = ObservedGallery(open_gallery(settings.gallery, settings.gallery_key))
+    gallery = ObservedGallery(
+        open_gallery(settings.gallery, settings.gallery_key, must_exist=settings.gallery_must_exist)
+    )
     transport = ObservedTransport(triton_transport(settings), metrics)
     try:
-        await _Gateway(settings, transport, gallery, metrics).serve(listening, say)
+        await _Gateway(settings, transport, gallery, metrics).serve(listening, probed, say)
     finally:
         await transport.close()
         await gallery.close()
@@ -67,11 +97,11 @@ class _Gateway:
         self, settings: Settings, transport: ObservedTransport, gallery: ObservedGallery, metrics: Metrics
     ) -> None:
         self._settings = settings
-        self._faces = FaceGateway(transport, gallery)
+        self._faces = FaceGateway(transport, gallery, settings.policy, ObservedResults(metrics))
         self._door = Door(settings.keys, settings.limits)
         calls = Calls(metrics)
         health = Health(SERVICES)
-        self._readiness = Readiness(transport, gallery, health, metrics)
+        self._readiness = Readiness(transport, gallery, health, metrics, needs_liveness=not settings.without_liveness)
         self._grpc = make_server(
             self._faces,
             [DoorInterceptor(self._door, calls, settings.timeout_s)],
@@ -80,21 +110,28 @@ class _Gateway:
             max_message_bytes=settings.max_body_bytes,
         )
         app = create_app(self._faces, timeout_s=settings.timeout_s, urls=url_fetcher(settings))
-        guarded = behind_door(app, self._door, calls, probes.routes(self._readiness, metrics), settings)
+        probing = probes.routes(self._readiness, metrics)
+        guarded = behind_door(app, self._door, calls, probing, settings)
         self._http = HttpServer(guarded, settings.tls, HAND_OVER_SECONDS)
+        self._probes = HttpServer(
+            probes_behind_door(self._door, calls, probing, settings), None, HAND_OVER_SECONDS, MAX_PROBE_CONNECTIONS
+        )
 
-    async def serve(self, listening: socket.socket, say: Say) -> None:
+    async def serve(self, listening: socket.socket, probed: socket.socket, say: Say) -> None:
         """Until told to stop, and what is under way is answered."""
         bind(self._grpc, self._settings.grpc_address, grpc_credentials(self._settings.tls))
         stopping = _told_to_stop(say)
         await self._readiness.look()
+        await self._check_policy()
         await self._grpc.start()
-        serving = await self._http.begin(listening)
-        watching = asyncio.ensure_future(self._readiness.watch())
+        serving: asyncio.Future[Any] = asyncio.gather(
+            await self._http.begin(listening), await self._probes.begin(probed)
+        )
+        watching: asyncio.Future[Any] = asyncio.ensure_future(self._readiness.watch())
         gc.freeze()  # what is here stays: no collection has to look through it again
         triton = "answers" if self._readiness.triton else "does not answer yet"
         say(f"gateway ready: {self._settings.addresses}; Triton at {self._settings.triton} {triton}")
-        told = asyncio.ensure_future(stopping.wait())
+        told: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
         await asyncio.wait({told, serving, watching}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(serving, say)
         for task in (told, watching):
@@ -103,7 +140,16 @@ class _Gateway:
             if task.done() and not task.cancelled():
                 task.result()  # raises what went wrong
 
-    async def _drain(self, serving: asyncio.Task[None], say: Say) -> None:
+    async def _check_policy(self) -> None:
+        """Raises ServeError where the server's own threshold is above the limit. Unknown before Triton answers."""
+        with contextlib.suppress(FaceGateError):
+            model = await self._faces.model(timeout_s=ANSWER_SECONDS)
+            try:
+                check_model_threshold(self._settings.policy, model.threshold)
+            except GatewayError as error:
+                raise ServeError(f"{error}; raise --max-threshold or lower the pack's threshold") from None
+
+    async def _drain(self, serving: asyncio.Future[Any], say: Say) -> None:
         """Take nothing new, which health and new callers are told; answer what is under way; then stop listening."""
         self._door.close()
         self._readiness.stop()
@@ -112,7 +158,7 @@ class _Gateway:
             await asyncio.wait_for(self._door.idle(), DRAIN_SECONDS)
         except asyncio.TimeoutError:
             say(f"{self._door.in_flight} requests are not answered after {DRAIN_SECONDS} s; breaking them off")
-        self._http.should_exit = True
+        self._http.should_exit = self._probes.should_exit = True
         stopping = asyncio.ensure_future(self._grpc.stop(HAND_OVER_SECONDS))  # who watches the health would stay
         await asyncio.wait({stopping, serving}, timeout=2 * HAND_OVER_SECONDS)
 

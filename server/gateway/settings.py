@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ensemble.policy import UNRESTRICTED, Policy
 from facegate_client import contract
 from facegate_client.transport import Tls
 from server.addresses import is_loopback
@@ -29,8 +30,12 @@ class Settings:
     """Where Triton is, what the gateway listens on, and whom it serves how.
 
     `triton` is host:port of Triton's gRPC, or http://host:port of its HTTP. `timeout_s` is the longest that a caller
-    waits for an answer. `gallery` is a file's path or a postgresql:// address. `image_hosts` are the hosts that
+    waits for an answer. `gallery` is a file's path or a postgresql:// address; with `gallery_must_exist` no new one is
+    made there. `image_hosts` are the hosts that
     pictures may be fetched from, none where empty. `cors_origins` are the web pages that may call from a browser.
+    `policy` has the operator's rules for verifications, identifications and enrolments.
+    `allowed_hosts` are names that callers may use for a gateway that authenticates nobody, besides localhost and IPs.
+    `without_liveness`: the gateway is ready where Triton serves no liveness models.
     """
 
     triton: str
@@ -38,15 +43,20 @@ class Settings:
     host: str
     grpc_port: int
     http_port: int
+    probe_port: int
     timeout_s: float
     gallery: str = field(repr=False)  # an address may hold a password
     gallery_key: str | None = field(repr=False)
     keys: Keys | None = field(repr=False)
     tls: ServerTls | None
     limits: Limits
+    gallery_must_exist: bool = False
     max_body_bytes: int = MAX_BODY_BYTES
     image_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    policy: Policy = UNRESTRICTED
+    allowed_hosts: tuple[str, ...] = ()
+    without_liveness: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -54,16 +64,17 @@ class Settings:
         return is_loopback(self.host)
 
     @property
-    def only_here(self) -> bool:
-        """Whether it trusts whoever reaches it, for that is this machine."""
-        return self.is_local and self.keys is None and self.tls is None
+    def authenticates(self) -> bool:
+        """Whether every caller has to show a key or a client certificate."""
+        return self.keys is not None or (self.tls is not None and self.tls.client_ca is not None)
 
     @property
     def addresses(self) -> str:
         """Where it listens, in words."""
         scheme = "https" if self.tls else "http"
         tls = " (TLS)" if self.tls else ""
-        return f"gRPC {self.grpc_address}{tls}, REST {scheme}://{address(self.host, self.http_port)}/"
+        rest, probes = address(self.host, self.http_port), address(self.host, self.probe_port)
+        return f"gRPC {self.grpc_address}{tls}, REST {scheme}://{rest}/, probes http://{probes}/"
 
     @property
     def grpc_address(self) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import serialize_byte_tensor, triton_to_np_dtype
 
-DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64", "object": "BYTES"}
+DATATYPES = {"bool": "BOOL", "float32": "FP32", "float64": "FP64", "int32": "INT32", "object": "BYTES"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 DIGEST = "0123456789abcdef" * 4
 
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             inputs[tensor["name"]] = Sent(tensor["datatype"], tensor["shape"], rest[:size])
             rest = rest[size:]
         assert not rest
-        kinds = {bool: "bool", int: "int64", float: "double"}
+        kinds = {bool: "bool", int: "int64", float: "double", str: "string"}
         parameters = {name: (kinds[type(value)], value) for name, value in request["parameters"].items()}
         assert parameters.pop("binary_data_output") == ("bool", True)
         try:
@@ -277,7 +277,7 @@ def analyze_answer(
     if errors is not None:
         outputs["FACE_ERRORS"] = texts(*errors)
     if embeddings:
-        outputs["EMBEDDINGS"] = np.arange(count * 8, dtype=fp32).reshape(count, 8)
+        outputs["EMBEDDINGS"] = np.eye(count, 8, dtype=fp32)
     if liveness:
         outputs["IS_REAL"] = np.arange(count) % 2 == 0
         outputs["ANTISPOOF_SCORE"] = np.where(outputs["IS_REAL"], 0.98, 0.01).astype(fp32)

@@ -48,7 +48,7 @@ def verification(**changed: Any) -> Verification:
 VETOED = verification(verified=False, is_real_1=True, antispoof_score_1=0.98, is_real_2=False, antispoof_score_2=0.01)
 FACES = Faces(
     [
-        Face(BOX, 0.93, LANDMARKS, np.array([0.5], np.float32), True, 0.98),
+        Face(BOX, 0.93, LANDMARKS, np.array([1.0], np.float32), True, 0.98),
         Face((70.0, 20.0, 90.0, 40.0), 0.5, tuple((x + 50, y) for x, y in LANDMARKS), None, False, 0.01),
     ],
     MODEL,
@@ -112,7 +112,9 @@ def test_verified_is_0_and_a_fact_a_line(fake: type[FakeClient]) -> None:
         "12.5 ms in the server",
     ]
     assert fake.made == [(None, {"protocol": "grpc", "timeout_s": 10.0, "tls": None, "fallback": None})]
-    assert fake.asked == [((Path("a.jpg"), Path("b.jpg")), {"threshold": None, "anti_spoofing": False})]
+    assert fake.asked == [
+        ((Path("a.jpg"), Path("b.jpg")), {"threshold": None, "anti_spoofing": False, "several_faces": None})
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,30 @@ def test_options_reach_the_client(fake: type[FakeClient]) -> None:
     options = ["--threshold", "0.4", "--anti-spoofing", "--url", "box:9000", "--protocol", "http", "--timeout", "2.5"]
     assert run("verify", "a.jpg", "b.jpg", *options).exit_code == 0
     assert fake.made == [("box:9000", {"protocol": "http", "timeout_s": 2.5, "tls": None, "fallback": None})]
-    assert fake.asked[0][1] == {"threshold": 0.4, "anti_spoofing": True}
+    assert fake.asked[0][1] == {"threshold": 0.4, "anti_spoofing": True, "several_faces": None}
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((6, 1), ["a.jpg shows 6 faces"]),
+        ((2, 3), ["a.jpg shows 2 faces", "b.jpg shows 3 faces"]),
+        ((1, 1), []),
+        ((None, None), []),
+    ],
+)
+def test_a_choice_that_the_caller_did_not_make_is_said_in_a_line(
+    fake: type[FakeClient], counts: tuple[int | None, int | None], said: list[str]
+) -> None:
+    fake.answer = verification(face_count_1=counts[0], face_count_2=counts[1])
+    quiet = run("verify", "a.jpg", "b.jpg")
+    assert quiet.exit_code == 0
+    assert len(quiet.stderr.splitlines()) == bool(said)
+    assert all(each in quiet.stderr for each in [*said, *(["--several-faces"] if said else [])])
+    chosen = run("verify", "a.jpg", "b.jpg", "--several-faces", "largest")
+    assert (chosen.exit_code, chosen.stderr) == (0, "")
+    assert [options["several_faces"] for _, options in fake.asked] == [None, "largest"]
+    assert run("verify", "a.jpg", "b.jpg", "--several-faces", "first").exit_code == 2
 
 
 def test_the_address_may_come_from_the_environment(fake: type[FakeClient]) -> None:
@@ -272,7 +297,7 @@ def test_analyze_tells_each_face(fake: type[FakeClient], photo: Path) -> None:
         "face 1: box 10 20 60 80, score 0.930, live (P(real) 0.98)",
         "face 2: box 70 20 90 40, score 0.500, not live (P(real) 0.01)",
     ]
-    options = {"anti_spoofing": True, "embeddings": False, "min_score": 0.5, "max_faces": 3}
+    options = {"anti_spoofing": True, "embeddings": False, "min_score": 0.5, "max_faces": 3, "several_faces": None}
     assert fake.asked == [((photo.read_bytes(),), options)]
 
 
@@ -280,13 +305,23 @@ def test_no_face_in_an_analysis_is_no_error(fake: type[FakeClient], photo: Path)
     fake.answer = Faces([], MODEL)
     result = run("analyze", photo)
     assert (result.exit_code, result.stdout) == (0, "0 faces\n")
-    assert json.loads(run("analyze", photo, "--json").stdout) == {"faces": [], "model": MODEL.as_dict()}
+    plain = json.loads(run("analyze", photo, "--json").stdout)
+    assert plain == {"faces": [], "face_count": None, "model": MODEL.as_dict()}
+
+
+def test_analyze_of_one_face_says_how_many_there_are(fake: type[FakeClient], photo: Path) -> None:
+    fake.answer = Faces(FACES[:1], MODEL, 6)
+    result = run("analyze", photo, "--several-faces", "largest")
+    assert result.stdout.startswith("6 faces")
+    assert len(result.stdout.splitlines()) == 2
+    assert fake.asked[0][1]["several_faces"] == "largest"
+    assert json.loads(run("analyze", photo, "--several-faces", "best", "--json").stdout)["face_count"] == 6
 
 
 def test_analyze_as_json_has_embeddings_where_asked(fake: type[FakeClient], photo: Path) -> None:
     fake.answer = FACES
     first, second = json.loads(run("analyze", photo, "--json", "--embeddings").stdout)["faces"]
-    assert (first["embedding"], first["is_real"], first["box"]) == ([0.5], True, list(BOX))
+    assert (first["embedding"], first["is_real"], first["box"]) == ([1.0], True, list(BOX))
     assert (second["embedding"], second["is_real"]) == (None, False)
     assert fake.asked[0][1]["embeddings"] is True
 
@@ -302,6 +337,20 @@ def test_verify_draws_both_pictures_side_by_side(
     assert drawn.shape == (100, 240, 3)
     assert np.array_equal(drawn[:, :120], drawn[:, 120:])
     assert len(np.unique(drawn)) > 1
+
+
+@pytest.mark.parametrize("compared", [0, 1])
+def test_the_face_that_is_drawn_is_the_one_that_was_compared(
+    fake: type[FakeClient], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    fake.answer = verification(box_1=FACES[compared].box, box_2=FACES[compared].box)
+    monkeypatch.setattr(fake, "analyze", lambda self, image, **options: Faces(FACES, MODEL))
+    out = tmp_path / "both.png"
+    assert run("verify", photo, photo, "--draw", out, "--several-faces", "largest").exit_code == 0
+    x1, y1, x2, y2 = (int(value) for value in FACES[1 - compared].box)
+    drawn = cv2.imread(str(out))
+    assert len(np.unique(drawn)) > 1
+    assert len(np.unique(drawn[y1 + 3 : y2, x1 + 3 : x2])) == 1  # nothing is marked at the other face
 
 
 def test_analyze_draws(fake: type[FakeClient], photo: Path, tmp_path: Path) -> None:

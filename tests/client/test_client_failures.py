@@ -158,7 +158,7 @@ def test_an_analysis_of_given_faces_says_what_became_of_each(
 
 def test_an_embedding_of_zeros_that_nothing_explains_is_an_error(triton: FakeTriton, client: FaceClient) -> None:
     triton.answer = lambda call: analyze_answer(1, EMBEDDINGS=np.zeros((1, 8), np.float32))
-    with pytest.raises(ServerFault, match="all zeros"):
+    with pytest.raises(ServerFault, match="embedding"):
         client.analyze(IMAGE)
 
 

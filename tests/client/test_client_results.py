@@ -108,6 +108,8 @@ def test_an_impossible_verification_cannot_be_made(changed: dict[str, Any]) -> N
         {"landmarks": (*LANDMARKS[:4], (float("inf"), 0.0))},
         {"embedding": np.array([np.nan], np.float32)},
         {"embedding": np.zeros(2, np.float32)},
+        {"embedding": np.array([1.01, 0.0], np.float32)},
+        {"embedding": np.array([3e38, 3e38], np.float32)},
     ],
 )
 def test_an_impossible_face_cannot_be_made(changed: dict[str, Any]) -> None:
@@ -137,29 +139,32 @@ def test_results_become_json() -> None:
     }
     assert json.loads(json.dumps(checked(True, False, verified=False).as_dict()))["is_real_2"] is False
 
-    described = face(embedding=np.array([0.5, -0.5], np.float32), is_real=False, antispoof_score=0.01)
+    described = face(embedding=np.array([0.0, -1.0], np.float32), is_real=False, antispoof_score=0.01)
     assert json.loads(json.dumps(described.as_dict())) == {
         "box": [1, 2, 3, 4],
         "score": 0.9,
         "landmarks": [list(point) for point in LANDMARKS],
-        "embedding": [0.5, -0.5],
+        "embedding": [0.0, -1.0],
         "is_real": False,
         "antispoof_score": 0.01,
         "error": None,
     }
-    assert Faces([face()], MODEL).as_dict() == {"faces": [face().as_dict()], "model": plain["model"]}
+    faces = Faces([face()], MODEL, 3)
+    assert faces.as_dict() == {"faces": [face().as_dict()], "face_count": 3, "model": plain["model"]}
+    assert Faces([face()], MODEL).as_dict()["face_count"] is None
     assert face().as_dict()["embedding"] is None
 
 
 def test_faces_are_a_list_that_is_copied_whole() -> None:
     faces = Faces([face()], MODEL)
     assert faces == [face()]
+    assert copy.deepcopy(Faces([face()], MODEL, 2)).face_count == 2
     assert copy.deepcopy(faces).model == MODEL
     assert pickle.loads(pickle.dumps(faces)).model == MODEL
 
 
 def test_results_are_values() -> None:
-    assert face(embedding=np.ones(2, np.float32)) == face()
+    assert face(embedding=np.array([0.0, 1.0], np.float32)) == face()
     assert {verification(), verification()} == {verification()}
     with pytest.raises(dataclasses.FrozenInstanceError):
         verification().verified = False  # type: ignore[misc]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_triton import DIGEST, Call, FakeTriton, analyze_answer
+from fake_triton import DIGEST, Call, FakeTriton, analyze_answer, verify_answer
 
-from facegate_client import BadImage, FaceClient, InvalidRequest, Model, contract
+from facegate_client import BadImage, FaceClient, InvalidRequest, Model, ServerFault, contract
 
 JPEG = b"\xff\xd8\xff and the rest\x00\x00"  # zeros at the end must survive
 
@@ -90,9 +90,77 @@ def test_analyze_asks_for_embeddings_alone_unless_told(triton: FakeTriton, clien
     assert second.box == (4, 5, 6, 7)
     assert second.landmarks == ((10, 11), (12, 13), (14, 15), (16, 17), (18, 19))
     assert first.embedding is not None
-    assert (first.embedding.dtype, first.embedding.tolist()) == (np.float32, list(range(8)))
+    assert (first.embedding.dtype, first.embedding.tolist()) == (np.float32, [1, 0, 0, 0, 0, 0, 0, 0])
     assert first.is_real is None
     assert first.antispoof_score is None
+
+
+def counted(*counts: int) -> dict[str, np.ndarray]:
+    """face_verify's outputs FACE_COUNT_1 and FACE_COUNT_2."""
+    return {f"FACE_COUNT_{number}": np.array([count], np.int32) for number, count in enumerate(counts, 1)}
+
+
+@pytest.mark.parametrize("several_faces", ["best", "largest", "refuse", contract.SeveralFaces.LARGEST])
+def test_which_face_counts_is_sent_where_the_caller_says_and_only_there(
+    triton: FakeTriton, client: FaceClient, several_faces: str
+) -> None:
+    client.verify(JPEG, JPEG)
+    assert "several_faces" not in last(triton).parameters  # an older server refuses a parameter that it does not know
+    client.analyze(JPEG)
+    assert "several_faces" not in last(triton).parameters
+    value = str(contract.SeveralFaces(several_faces).value)
+    client.verify(JPEG, JPEG, several_faces=several_faces)
+    assert last(triton).parameters["several_faces"] == ("string", value)
+    triton.answer = lambda call: analyze_answer(1, FACE_COUNT=np.array([6], np.int32))
+    faces = client.analyze(JPEG, several_faces=several_faces)
+    assert last(triton).parameters["several_faces"] == ("string", value)
+    assert (len(faces), faces.face_count) == (1, 6)
+
+
+@pytest.mark.parametrize("value", ["first", "", "BEST", 1, True, ["best"]])
+def test_a_choice_that_does_not_exist_is_refused_before_it_is_sent(
+    triton: FakeTriton, client: FaceClient, value: object
+) -> None:
+    for ask in (
+        lambda: client.verify(JPEG, JPEG, several_faces=value),
+        lambda: client.analyze(JPEG, several_faces=value),
+    ):
+        with pytest.raises(InvalidRequest, match=r"several_faces: .*best, largest, refuse"):
+            ask()
+    assert not triton.calls
+
+
+def test_a_verification_says_how_many_faces_there_are_where_the_server_does(
+    triton: FakeTriton, client: FaceClient
+) -> None:
+    triton.answer = lambda call: verify_answer(**counted(6, 1))
+    result = client.verify(JPEG, JPEG)
+    assert (result.face_count_1, result.face_count_2) == (6, 1)
+    triton.answer = lambda call: verify_answer()  # an older server
+    result = client.verify(JPEG, JPEG)
+    assert result
+    assert (result.face_count_1, result.face_count_2) == (None, None)
+    assert client.verify(JPEG, JPEG, several_faces="largest").face_count_1 is None
+
+
+@pytest.mark.parametrize("wrong", [counted(0), counted(-1), {"FACE_COUNT_1": np.array([1], np.float32)}])
+def test_a_number_of_faces_that_cannot_be_is_a_fault(
+    triton: FakeTriton, client: FaceClient, wrong: dict[str, np.ndarray]
+) -> None:
+    triton.answer = lambda call: verify_answer(**wrong)
+    with pytest.raises(ServerFault):
+        client.verify(JPEG, JPEG)
+
+
+def test_more_faces_than_the_choice_allows_are_a_fault(triton: FakeTriton, client: FaceClient) -> None:
+    triton.answer = lambda call: analyze_answer(2)
+    with pytest.raises(ServerFault):
+        client.analyze(JPEG, several_faces="largest")
+    triton.answer = lambda call: analyze_answer(1)
+    assert client.analyze(JPEG, several_faces="largest").face_count is None
+    triton.answer = lambda call: analyze_answer(1, FACE_COUNT=np.array([0], np.int32))
+    with pytest.raises(ServerFault):
+        client.analyze(JPEG, several_faces="largest")
 
 
 def test_no_face_is_an_empty_list(triton: FakeTriton, client: FaceClient) -> None:

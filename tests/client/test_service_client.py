@@ -119,6 +119,54 @@ def test_faces_are_asked_and_told(fake: FakeFaceService, client: Any) -> None:
     assert client.embed(b"x").values.tolist() == pytest.approx([0.6, 0.8])
 
 
+def test_which_face_counts_is_asked_and_the_number_of_faces_told(fake: FakeFaceService, client: Any) -> None:
+    embedded = {"embedding": [0.6, 0.8], "box": BOX, "score": 0.5, "model": MODEL}
+    older = {
+        "Verify": verdict(),
+        "Analyze": pb.AnalyzeResponse(faces=[face(embedding=True)], model=MODEL),
+        "Embed": pb.EmbedResponse(**embedded),
+        "Enroll": pb.EnrollResponse(person=ADA, faces=[face()] * 2, model=MODEL),
+        "Identify": identified(),
+    }
+
+    def ask(**options: str) -> list[Any]:
+        verified = client.verify(b"x", b"y", **options)
+        enrolled = [
+            client.enroll([b"x", b"y"], name="Ada", **options),
+            client.add_photos("a1", [b"x", b"y"], **options),
+        ]
+        alone = [client.analyze(b"x", **options), client.embed(b"x", **options), client.identify(b"x", **options)]
+        return [
+            verified.face_count_1,
+            verified.face_count_2,
+            *(each.face_counts for each in enrolled),
+            *(each.face_count for each in alone),
+        ]
+
+    fake.answers |= older
+    assert ask() == [None] * 7
+    assert not any(request.HasField("several_faces") for request in fake.requests)
+    fake.answers |= {
+        "Verify": verdict(face_count_1=3, face_count_2=1),
+        "Analyze": pb.AnalyzeResponse(faces=[face(embedding=True)], model=MODEL, face_count=3),
+        "Embed": pb.EmbedResponse(**embedded, face_count=3),
+        "Enroll": pb.EnrollResponse(person=ADA, faces=[face()] * 2, model=MODEL, face_counts=[1, 3]),
+        "Identify": identified(face_count=3),
+    }
+    fake.requests.clear()
+    assert ask(several_faces="largest") == [3, 1, (1, 3), (1, 3), 3, 3, 3]
+    assert [request.several_faces for request in fake.requests] == ["largest"] * 6
+
+
+@pytest.mark.parametrize("counts", [[1], [1, 0], [1, 1, 1]])
+def test_a_number_of_faces_that_cannot_be_of_the_photos_is_a_fault(
+    fake: FakeFaceService, client: Any, counts: list[int]
+) -> None:
+    fake.answers["Enroll"] = pb.EnrollResponse(person=ADA, faces=[face()] * 2, model=MODEL, face_counts=counts)
+    with pytest.raises(ServerFault):
+        client.enroll([b"x", b"y"], name="Ada")
+
+
 def test_people_are_asked_and_told(fake: FakeFaceService, client: Any) -> None:
     ada = Person("a1", "Ada", {"door": "north"}, datetime.fromtimestamp(1_700_000_000, timezone.utc), 2)
     fake.answers["Enroll"] = pb.EnrollResponse(person=ADA, faces=[face(liveness=(True, 0.75))] * 2, model=MODEL)

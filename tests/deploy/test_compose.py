@@ -65,7 +65,16 @@ def test_the_gateways_settings_are_options_of_the_command_and_its_people_outlive
     assert gateway["environment"]["FACEGATE_GATEWAY_GALLERY"].startswith("/people/")
     assert "people:/people" in gateway["volumes"]
     assert seconds(gateway["stop_grace_period"]) > STOP_SECONDS
-    assert {port.rsplit(":", 1)[1] for port in gateway["ports"]} == {"8080", "50051"}
+    assert {port.rsplit(":", 1)[1] for port in gateway["ports"]} == {"8080", "8081", "50051"}
+    assert gateway["healthcheck"]["test"][-2:] == ["deploy/healthcheck.py", "gateway"]
+
+
+def test_the_gateway_is_ready_without_liveness_where_the_server_has_none(composed):
+    environments = [
+        composed(**chosen)["services"]["gateway"]["environment"]
+        for chosen in ({}, {"FACEGATE_WITHOUT_LIVENESS": "true"})
+    ]
+    assert [each["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] for each in environments] == ["", "true"]
 
 
 def test_what_is_built_is_what_is_served(composed):

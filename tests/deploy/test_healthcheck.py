@@ -12,23 +12,27 @@ import pytest
 
 from engines.build import ROOT
 from facegate.running import free_ports
+from support.gateway import gateway
+
+SERVERS = {(): ("FACEGATE_HTTP_PORT", "/v2/health/ready"), ("gateway",): ("FACEGATE_GATEWAY_PROBE_PORT", "/readyz")}
 
 
-def status_at(port: int) -> int:
-    environment = {**os.environ, "FACEGATE_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
-    return subprocess.run([sys.executable, "deploy/healthcheck.py"], cwd=ROOT, env=environment).returncode
+def status_at(port: int, *server: str) -> int:
+    environment = {**os.environ, SERVERS[server][0]: str(port), "http_proxy": "http://127.0.0.1:9"}
+    return subprocess.run([sys.executable, "deploy/healthcheck.py", *server], cwd=ROOT, env=environment).returncode
 
 
+@pytest.mark.parametrize("asked", SERVERS)
 @pytest.mark.parametrize(("answer", "status"), [(200, 0), (400, 1), (503, 1)])
-def test_a_server_is_healthy_when_it_says_that_it_is_ready(answer, status):
+def test_a_server_is_healthy_when_it_says_that_it_is_ready(answer, status, asked):
     class Ready(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(answer if self.path == "/v2/health/ready" else 200)
+            self.send_response(answer if self.path == SERVERS[asked][1] else 404)
             self.end_headers()
 
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert status_at(server.server_port) == status
+        assert status_at(server.server_port, *asked) == status
 
 
 def test_no_server_is_not_healthy():
@@ -37,3 +41,8 @@ def test_no_server_is_not_healthy():
 
 def test_a_real_server_is_healthy(server):
     assert status_at(int(server.http.rsplit(":", 1)[1])) == 0
+
+
+def test_a_real_gateway_is_healthy(server, tmp_path):
+    with gateway(tmp_path / "log", server.grpc, "--host", "0.0.0.0", "--without-keys") as running:
+        assert status_at(int(running.probes.rsplit(":", 1)[1]), "gateway") == 0

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import Result
@@ -27,7 +28,8 @@ from engines.build import REPOSITORIES, ROOT
 from engines.compiled import build_engines
 from engines.device import Gpu
 from engines.errors import EngineError, UnfitError
-from engines.gate import LIMITS
+from engines.gate import LIMITS, P_REAL
+from engines.known_answers import load_known_answers
 from engines.order import Engines, Order
 from engines.pack_file import PackFile
 from engines.precision import Precision
@@ -97,6 +99,10 @@ def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
             assert stamp.gate["pairs"] > 1000
         assert net in made.stderr
         assert f"TensorRT for RTX {stamp.version}" in made.stderr
+    known = load_known_answers(built)[0]
+    assert known.limits["ANTISPOOF_SCORE"] == LIMITS[precision][P_REAL]
+    in_fp32 = load_known_answers(repository)[0]
+    assert np.array_equal(known.outputs["EMBEDDINGS"], in_fp32.outputs["EMBEDDINGS"]), "never the engine's own"
     assert count == 9 or "NOT JUDGED" not in made.stderr, "all the pictures have every verdict"
 
     before = files(built)

@@ -71,6 +71,23 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
     assert digests(pack.model_copy(update={"liveness": stricter})) != (both, embeddings)
 
 
+EMBEDDING_DIGESTS = {
+    "buffalo_l": "0d4765330bec7c00e815af3b4e3892cfa3ff09564ab4ba5469097b493d5c5d84",
+    "buffalo_sc": "f1a60ea6190b63494e48b0d4cc598b75199cf9565a4a7c510c9feda841d1802a",
+    "mobileface": "37c75e541bc3e3e5c440a303819e839412498171092825232de8bc6323d9454a",
+    "opencv": "dcf5b58b148fb391f0bf0bc0750d20accaf9cd335f328fb4efc9f5a7532d6e62",
+}
+"""Galleries store this value with every embedding and search only their own: it must not change while the recognizer
+and its input do not."""
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_embedding_digest_of_a_shipped_pack_is_pinned(path: Path) -> None:
+    pack = load_pack(path)
+    weights_sha256 = pack.files[pack.recognizer.file].sha256
+    assert pack.embedding_digest_of(weights_sha256) == EMBEDDING_DIGESTS[path.stem]
+
+
 def test_the_default_packs_digests_are_those_of_its_first_release(pack: PackFile, weights: dict[str, Path]) -> None:
     """Embeddings that users have stored are compared by them."""
     built = pack.built({file: weights[file] for file in pack.files})

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensemble.detection import Faces, select_faces
+from ensemble.detection import Faces, choose_face, select_faces
+from facegate_client.contract import SeveralFaces
 
 Corners = tuple[int, int, int, int]
 GOOD = (10.0, 10.0, 30.0, 30.0)
@@ -127,3 +128,50 @@ def test_no_face_has_the_right_shapes_and_types(boxes: list[object]) -> None:
 def test_a_face_whose_landmarks_coincide_is_dropped_and_the_others_are_not() -> None:
     landmarks = np.stack([np.full((5, 2), 30.0), np.full((5, 2), 60.0) + APART])
     assert selected([(50, 50, 70, 70), GOOD], landmarks=landmarks).landmarks[0, 0].tolist() == [60, 60]
+
+
+HEIGHT, WIDTH = 8, 10
+place = st.integers(-6, 16)
+scored_box = st.tuples(place, place, st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+
+
+def faces_of(rows: list[tuple[int, int, int, int, int]]) -> Faces:
+    """Of x, y, width, height and score; the landmarks tell the row."""
+    values = np.array(rows, dtype=np.float32).reshape(-1, 5)
+    boxes = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:4]], axis=1)
+    landmarks = np.arange(len(rows), dtype=np.float32)[:, None, None] + APART
+    return Faces(boxes, values[:, 4], landmarks)
+
+
+def area_inside(row: tuple[int, int, int, int, int]) -> int:
+    """Pixels of the box that lie in the image, counted one by one."""
+    x, y, width, height, _ = row
+    return sum(0 <= i < WIDTH for i in range(x, x + width)) * sum(0 <= j < HEIGHT for j in range(y, y + height))
+
+
+@settings(deadline=None)
+@given(st.lists(scored_box, max_size=8), st.randoms())
+def test_the_face_that_counts_has_the_best_score_or_the_largest_area_inside_the_image_in_any_order(rows, random):
+    ranks = {
+        SeveralFaces.BEST: lambda row: row[4],
+        SeveralFaces.LARGEST: lambda row: (area_inside(row), row[4]),
+    }
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    for several_faces, rank in ranks.items():
+        for order in (rows, shuffled):
+            chosen = numbers(choose_face(faces_of(order), several_faces, HEIGHT, WIDTH))
+            if not order:
+                assert chosen == []
+                continue
+            (number,) = chosen
+            best = max(map(rank, order))
+            assert rank(order[number]) == best
+            assert number == [rank(row) for row in order].index(best)  # of equals the detector's first
+
+
+def test_an_area_outside_the_image_does_not_count() -> None:
+    """Most of the first box is cut off by the image's edge."""
+    faces = faces_of([(-90, 0, 92, 8, 3), (3, 0, 5, 5, 1)])
+    assert numbers(choose_face(faces, SeveralFaces.LARGEST, HEIGHT, WIDTH)) == [1]
+    assert numbers(choose_face(faces, SeveralFaces.BEST, HEIGHT, WIDTH)) == [0]

@@ -18,7 +18,7 @@ from ensemble.lanes import Lanes
 from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
 from ensemble.verification import Verdict
-from facegate_client.contract import Code
+from facegate_client.contract import Code, SeveralFaces
 
 CANDIDATES = 8
 SPOT = 50  # pixels: the side of a face in crowd()
@@ -97,10 +97,10 @@ def analyze(pack: Pack, inferer: RuleInferer, image: NDArray[np.uint8], **asked:
 
 
 def verify(
-    pack: Pack, inferer: RuleInferer, *faces: int, anti_spoofing: bool = False
-) -> tuple[Verdict, NDArray[np.float32]]:
+    pack: Pack, inferer: RuleInferer, *faces: int, anti_spoofing: bool = False, **options: Any
+) -> tuple[Verdict, NDArray[np.float32], list[int]]:
     images = [photo(count) for count in faces]
-    return Pipeline(pack, inferer).verify(images, threshold=None, anti_spoofing=anti_spoofing)
+    return Pipeline(pack, inferer).verify(images, threshold=None, anti_spoofing=anti_spoofing, **options)
 
 
 def test_every_face_of_an_image_is_described_by_one_detection(small: Pack) -> None:
@@ -213,7 +213,7 @@ def test_without_liveness_nets_everything_else_still_works(small: Pack) -> None:
 
 def test_a_verification_detects_in_both_images_at_once_and_takes_the_best_face_of_each(small: Pack) -> None:
     inferer = RuleInferer()
-    verdict, boxes = verify(small, inferer, 1, 3, anti_spoofing=True)
+    verdict, boxes, face_counts = verify(small, inferer, 1, 3, anti_spoofing=True)
     assert Counter(inferer.asked) == {
         ("face_detector", 2): 1,
         ("face_recognizer", 2): 1,
@@ -222,13 +222,14 @@ def test_a_verification_detects_in_both_images_at_once_and_takes_the_best_face_o
     }
     assert verdict.verified
     assert boxes.tolist() == [[0, 0, 6, 6]] * 2
+    assert face_counts == [1, 3]
 
 
 @pytest.mark.parametrize(("p_real", "verified"), [((0.9, 0.3), True), ((0.9, 0.05), False), ((0.0, 0.0), False)])
 def test_a_spoof_by_the_mean_of_both_nets_vetoes_a_perfect_match(
     small: Pack, p_real: tuple[float, float], verified: bool
 ) -> None:
-    verdict, _ = verify(small, RuleInferer(p_real), 1, 1, anti_spoofing=True)
+    verdict, *_ = verify(small, RuleInferer(p_real), 1, 1, anti_spoofing=True)
     assert verdict.distance == pytest.approx(0, abs=1e-6)
     assert verdict.verified == verified
     assert verify(small, RuleInferer(p_real), 1, 1)[0].verified  # nobody asked
@@ -237,8 +238,8 @@ def test_a_spoof_by_the_mean_of_both_nets_vetoes_a_perfect_match(
 def test_the_packs_threshold_holds_unless_another_is_given(small: Pack) -> None:
     pipeline = Pipeline(small, RuleInferer())
     images = [photo(1), photo(8)]
-    ours, _ = pipeline.verify(images, threshold=None, anti_spoofing=False)
-    given, _ = pipeline.verify(images, threshold=1e-4, anti_spoofing=False)
+    ours, *_ = pipeline.verify(images, threshold=None, anti_spoofing=False)
+    given, *_ = pipeline.verify(images, threshold=1e-4, anti_spoofing=False)
     assert (ours.threshold, ours.verified) == (small.recognizer.threshold, True)
     assert (given.threshold, given.verified) == (1e-4, False)
 
@@ -253,6 +254,39 @@ def test_a_verification_without_a_face_says_in_which_image(small: Pack, faces: t
     assert str(refusal.value) == f"NOT_FOUND: no face in {where}"
     assert refusal.value.code is Code.NOT_FOUND
     assert set(inferer.runs()) == {"face_detector"}
+
+
+@pytest.mark.parametrize(("faces", "name", "count"), [((1, 3), "b", 3), ((2, 1), "a", 2), ((2, 3), "a", 2)])
+def test_several_faces_are_refused_with_the_image_and_their_number_before_any_is_described(
+    small: Pack, faces: tuple[int, int], name: str, count: int
+) -> None:
+    inferer = RuleInferer()
+    with pytest.raises(
+        RequestError, match=rf"^INVALID_ARGUMENT: {name}: .*\b{count}\b.*several_faces=largest"
+    ) as refusal:
+        verify(small, inferer, *faces, several_faces=SeveralFaces.REFUSE, names=("a", "b"))
+    assert refusal.value.code is Code.INVALID_ARGUMENT
+    assert set(inferer.runs()) == {"face_detector"}
+    assert verify(small, inferer, 1, 1, several_faces=SeveralFaces.REFUSE)[0].verified
+
+
+@pytest.mark.parametrize("several_faces", SeveralFaces)
+@pytest.mark.parametrize("faces", [0, 1, 3])
+def test_with_several_faces_all_are_counted_and_at_most_one_is_described(
+    small: Pack, several_faces: SeveralFaces, faces: int
+) -> None:
+    inferer = RuleInferer()
+    asked = {"anti_spoofing": True, "max_faces": 2, "several_faces": several_faces}
+    if several_faces is SeveralFaces.REFUSE and faces > 1:
+        with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: image: "):
+            analyze(small, inferer, photo(faces), **asked)
+        return
+    analysis = analyze(small, inferer, photo(faces), **asked)
+    assert analysis.face_count == faces
+    assert analysis.embeddings is not None and analysis.liveness is not None
+    assert len(analysis.faces) == len(analysis.embeddings) == len(analysis.liveness.is_real) == min(faces, 1)
+    assert inferer.runs()["face_detector"] == 1
+    assert analyze(small, inferer, photo(faces)).face_count is None
 
 
 @pytest.mark.parametrize("net", ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"])

@@ -18,8 +18,9 @@ from ensemble.detection import Faces
 from ensemble.errors import RequestError
 from ensemble.liveness import context_crops
 from ensemble.pack import Pack
-from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_parameters
-from facegate_client.contract import Code
+from ensemble.policy import UNRESTRICTED, Policy
+from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_values
+from facegate_client.contract import Code, SeveralFaces
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
 
@@ -40,13 +41,48 @@ def analyze(pack: Pack, given: object) -> dict[str, Any]:
 
 
 def verify(pack: Pack, given: object) -> dict[str, Any]:
-    return read_parameters(json.dumps(given), verify_parameters(pack))
+    return verify_values(json.dumps(given), pack, UNRESTRICTED)
+
+
+@pytest.mark.parametrize("value", [None, False, 0, 1, "true"])
+def test_where_liveness_is_required_nothing_but_true_asks_for_it(pack: Pack, value: object) -> None:
+    policy = Policy(require_liveness=True)
+    given = {} if value is None else {"anti_spoofing": value}
+    with pytest.raises(RequestError, match=r"INVALID_ARGUMENT: .*anti_spoofing"):
+        verify_values(json.dumps(given), pack, policy)
+    assert verify_values('{"anti_spoofing": true}', pack, policy)["anti_spoofing"] is True
+
+
+@given(limit=st.floats(0.01, 2), threshold=st.floats(0.01, 2))
+def test_a_threshold_is_taken_up_to_the_operators_limit(pack: Pack, limit: float, threshold: float) -> None:
+    try:
+        values = verify_values(json.dumps({"threshold": threshold}), pack, Policy(max_threshold=limit))
+    except RequestError as refusal:
+        assert threshold > limit
+        assert refusal.code is Code.INVALID_ARGUMENT
+    else:
+        assert values["threshold"] == threshold <= limit
+
+
+def test_a_policy_is_read_from_the_environment_and_a_misspelt_value_is_an_error() -> None:
+    read = Policy.from_environment
+    assert read({}) == UNRESTRICTED
+    strict = Policy(True, 0.5, SeveralFaces.LARGEST)
+    assert read(strict.as_environment()) == strict
+    for name, wrong in (("REQUIRE_LIVENESS", "ture"), ("MAX_THRESHOLD", "2.1"), ("SEVERAL_FACES", "first")):
+        with pytest.raises(ValueError, match="validation error"):
+            read({f"FACEGATE_{name}": wrong})
 
 
 @pytest.mark.parametrize("nothing", ["", "{}"])
 def test_without_parameters_the_defaults_hold(pack: Pack, nothing: str) -> None:
-    assert analyze(pack, nothing) == {"anti_spoofing": False, "embeddings": True, "min_score": 0.7, "max_faces": 256}
-    assert verify(pack, {}) == {"anti_spoofing": False, "threshold": pack.recognizer.threshold}
+    defaults = {"anti_spoofing": False, "embeddings": True, "min_score": 0.7, "max_faces": 256, "several_faces": None}
+    assert analyze(pack, nothing) == defaults
+    assert verify(pack, {}) == {
+        "anti_spoofing": False,
+        "threshold": pack.recognizer.threshold,
+        "several_faces": SeveralFaces.BEST,
+    }
 
 
 @pytest.mark.parametrize(
@@ -59,6 +95,9 @@ def test_without_parameters_the_defaults_hold(pack: Pack, nothing: str) -> None:
         ("min_score", 1),
         ("max_faces", 1),
         ("max_faces", 1024),
+        ("several_faces", "best"),
+        ("several_faces", "largest"),
+        ("several_faces", "refuse"),
     ],
 )
 def test_analyze_takes_what_is_in_range(pack: Pack, name: str, value: object) -> None:
@@ -82,6 +121,7 @@ WRONG = [None, "1", "true", [], {}]
         ("embeddings", [0, 1, 0.0, 1.0, *WRONG]),
         ("min_score", [True, False, -0.01, 1.01, 2, float("nan"), float("inf"), -float("inf"), 10**400, *WRONG]),
         ("max_faces", [True, False, 0, -1, 1025, 2**63, 3.0, float("nan"), *WRONG]),
+        ("several_faces", [True, 0, 1, 1.0, "", "BEST", "first", "best ", ["best"], *WRONG]),
     ],
 )
 def test_analyze_refuses_what_is_ill_typed_or_out_of_range_and_names_it(
@@ -96,6 +136,12 @@ def test_verify_refuses_a_threshold_that_is_ill_typed_or_out_of_range(pack: Pack
     for value in [True, 0, 0.0, -0.0, 1e-46, -0.5, 2.0001, 3, float("nan"), float("inf"), 10**400, *WRONG]:
         with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: parameter threshold must be "):
             verify(pack, {"threshold": value})
+
+
+def test_a_server_may_have_another_default_for_several_faces_and_a_request_overrides_it(pack: Pack) -> None:
+    policy = Policy(several_faces=SeveralFaces.REFUSE)
+    assert verify_values("", pack, policy)["several_faces"] is SeveralFaces.REFUSE
+    assert verify_values('{"several_faces": "best"}', pack, policy)["several_faces"] is SeveralFaces.BEST
 
 
 @pytest.mark.parametrize("name", ["antispoofing", "ANTI_SPOOFING", "threshold", "", "a\nb\x1b[31m", "é" * 1000])
@@ -206,6 +252,26 @@ def test_a_face_half_in_the_image_and_the_smallest_are_taken() -> None:
     assert len(read_faces(packed([value - 34 * (i % 2 == 0) for i, value in enumerate(FACE)], small), 200, 200)) == 2
     with pytest.raises(RequestError, match="face 0 needs a box of at least 8 x 8 pixels"):
         read_faces(packed([10, 10, 17, 18, *small[4:]]), 200, 200)
+
+
+@pytest.mark.parametrize("landmark", range(5))
+@pytest.mark.parametrize(("axis", "side", "outside"), [(0, 60, 7.4), (0, 10, -7.4), (1, 60, 7.4), (1, 10, -7.4)])
+def test_each_landmark_lies_in_its_box_or_close_to_it(landmark: int, axis: int, side: int, outside: float) -> None:
+    """The box is 50 pixels wide and high: 15 % of that are 7.5."""
+    row = [float(value) for value in FACE]
+    row[4 + 2 * landmark + axis] = side + outside
+    assert len(read_faces(packed(FACE, row), 200, 200)) == 2
+    row[4 + 2 * landmark + axis] = side + outside * 7.6 / 7.4
+    with pytest.raises(RequestError, match="INVALID_ARGUMENT: FACES_IN: face 1 ") as refusal:
+        read_faces(packed(FACE, row, row), 200, 200)
+    assert "landmarks" in str(refusal.value)
+
+
+def test_the_margin_of_landmarks_follows_the_shape_of_the_box() -> None:
+    flat = [10, 10, 110, 20, 20, 12, 100, 12, 60, 15, 25, 18, 95, 18]
+    assert len(read_faces(packed([*flat[:4], -4, *flat[5:]]), 200, 200)) == 1
+    with pytest.raises(RequestError, match="face 0 needs landmarks"):
+        read_faces(packed([*flat[:5], 8.4, *flat[6:]]), 200, 200)
 
 
 def test_landmarks_that_coincide_are_that_faces_matter() -> None:

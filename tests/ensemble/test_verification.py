@@ -73,6 +73,20 @@ def test_rounding_never_makes_a_distance_negative() -> None:
     assert judge(pair, 0.5, None).distance == 0.0
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_cosine_out_of_range_is_an_error_and_never_a_verdict(sign: int) -> None:
+    """Each embedding is of length one within 0.1 %; their cosine is 1.0016."""
+    pair = np.array([[1, 0, 0], [sign, 0, 0]], dtype=np.float32) * np.float32(1.0008)
+    with pytest.raises(RuntimeError, match="cosine"):
+        judge(pair, 0.5, None)
+
+
+@pytest.mark.parametrize("length", [1.005, 0.995, 0.0])
+def test_embeddings_that_are_not_of_length_one_are_an_error(length: float) -> None:
+    with pytest.raises(RuntimeError, match="length one"):
+        judge(apart(0.1) * np.float32(length), 0.5, None)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_embeddings_that_are_not_finite_are_an_error_and_never_a_verdict(value: float) -> None:

@@ -171,7 +171,7 @@ def test_engines_of_a_pack_that_was_changed_since_are_refused(
         ("face_verify/1/model.py", "class", "raise SystemExit\nclass"),
         ("minifasnet_v2/config.pbtxt", "max_batch_size: 32", "max_batch_size: 33"),
         ("minifasnet_v2/1/model.onnx", None, ""),
-        ("fingerprint", None, ""),
+        ("manifest.json", None, ""),
         ("face_analyze/config.pbtxt", None, "no configuration"),
         ("face_analyze/config.pbtxt", None, 'name: "without a pack"'),
     ],
@@ -183,7 +183,7 @@ def test_a_repository_that_was_changed_since_it_was_installed_is_refused(
     if old is not None:
         assert old in changed.read_text()
     changed.write_text(changed.read_text().replace(old, new) if old else new)
-    with pytest.raises(EngineError, match=r"(is not what was installed|no configuration that can be read).*; run: "):
+    with pytest.raises(EngineError, match=r"(differs from its manifest|no configuration that can be read).*; run: "):
         pick(Backend.tensorrt_rtx)
     assert pick().target is Target.onnxruntime
     assert any(line.startswith("NOT USED: ") for line in said)

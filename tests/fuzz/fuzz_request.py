@@ -18,6 +18,7 @@ from tests.fuzz.harness import fuzz, instrumented
 
 with instrumented(__name__ == "__main__"):
     from ensemble.errors import RequestError
+    from ensemble.policy import UNRESTRICTED
     from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_parameters
 from facegate_client.contract import LEAST_FACE_IN, MAX_FACES_LIMIT, MAX_PIXELS, MAX_SIDE, Code
 
@@ -33,7 +34,7 @@ PACK: Any = SimpleNamespace(
         if name in ("detector", "recognizer")
     }
 )
-KNOWN = (analyze_parameters(PACK), verify_parameters(PACK))
+KNOWN = (analyze_parameters(PACK), verify_parameters(PACK, UNRESTRICTED))
 
 
 def target(data: bytes) -> None:
@@ -55,8 +56,8 @@ def parameters(text: str, known: dict[str, Any]) -> None:
     values = read_parameters(text, known)
     assert values.keys() == known.keys()
     for name, value in values.items():
-        assert type(value) is known[name].kind
-        if known[name].kind is not bool:
+        assert type(value) is known[name].kind or (value is None and known[name].default is None)
+        if known[name].kind in (int, float):
             assert math.isfinite(value) and known[name].least <= value <= known[name].most
 
 

@@ -19,6 +19,8 @@ PARAMETERS = [
     (b"v", {"anti_spoofing": False, "threshold": 0.57}),
     (b"a", {"min_score": 1, "nonsense": [1, None, {"a": "\ud800"}]}),
     (b"v", {"threshold": 1e-320}),
+    (b"v", {"several_faces": "largest"}),
+    (b"a", {"several_faces": ["best"]}),
 ]
 
 

@@ -55,6 +55,23 @@ def test_both_off_means_detection_only(ask, samples):
     assert set(answer.outputs) == {"BOXES", "SCORES", "LANDMARKS", "MODEL"}
 
 
+@pytest.mark.parametrize("several_faces", ["best", "largest"])
+def test_one_face_of_several_with_their_number(ask, pictures, several_faces):
+    image = encoded("IMAGE", pictures / "detection/t1.jpg")
+    answer = ask("face_analyze", [image], anti_spoofing=True, several_faces=several_faces)
+    assert {name: (str(value.dtype), value.shape) for name, value in answer.outputs.items()} == {
+        "BOXES": ("float32", (1, 4)),
+        "SCORES": ("float32", (1,)),
+        "LANDMARKS": ("float32", (1, 5, 2)),
+        "EMBEDDINGS": ("float32", (1, 128)),
+        "IS_REAL": ("bool", (1,)),
+        "ANTISPOOF_SCORE": ("float32", (1,)),
+        "FACE_COUNT": ("int32", (1,)),
+        "MODEL": ("object", (1,)),
+    }
+    assert answer.outputs["FACE_COUNT"][0] == 6
+
+
 def test_no_face_is_an_answer_with_no_rows(ask):
     answer = ask("face_analyze", frame(np.zeros((48, 64, 3), np.uint8)), anti_spoofing=True)
     assert {name: value.shape for name, value in answer.outputs.items()} == {
@@ -99,6 +116,7 @@ def test_a_verdict_with_names_dtypes_and_shapes(ask, samples):
         **dict.fromkeys(("DISTANCE", "THRESHOLD", "CONFIDENCE", "PROCESSING_TIME_MS"), ("float32", (1,))),
         **dict.fromkeys(("ANTISPOOF_SCORE_1", "ANTISPOOF_SCORE_2"), ("float32", (1,))),
         **dict.fromkeys(("BOX_1", "BOX_2"), ("float32", (4,))),
+        **dict.fromkeys(("FACE_COUNT_1", "FACE_COUNT_2"), ("int32", (1,))),
         "MODEL": ("object", (1,)),
     }
 
@@ -186,6 +204,12 @@ def test_both_pictures_or_none_are_refused(ask, samples, transport):
         ("face_analyze", {"max_faces": 0}),
         ("face_analyze", {"max_faces": 2.5}),
         ("face_analyze", {"threshold": 0.5}),
+        ("face_analyze", {"several_faces": "first"}),
+        ("face_analyze", {"several_faces": ""}),
+        ("face_analyze", {"several_faces": 1}),
+        ("face_analyze", {"several_faces": True}),
+        ("face_verify", {"several_faces": "BEST"}),
+        ("face_verify", {"several_faces": 1.0}),
         ("face_verify", {"threshold": 0.0}),
         ("face_verify", {"threshold": 2.5}),
         ("face_verify", {"threshold": -1}),

@@ -136,3 +136,22 @@ def test_it_is_an_error_of_the_face_in_json_too(server, samples):
     outputs = {output["name"]: output["data"] for output in answer["outputs"]}
     assert outputs["FACE_ERRORS"][0].startswith("INVALID_ARGUMENT: ")
     assert not any(outputs["EMBEDDINGS"])
+
+
+@pytest.mark.parametrize("swap", ["landmarks of the photo", "box of the photo"])
+def test_a_live_face_does_not_lend_its_liveness_to_a_photo_beside_it(ask, samples, swap):
+    """Liveness is decided by the box, identity by the landmarks: given faces must be one face each."""
+    live, photo = (cv2.imread(str(samples[name])) for name in ("image_T1.jpg", "image_F2.jpg"))
+    height = max(len(live), len(photo))
+    padded = [cv2.copyMakeBorder(image, 0, height - len(image), 0, 0, cv2.BORDER_REPLICATE) for image in (live, photo)]
+    scene = raw(np.hstack(padded))
+    found = ask("face_analyze", scene, anti_spoofing=True).outputs
+    first, second = np.argsort(found["BOXES"][:, 0])[[0, -1]]
+    assert (found["IS_REAL"][first], found["IS_REAL"][second]) == (True, False)
+    boxes, landmarks = found["BOXES"][[first, second]], found["LANDMARKS"][[first, second]]
+    kept = ask("face_analyze", [*scene, given(boxes, landmarks)], anti_spoofing=True).outputs
+    assert kept["IS_REAL"].tolist() == [True, False]
+    mixed = given(boxes[[0, 0]], landmarks) if swap.startswith("landmarks") else given(boxes[[0, 1]], landmarks[[0, 0]])
+    refused = ask("face_analyze", [*scene, mixed], anti_spoofing=True)
+    assert refused.message.startswith("INVALID_ARGUMENT: FACES_IN: face 1 ")
+    assert not refused.outputs

@@ -230,6 +230,21 @@ def test_liveness_that_cannot_be_checked_here_is_an_error_here_too(nobody, repos
             client.analyze(samples["image_T1.jpg"], anti_spoofing=True)
 
 
+def test_the_fallback_keeps_the_rules_of_its_environment(nobody, repository, samples, monkeypatch):
+    photo = samples["image_T1.jpg"]
+    monkeypatch.setenv("FACEGATE_REQUIRE_LIVENESS", "true")
+    monkeypatch.setenv("FACEGATE_MAX_THRESHOLD", "0.8")
+    with FaceClient(nobody, timeout_s=30, fallback="local", local_repository=repository) as client:
+        assert client.verify(photo, photo, anti_spoofing=True, threshold=0.8).is_real_1 is True
+        with pytest.raises(InvalidRequest, match="anti_spoofing"):
+            client.verify(photo, photo)
+        with pytest.raises(InvalidRequest, match="threshold"):
+            client.verify(photo, photo, anti_spoofing=True, threshold=0.81)
+    monkeypatch.setenv("FACEGATE_REQUIRE_LIVENESS", "ture")
+    with pytest.raises(ValueError, match="require_liveness"):
+        FaceClient(nobody, fallback="local", local_repository=repository)
+
+
 @pytest.mark.parametrize("missing", ["face_recognizer", "face_detector/1"])
 def test_missing_nets_are_told_before_an_outage(repository, tmp_path, missing):
     broken = shutil.copytree(repository, tmp_path / "broken")

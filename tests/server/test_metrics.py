@@ -78,11 +78,12 @@ def test_answers_are_counted_for_what_they_say(counting, samples, pictures):
         ("face_verify", nobody, {"anti_spoofing": True}),
         ("face_verify", pair, {"threshold": -1.0}),
         ("face_analyze", group, {}),
+        ("face_analyze", group, {"several_faces": "largest", "embeddings": False}),
         ("face_analyze", group, {"anti_spoofing": True, "embeddings": False}),
     ):
         last = infer("grpc", counting.grpc, model, tensors, **parameters).outputs
     real = float(last["IS_REAL"].sum())
-    grown = growth(counting, before, 7)
+    grown = growth(counting, before, 8)
     assert grown.pop("liveness_total face_analyze verdict=real", 0) == real
     assert grown.pop("liveness_total face_analyze verdict=fake", 0) == 6 - real
     assert grown == {
@@ -101,14 +102,14 @@ def test_answers_are_counted_for_what_they_say(counting, samples, pictures):
         "stage_seconds_count face_verify stage=recognise": 3,
         "stage_seconds_count face_verify stage=liveness": 1,
         "stage_seconds_count face_verify stage=total": 5,
-        "requests_total face_analyze code=OK": 2,
-        "faces_total face_analyze": 12,
-        "stage_seconds_count face_analyze stage=queue": 2,
-        "stage_seconds_count face_analyze stage=decode": 2,
-        "stage_seconds_count face_analyze stage=detect": 2,
+        "requests_total face_analyze code=OK": 3,
+        "faces_total face_analyze": 13,
+        "stage_seconds_count face_analyze stage=queue": 3,
+        "stage_seconds_count face_analyze stage=decode": 3,
+        "stage_seconds_count face_analyze stage=detect": 3,
         "stage_seconds_count face_analyze stage=recognise": 1,
         "stage_seconds_count face_analyze stage=liveness": 1,
-        "stage_seconds_count face_analyze stage=total": 2,
+        "stage_seconds_count face_analyze stage=total": 3,
     }
 
 
@@ -138,6 +139,25 @@ def test_the_watchers_own_requests_are_not_counted(counting):
         assert time.monotonic() < deadline, "the watcher does not ask"
         time.sleep(0.1)
     assert growth(counting, before, 0) == {}
+
+
+def tritons_own(server: Server, name: str, model: str) -> float:
+    text = httpx.get(f"http://{server.metrics}/metrics").text
+    return sum(map(float, re.findall(rf'^{name}{{model="{model}".*}} (\S+)$', text, re.MULTILINE)))
+
+
+def test_tritons_own_counters_take_refusals_for_successes_and_leave_its_own_refusals_out(counting):
+    """Why docs/operation.md names other series."""
+    success, failure = "nv_inference_request_success", "nv_inference_request_failure"
+    no_images = [encoded(f"IMAGE_{number}", b"no image") for number in (1, 2)]
+    before = scraped(counting)
+    succeeded, failed = (tritons_own(counting, name, "face_verify") for name in (success, failure))
+    for _ in range(10):
+        infer("grpc", counting.grpc, "face_verify", no_images)
+    assert growth(counting, before, 10)["requests_total face_verify code=INVALID_ARGUMENT"] == 10
+    assert infer("grpc", counting.grpc, "face_verify", [("IMAGE_1", np.zeros(1, np.float32))]).message
+    assert tritons_own(counting, success, "face_verify") >= succeeded + 10
+    assert tritons_own(counting, failure, "face_verify") == failed
 
 
 def full(now: dict[str, float]) -> bool:

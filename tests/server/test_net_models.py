@@ -8,9 +8,8 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
-from ensemble.onnx_session import CPU, graph_for
+from support.changed_models import append, liveness_graph, sealed
 from support.serving import serving_repository
 from support.wire import TRANSPORTS, infer, refused
 
@@ -21,25 +20,22 @@ BRIGHT = np.full((2, 80, 80, 3), 200, np.uint8)
 
 @pytest.fixture(scope="module")
 def server(repository, tmp_path_factory):
-    """One of its nets cannot be run on a bright picture: the brightest pixel over 128 is an index out of range."""
+    """One of its models cannot be run where no pixel is dark: the darkest pixel over 128 is an index out of range."""
     folder = tmp_path_factory.mktemp("failing")
     shutil.copytree(repository, folder / "repository")
-    path = graph_for(folder / "repository" / NET / "1", CPU)
-    net = onnx.load(path)
-    last = next(node for node in net.graph.node if "PROBABILITIES" in node.output)
-    last.output[:] = ["sound"]
-    net.graph.initializer.append(numpy_helper.from_array(np.float32(128), "bright"))
-    net.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "only"))
-    for op, inputs, output, attributes in (
-        ("Cast", ["CROPS"], "pixels", {"to": onnx.TensorProto.FLOAT}),
-        ("ReduceMax", ["pixels"], "brightest", {"keepdims": 0}),
-        ("Div", ["brightest", "bright"], "share", {}),
-        ("Cast", ["share"], "index", {"to": onnx.TensorProto.INT64}),
-        ("Gather", ["only", "index"], "nothing", {}),
-        ("Add", ["sound", "nothing"], "PROBABILITIES", {}),
-    ):
-        net.graph.node.append(onnx.helper.make_node(op, inputs, [output], **attributes))
-    onnx.save(net, path)
+    append(
+        liveness_graph(folder / "repository", NET),
+        {"bright": np.float32(128), "only": np.zeros(1, np.float32)},
+        [
+            ("Cast", ["CROPS"], "pixels", {"to": onnx.TensorProto.FLOAT}),
+            ("ReduceMin", ["pixels"], "darkest", {"keepdims": 0}),
+            ("Div", ["darkest", "bright"], "share", {}),
+            ("Cast", ["share"], "index", {"to": onnx.TensorProto.INT64}),
+            ("Gather", ["only", "index"], "nothing", {}),
+            ("Add", ["right", "nothing"], "PROBABILITIES", {}),
+        ],
+    )
+    sealed(folder / "repository")
     with serving_repository(folder / "log", folder / "repository") as running:
         yield running
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.changed_models import sealed
 from support.serving import Server, serving_repository
 from support.wire import encoded, infer, refused
 
@@ -22,6 +23,7 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     impatient = text.replace("default_timeout_microseconds: 5000000", "default_timeout_microseconds: 1")
     assert impatient != text
     config.write_text(impatient)
+    sealed(folder / "repository")
     with serving_repository(folder / "log", folder / "repository", "bls") as running:
         yield running
 

@@ -15,7 +15,6 @@ import tritonclient.grpc
 import tritonclient.utils.shared_memory as regions
 from tritonclient.utils import InferenceServerException
 
-from engines.build import ROOT
 from server.embedded import find_embedded
 from server.errors import ServeError
 from server.installation import find_triton
@@ -100,28 +99,6 @@ def test_only_the_python_backend_is_told_about_its_memory(root):
     told = [word for word in command(root, version_compatible=True) if word.startswith("--backend-config=")]
     assert f"--backend-config=python,shm-default-byte-size={SHM_BYTES}" in told
     assert [word for word in told if "=python," not in word] == ["--backend-config=tensorrt,version-compatible=true"]
-
-
-@pytest.mark.parametrize(
-    ("backend", "native", "file", "fault"),
-    [
-        ("tensorrt", True, "model.plan", None),
-        ("tensorrt", True, "model.rtx", r"face_detector has no 1/model\.plan in"),
-        ("tensorrt", True, "model.onnx", r"face_detector has no 1/model\.plan in"),
-        ("tensorrt", False, "model.rtx", None),
-        ("tensorrt", False, "model.onnx", r"face_detector has no 1/model\.plan or 1/model\.rtx in"),
-        ("onnxruntime", True, "model.onnx", None),
-        ("onnxruntime", False, "model.plan", r"face_detector has no 1/model\.onnx in"),
-    ],
-)
-def test_a_net_in_a_form_that_the_server_cannot_run_is_told_at_once(root, tmp_path, backend, native, file, fault):
-    repository = shutil.copytree(ROOT / "model_repository", tmp_path / "repository")
-    for net in ("face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"):
-        (repository / net / "1").mkdir()
-        (repository / net / "1" / file).touch()
-    watcher = Supervisor(settings(repository=repository, backend=backend, host="::1"), root if native else tmp_path)
-    with pytest.raises(ServeError, match=fault or "Triton binds IPv4"):  # the check that comes next
-        watcher.run()
 
 
 def test_a_start_on_a_gpu_may_take_longer():

@@ -35,7 +35,7 @@ from server.embedded import find_embedded
 from server.errors import ServeError
 from support.missing import cannot_be_had
 from support.raw_http2 import GOAWAY, PING, pinging, with_header
-from support.serving import serving, serving_repository, wait_for_line
+from support.serving import serving, wait_for_line
 
 
 def serve(*options, **environment):
@@ -99,16 +99,6 @@ def test_without_weights_and_network_it_says_what_is_missing_and_how_to_mirror_i
     ):
         assert said in ended.stderr
     assert "Traceback" not in ended.stderr
-
-
-def test_a_missing_net_keeps_it_from_starting(repository, tmp_path):
-    shutil.copytree(repository, tmp_path / "repository")
-    (tmp_path / "repository/face_recognizer/1/model.onnx").unlink()
-    with (
-        pytest.raises(pytest.fail.Exception, match=r"face_recognizer has no 1/model\.onnx"),
-        serving_repository(tmp_path / "log", tmp_path / "repository"),
-    ):
-        pass
 
 
 def test_a_platform_without_the_wheel_is_told_what_there_is(monkeypatch):

@@ -19,6 +19,7 @@ from engines.stamp import Stamp, read_stamp, stamp_file
 from ensemble import handlers
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
+from support.changed_models import sealed
 from support.nvidia_root import make_root, serving_from
 from support.serving import Server
 from support.wire import encoded, infer
@@ -42,6 +43,7 @@ def plans(rtx_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for engine in copy.glob("*/1/model.rtx"):
         stamp_file(engine).rename(stamp_file(engine.with_name("model.plan")))
         engine.rename(engine.with_name("model.plan"))
+    sealed(copy)
     return copy
 
 

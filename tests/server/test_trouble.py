@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
-from ensemble.onnx_session import CPU, graph_for
+from support.changed_models import append, liveness_graph, sealed
 from support.serving import serving_repository
 from support.wire import TRANSPORTS, encoded, infer, refused
 
@@ -19,24 +19,22 @@ pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
 @pytest.fixture(scope="module")
 def broken_server(repository, tmp_path_factory):
-    """Its second liveness net answers NaN, but for pictures as black as those that the server asks itself about."""
+    """Its second liveness model answers NaN where no pixel is dark: not to the canary's pictures, which have black."""
     folder = tmp_path_factory.mktemp("broken")
     shutil.copytree(repository, folder / "repository")
-    path = graph_for(folder / "repository/minifasnet_v1se/1", CPU)
-    net = onnx.load(path)
-    last = next(node for node in net.graph.node if "PROBABILITIES" in node.output)
-    last.output[:] = ["sound"]
-    net.graph.initializer.append(numpy_helper.from_array(np.float32(5), "five"))
-    for op, inputs, output, attributes in (
-        ("Cast", ["CROPS"], "pixels", {"to": onnx.TensorProto.FLOAT}),
-        ("ReduceMean", ["pixels"], "mean", {"keepdims": 0}),
-        ("Sub", ["five", "mean"], "darkness", {}),
-        ("Sqrt", ["darkness"], "root", {}),
-        ("Sub", ["root", "root"], "nothing", {}),
-        ("Add", ["sound", "nothing"], "PROBABILITIES", {}),
-    ):
-        net.graph.node.append(onnx.helper.make_node(op, inputs, [output], **attributes))
-    onnx.save(net, path)
+    append(
+        liveness_graph(folder / "repository", "minifasnet_v1se"),
+        {"limit": np.float32(30)},
+        [
+            ("Cast", ["CROPS"], "pixels", {"to": onnx.TensorProto.FLOAT}),
+            ("ReduceMin", ["pixels"], "darkest", {"keepdims": 0}),
+            ("Sub", ["limit", "darkest"], "darkness", {}),
+            ("Sqrt", ["darkness"], "root", {}),
+            ("Sub", ["root", "root"], "nothing", {}),
+            ("Add", ["right", "nothing"], "PROBABILITIES", {}),
+        ],
+    )
+    sealed(folder / "repository")
     with serving_repository(folder / "log", folder / "repository") as running:
         yield running
 
@@ -53,7 +51,9 @@ def test_overload_is_said_at_once_and_passes(narrow_server, pictures, samples, t
 
 
 def test_a_liveness_net_that_fails_is_an_error_and_never_a_verdict(broken_server, samples, transport):
-    pair = [encoded(f"IMAGE_{i}", samples["image_T1.jpg"]) for i in (1, 2)]
+    bright = 60 + cv2.imread(str(samples["image_T1.jpg"])) * (195 / 255)
+    image = cv2.imencode(".png", bright.astype(np.uint8))[1].tobytes()
+    pair = [encoded(f"IMAGE_{i}", image) for i in (1, 2)]
     where = broken_server.address(transport)
     answer = infer(transport, where, "face_verify", pair, anti_spoofing=True)
     assert refused(answer, transport, "INTERNAL")

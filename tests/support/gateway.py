@@ -23,6 +23,7 @@ class Gateway:
     process: subprocess.Popen[str]
     grpc: str
     http: str
+    probes: str
     log: Path
 
     @property
@@ -34,9 +35,9 @@ class Gateway:
 @contextlib.contextmanager
 def gateway(log: Path, url: str, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Gateway]:
     """A gateway to Triton's gRPC at `url`, from ready to drained. Its gallery lies beside `log` unless said."""
-    grpc, http = free_ports(2)
+    grpc, http, probes = free_ports(3)
     command = [sys.executable, "-m", "facegate", "gateway", "--url", url]
-    command += ["--grpc-port", str(grpc), "--http-port", str(http)]
+    command += ["--grpc-port", str(grpc), "--http-port", str(http), "--probe-port", str(probes)]
     if "--gallery" not in options:
         command += ["--gallery", str(log.with_name(f"{log.name}-gallery.db"))]
     with log.open("w") as output:
@@ -50,7 +51,7 @@ def gateway(log: Path, url: str, *options: str, environment: Mapping[str, str] |
         )
     try:
         wait_for_line(process, log, "facegate: gateway ready:")
-        yield Gateway(process, f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", log)
+        yield Gateway(process, *(f"127.0.0.1:{port}" for port in (grpc, http, probes)), log)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

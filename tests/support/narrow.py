@@ -6,6 +6,7 @@ import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from support.changed_models import sealed
 from support.serving import Server, serving_repository
 
 
@@ -15,4 +16,5 @@ def narrow_serving(repository: Path, folder: Path, places: int) -> AbstractConte
     for config in (folder / "repository").glob("face_*/configs/onnxruntime.pbtxt"):
         text = config.read_text().replace('string_value: "auto"', 'string_value: "1"')
         config.write_text(text.replace('string_value: "64"', f'string_value: "{places}"'))
+    sealed(folder / "repository")
     return serving_repository(folder / "log", folder / "repository")

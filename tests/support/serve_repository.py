@@ -3,19 +3,21 @@
 import sys
 from pathlib import Path
 
+from facegate.words import one_line
 from server.supervisor import Supervisor
 from server.triton import Settings
 
 repository, inferer, grpc, http, metrics = sys.argv[1:]
-Supervisor(
-    Settings(
-        repository=Path(repository),
-        backend="onnxruntime",
-        inferer=inferer,
-        host="127.0.0.1",
-        grpc_port=int(grpc),
-        http_port=int(http),
-        metrics_port=int(metrics),
-        admin_key="not a secret: a test's",
-    )
-).run()
+with one_line():
+    Supervisor(
+        Settings(
+            repository=Path(repository),
+            backend="onnxruntime",
+            inferer=inferer,
+            host="127.0.0.1",
+            grpc_port=int(grpc),
+            http_port=int(http),
+            metrics_port=int(metrics),
+            admin_key="not a secret: a test's",
+        )
+    ).run()

@@ -33,19 +33,23 @@ def read_verification(answer: pb.VerifyResponse, *, anti_spoofing: bool) -> Veri
         is_real_2=is_real_2,
         antispoof_score_2=score_2,
         processing_time_ms=answer.processing_time_ms,
+        face_count_1=_face_count(answer, "face_count_1"),
+        face_count_2=_face_count(answer, "face_count_2"),
         model=_model(answer.model),
     )
 
 
 def read_faces(answer: pb.AnalyzeResponse | pb.DetectResponse, *, anti_spoofing: bool, embeddings: bool) -> Faces:
     """Every face, the best-detected first."""
-    return _faces(answer.faces, answer.model, anti_spoofing=anti_spoofing, embeddings=embeddings)
+    faces = _faces(answer.faces, anti_spoofing=anti_spoofing, embeddings=embeddings)
+    face_count = _face_count(answer) if isinstance(answer, pb.AnalyzeResponse) else None
+    return Faces(faces, _model(answer.model), face_count)
 
 
 def read_embedding(answer: pb.EmbedResponse) -> Embedding:
-    """The best face's."""
+    """One face's."""
     values = np.array(answer.embedding, np.float32)
-    return Embedding(values, _box(answer.box), answer.score, _model(answer.model))
+    return Embedding(values, _box(answer.box), answer.score, _model(answer.model), _face_count(answer))
 
 
 def read_person(message: pb.Person) -> Person:
@@ -56,10 +60,10 @@ def read_person(message: pb.Person) -> Person:
 
 def read_enrolment(answer: pb.EnrollResponse, *, anti_spoofing: bool) -> Enrolment:
     """The person and their faces; with liveness asked for, a face that is not live breaks the contract."""
-    faces = _faces(answer.faces, answer.model, anti_spoofing=anti_spoofing, embeddings=False)
+    faces = Faces(_faces(answer.faces, anti_spoofing=anti_spoofing, embeddings=False), _model(answer.model))
     if anti_spoofing and not all(face.is_real for face in faces):
         raise ServerFault("enrolled although a face is not live")
-    return Enrolment(read_person(answer.person), faces)
+    return Enrolment(read_person(answer.person), faces, tuple(answer.face_counts) or None)
 
 
 def read_identification(answer: pb.IdentifyResponse, *, anti_spoofing: bool) -> Identification:
@@ -76,10 +80,11 @@ def read_identification(answer: pb.IdentifyResponse, *, anti_spoofing: bool) -> 
         model=_model(answer.model),
         is_real=is_real,
         antispoof_score=score,
+        face_count=_face_count(answer),
     )
 
 
-def _faces(messages: Iterable[pb.Face], model: pb.Model, *, anti_spoofing: bool, embeddings: bool) -> Faces:
+def _faces(messages: Iterable[pb.Face], *, anti_spoofing: bool, embeddings: bool) -> list[Face]:
     faces = []
     for message in messages:
         if bool(message.embedding) != embeddings:
@@ -95,7 +100,12 @@ def _faces(messages: Iterable[pb.Face], model: pb.Model, *, anti_spoofing: bool,
                 antispoof_score=score,
             )
         )
-    return Faces(faces, _model(model))
+    return faces
+
+
+def _face_count(message: Any, name: str = "face_count") -> int | None:
+    """None where the gateway does not say, as one of before this field."""
+    return getattr(message, name) if message.HasField(name) else None
 
 
 def _liveness(message: Any, suffix: str, asked_for: bool) -> tuple[bool | None, float | None]:

@@ -44,10 +44,20 @@ class AsyncFaceServiceClient:
         self._closed = False
 
     async def verify(
-        self, a: ImageLike, b: ImageLike, *, threshold: float | None = None, anti_spoofing: bool = False
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *,
+        threshold: float | None = None,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Verification:
         """See FaceServiceClient.verify."""
-        return await self._ask(partial(requests.verify, a, b, threshold=threshold, anti_spoofing=anti_spoofing))
+        return await self._ask(
+            partial(
+                requests.verify, a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces
+            )
+        )
 
     async def analyze(
         self,
@@ -57,6 +67,7 @@ class AsyncFaceServiceClient:
         embeddings: bool = True,
         min_score: float | None = None,
         max_faces: int | None = None,
+        several_faces: str | None = None,
     ) -> Faces:
         """See FaceServiceClient.analyze."""
         return await self._ask(
@@ -67,6 +78,7 @@ class AsyncFaceServiceClient:
                 embeddings=embeddings,
                 min_score=min_score,
                 max_faces=max_faces,
+                several_faces=several_faces,
             )
         )
 
@@ -78,6 +90,7 @@ class AsyncFaceServiceClient:
         embeddings: bool = True,
         min_score: float | None = None,
         max_faces: int | None = None,
+        several_faces: str | None = None,
     ) -> AsyncIterator[Faces | FaceGateError]:
         """See FaceServiceClient.analyze_stream."""
         self._check_open()
@@ -88,6 +101,7 @@ class AsyncFaceServiceClient:
                 embeddings=embeddings,
                 min_score=min_score,
                 max_faces=max_faces,
+                several_faces=several_faces,
             )
         )
         failed = []
@@ -118,9 +132,9 @@ class AsyncFaceServiceClient:
         """See FaceServiceClient.detect."""
         return await self._ask(partial(requests.detect, image, min_score=min_score, max_faces=max_faces))
 
-    async def embed(self, image: ImageLike) -> Embedding:
+    async def embed(self, image: ImageLike, *, several_faces: str | None = None) -> Embedding:
         """See FaceServiceClient.embed."""
-        return await self._ask(partial(requests.embed, image))
+        return await self._ask(partial(requests.embed, image, several_faces=several_faces))
 
     async def enroll(
         self,
@@ -129,18 +143,40 @@ class AsyncFaceServiceClient:
         name: str,
         labels: Mapping[str, str] | None = None,
         anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Enrolment:
         """See FaceServiceClient.enroll."""
         return await self._ask(
-            partial(requests.enroll, images, name=name, labels=labels or {}, anti_spoofing=anti_spoofing, person_id="")
+            partial(
+                requests.enroll,
+                images,
+                name=name,
+                labels=labels or {},
+                anti_spoofing=anti_spoofing,
+                person_id="",
+                several_faces=several_faces,
+            )
         )
 
     async def add_photos(
-        self, person_id: str, images: Sequence[ImageLike], *, anti_spoofing: bool = False
+        self,
+        person_id: str,
+        images: Sequence[ImageLike],
+        *,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Enrolment:
         """See FaceServiceClient.add_photos."""
         return await self._ask(
-            partial(requests.enroll, images, name="", labels={}, anti_spoofing=anti_spoofing, person_id=person_id)
+            partial(
+                requests.enroll,
+                images,
+                name="",
+                labels={},
+                anti_spoofing=anti_spoofing,
+                person_id=person_id,
+                several_faces=several_faces,
+            )
         )
 
     async def identify(
@@ -151,6 +187,7 @@ class AsyncFaceServiceClient:
         threshold: float | None = None,
         margin: float | None = None,
         anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Identification:
         """See FaceServiceClient.identify."""
         return await self._ask(
@@ -161,6 +198,7 @@ class AsyncFaceServiceClient:
                 threshold=threshold,
                 margin=margin,
                 anti_spoofing=anti_spoofing,
+                several_faces=several_faces,
             )
         )
 

@@ -50,10 +50,18 @@ class FaceServiceClient:
         self._closed = False
 
     def verify(
-        self, a: ImageLike, b: ImageLike, *, threshold: float | None = None, anti_spoofing: bool = False
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *,
+        threshold: float | None = None,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Verification:
-        """See FaceClient.verify."""
-        return self._ask(requests.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing))
+        """See FaceClient.verify; `several_faces` is "best" where None."""
+        return self._ask(
+            requests.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces)
+        )
 
     def analyze(
         self,
@@ -63,11 +71,17 @@ class FaceServiceClient:
         embeddings: bool = True,
         min_score: float | None = None,
         max_faces: int | None = None,
+        several_faces: str | None = None,
     ) -> Faces:
         """See FaceClient.analyze."""
         return self._ask(
             requests.analyze(
-                image, anti_spoofing=anti_spoofing, embeddings=embeddings, min_score=min_score, max_faces=max_faces
+                image,
+                anti_spoofing=anti_spoofing,
+                embeddings=embeddings,
+                min_score=min_score,
+                max_faces=max_faces,
+                several_faces=several_faces,
             )
         )
 
@@ -79,6 +93,7 @@ class FaceServiceClient:
         embeddings: bool = True,
         min_score: float | None = None,
         max_faces: int | None = None,
+        several_faces: str | None = None,
     ) -> Iterator[Faces | FaceGateError]:
         """`analyze` of one image after the other, in their order, several under way at a time.
 
@@ -93,6 +108,7 @@ class FaceServiceClient:
                 embeddings=embeddings,
                 min_score=min_score,
                 max_faces=max_faces,
+                several_faces=several_faces,
             )
         )
         failed = []
@@ -121,9 +137,9 @@ class FaceServiceClient:
         """All faces' boxes, scores and landmarks, and nothing more."""
         return self._ask(requests.detect(image, min_score=min_score, max_faces=max_faces))
 
-    def embed(self, image: ImageLike) -> Embedding:
-        """The embedding of the best-detected face. Raises NoFace."""
-        return self._ask(requests.embed(image))
+    def embed(self, image: ImageLike, *, several_faces: str | None = None) -> Embedding:
+        """The embedding of one face; `several_faces` is "best" where None. Raises NoFace."""
+        return self._ask(requests.embed(image, several_faces=several_faces))
 
     def enroll(
         self,
@@ -132,18 +148,43 @@ class FaceServiceClient:
         name: str,
         labels: Mapping[str, str] | None = None,
         anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Enrolment:
         """Remember a new person by photos of their face, 1 to 16: all of them or none.
 
+        A photo of several faces is refused with BadImage, unless `several_faces` takes the "largest" or the "best".
         Raises NoFace, and with `anti_spoofing` NotLive where a face is fake.
         """
         return self._ask(
-            requests.enroll(images, name=name, labels=labels or {}, anti_spoofing=anti_spoofing, person_id="")
+            requests.enroll(
+                images,
+                name=name,
+                labels=labels or {},
+                anti_spoofing=anti_spoofing,
+                person_id="",
+                several_faces=several_faces,
+            )
         )
 
-    def add_photos(self, person_id: str, images: Sequence[ImageLike], *, anti_spoofing: bool = False) -> Enrolment:
+    def add_photos(
+        self,
+        person_id: str,
+        images: Sequence[ImageLike],
+        *,
+        anti_spoofing: bool = False,
+        several_faces: str | None = None,
+    ) -> Enrolment:
         """More photos of a person who is remembered. Raises NoSuchPerson, and what `enroll` raises."""
-        return self._ask(requests.enroll(images, name="", labels={}, anti_spoofing=anti_spoofing, person_id=person_id))
+        return self._ask(
+            requests.enroll(
+                images,
+                name="",
+                labels={},
+                anti_spoofing=anti_spoofing,
+                person_id=person_id,
+                several_faces=several_faces,
+            )
+        )
 
     def identify(
         self,
@@ -153,14 +194,22 @@ class FaceServiceClient:
         threshold: float | None = None,
         margin: float | None = None,
         anti_spoofing: bool = False,
+        several_faces: str | None = None,
     ) -> Identification:
-        """Whose the best-detected face is. Raises NoFace.
+        """Whose face it is: of several the largest, unless `several_faces` says otherwise. Raises NoFace.
 
         The `top_k` nearest people are told, 5 where None; who is nearer than `threshold` matches, the pack's own where
         None. With a `margin`, a distance, only the first can, and only where the second is at least so much farther.
         """
         return self._ask(
-            requests.identify(image, top_k=top_k, threshold=threshold, margin=margin, anti_spoofing=anti_spoofing)
+            requests.identify(
+                image,
+                top_k=top_k,
+                threshold=threshold,
+                margin=margin,
+                anti_spoofing=anti_spoofing,
+                several_faces=several_faces,
+            )
         )
 
     def forget(self, person_id: str) -> None:

@@ -83,19 +83,21 @@ class Face(_message.Message):
     def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., landmarks: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., embedding: _Optional[_Iterable[float]] = ..., is_real: _Optional[bool] = ..., antispoof_score: _Optional[float] = ...) -> None: ...
 
 class VerifyRequest(_message.Message):
-    __slots__ = ("image_1", "image_2", "threshold", "anti_spoofing")
+    __slots__ = ("image_1", "image_2", "threshold", "anti_spoofing", "several_faces")
     IMAGE_1_FIELD_NUMBER: _ClassVar[int]
     IMAGE_2_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     ANTI_SPOOFING_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FACES_FIELD_NUMBER: _ClassVar[int]
     image_1: Image
     image_2: Image
     threshold: float
     anti_spoofing: bool
-    def __init__(self, image_1: _Optional[_Union[Image, _Mapping]] = ..., image_2: _Optional[_Union[Image, _Mapping]] = ..., threshold: _Optional[float] = ..., anti_spoofing: _Optional[bool] = ...) -> None: ...
+    several_faces: str
+    def __init__(self, image_1: _Optional[_Union[Image, _Mapping]] = ..., image_2: _Optional[_Union[Image, _Mapping]] = ..., threshold: _Optional[float] = ..., anti_spoofing: _Optional[bool] = ..., several_faces: _Optional[str] = ...) -> None: ...
 
 class VerifyResponse(_message.Message):
-    __slots__ = ("verified", "distance", "threshold", "confidence", "box_1", "box_2", "is_real_1", "antispoof_score_1", "is_real_2", "antispoof_score_2", "processing_time_ms", "model")
+    __slots__ = ("verified", "distance", "threshold", "confidence", "box_1", "box_2", "is_real_1", "antispoof_score_1", "is_real_2", "antispoof_score_2", "processing_time_ms", "model", "face_count_1", "face_count_2")
     VERIFIED_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +110,8 @@ class VerifyResponse(_message.Message):
     ANTISPOOF_SCORE_2_FIELD_NUMBER: _ClassVar[int]
     PROCESSING_TIME_MS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_1_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_2_FIELD_NUMBER: _ClassVar[int]
     verified: bool
     distance: float
     threshold: float
@@ -120,29 +124,35 @@ class VerifyResponse(_message.Message):
     antispoof_score_2: float
     processing_time_ms: float
     model: Model
-    def __init__(self, verified: _Optional[bool] = ..., distance: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., box_1: _Optional[_Union[Box, _Mapping]] = ..., box_2: _Optional[_Union[Box, _Mapping]] = ..., is_real_1: _Optional[bool] = ..., antispoof_score_1: _Optional[float] = ..., is_real_2: _Optional[bool] = ..., antispoof_score_2: _Optional[float] = ..., processing_time_ms: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    face_count_1: int
+    face_count_2: int
+    def __init__(self, verified: _Optional[bool] = ..., distance: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., box_1: _Optional[_Union[Box, _Mapping]] = ..., box_2: _Optional[_Union[Box, _Mapping]] = ..., is_real_1: _Optional[bool] = ..., antispoof_score_1: _Optional[float] = ..., is_real_2: _Optional[bool] = ..., antispoof_score_2: _Optional[float] = ..., processing_time_ms: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., face_count_1: _Optional[int] = ..., face_count_2: _Optional[int] = ...) -> None: ...
 
 class AnalyzeRequest(_message.Message):
-    __slots__ = ("image", "anti_spoofing", "with_embeddings", "min_score", "max_faces")
+    __slots__ = ("image", "anti_spoofing", "with_embeddings", "min_score", "max_faces", "several_faces")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     ANTI_SPOOFING_FIELD_NUMBER: _ClassVar[int]
     WITH_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
     MAX_FACES_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FACES_FIELD_NUMBER: _ClassVar[int]
     image: Image
     anti_spoofing: bool
     with_embeddings: bool
     min_score: float
     max_faces: int
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., anti_spoofing: _Optional[bool] = ..., with_embeddings: _Optional[bool] = ..., min_score: _Optional[float] = ..., max_faces: _Optional[int] = ...) -> None: ...
+    several_faces: str
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., anti_spoofing: _Optional[bool] = ..., with_embeddings: _Optional[bool] = ..., min_score: _Optional[float] = ..., max_faces: _Optional[int] = ..., several_faces: _Optional[str] = ...) -> None: ...
 
 class AnalyzeResponse(_message.Message):
-    __slots__ = ("faces", "model")
+    __slots__ = ("faces", "model", "face_count")
     FACES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     faces: _containers.RepeatedCompositeFieldContainer[Face]
     model: Model
-    def __init__(self, faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    face_count: int
+    def __init__(self, faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., face_count: _Optional[int] = ...) -> None: ...
 
 class DetectRequest(_message.Message):
     __slots__ = ("image", "min_score", "max_faces")
@@ -163,22 +173,26 @@ class DetectResponse(_message.Message):
     def __init__(self, faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("image",)
+    __slots__ = ("image", "several_faces")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FACES_FIELD_NUMBER: _ClassVar[int]
     image: Image
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    several_faces: str
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., several_faces: _Optional[str] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("embedding", "box", "score", "model")
+    __slots__ = ("embedding", "box", "score", "model", "face_count")
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     embedding: _containers.RepeatedScalarFieldContainer[float]
     box: Box
     score: float
     model: Model
-    def __init__(self, embedding: _Optional[_Iterable[float]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    face_count: int
+    def __init__(self, embedding: _Optional[_Iterable[float]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., face_count: _Optional[int] = ...) -> None: ...
 
 class AnalyzeStreamRequest(_message.Message):
     __slots__ = ("id", "request")
@@ -220,7 +234,7 @@ class Person(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., registered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., photos: _Optional[int] = ...) -> None: ...
 
 class EnrollRequest(_message.Message):
-    __slots__ = ("name", "labels", "images", "anti_spoofing", "person_id")
+    __slots__ = ("name", "labels", "images", "anti_spoofing", "person_id", "several_faces")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -233,36 +247,42 @@ class EnrollRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     ANTI_SPOOFING_FIELD_NUMBER: _ClassVar[int]
     PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FACES_FIELD_NUMBER: _ClassVar[int]
     name: str
     labels: _containers.ScalarMap[str, str]
     images: _containers.RepeatedCompositeFieldContainer[Image]
     anti_spoofing: bool
     person_id: str
-    def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., anti_spoofing: _Optional[bool] = ..., person_id: _Optional[str] = ...) -> None: ...
+    several_faces: str
+    def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., anti_spoofing: _Optional[bool] = ..., person_id: _Optional[str] = ..., several_faces: _Optional[str] = ...) -> None: ...
 
 class EnrollResponse(_message.Message):
-    __slots__ = ("person", "faces", "model")
+    __slots__ = ("person", "faces", "model", "face_counts")
     PERSON_FIELD_NUMBER: _ClassVar[int]
     FACES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNTS_FIELD_NUMBER: _ClassVar[int]
     person: Person
     faces: _containers.RepeatedCompositeFieldContainer[Face]
     model: Model
-    def __init__(self, person: _Optional[_Union[Person, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    face_counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, person: _Optional[_Union[Person, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., face_counts: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class IdentifyRequest(_message.Message):
-    __slots__ = ("image", "anti_spoofing", "top_k", "threshold", "margin")
+    __slots__ = ("image", "anti_spoofing", "top_k", "threshold", "margin", "several_faces")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     ANTI_SPOOFING_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FACES_FIELD_NUMBER: _ClassVar[int]
     image: Image
     anti_spoofing: bool
     top_k: int
     threshold: float
     margin: float
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., anti_spoofing: _Optional[bool] = ..., top_k: _Optional[int] = ..., threshold: _Optional[float] = ..., margin: _Optional[float] = ...) -> None: ...
+    several_faces: str
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., anti_spoofing: _Optional[bool] = ..., top_k: _Optional[int] = ..., threshold: _Optional[float] = ..., margin: _Optional[float] = ..., several_faces: _Optional[str] = ...) -> None: ...
 
 class Match(_message.Message):
     __slots__ = ("person", "distance", "confidence", "match")
@@ -277,7 +297,7 @@ class Match(_message.Message):
     def __init__(self, person: _Optional[_Union[Person, _Mapping]] = ..., distance: _Optional[float] = ..., confidence: _Optional[float] = ..., match: _Optional[bool] = ...) -> None: ...
 
 class IdentifyResponse(_message.Message):
-    __slots__ = ("matches", "ambiguous", "box", "score", "threshold", "is_real", "antispoof_score", "model")
+    __slots__ = ("matches", "ambiguous", "box", "score", "threshold", "is_real", "antispoof_score", "model", "face_count")
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     AMBIGUOUS_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +306,7 @@ class IdentifyResponse(_message.Message):
     IS_REAL_FIELD_NUMBER: _ClassVar[int]
     ANTISPOOF_SCORE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     matches: _containers.RepeatedCompositeFieldContainer[Match]
     ambiguous: bool
     box: Box
@@ -294,7 +315,8 @@ class IdentifyResponse(_message.Message):
     is_real: bool
     antispoof_score: float
     model: Model
-    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., ambiguous: _Optional[bool] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., is_real: _Optional[bool] = ..., antispoof_score: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    face_count: int
+    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., ambiguous: _Optional[bool] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., is_real: _Optional[bool] = ..., antispoof_score: _Optional[float] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., face_count: _Optional[int] = ...) -> None: ...
 
 class ForgetRequest(_message.Message):
     __slots__ = ("person_id",)

@@ -106,7 +106,7 @@ class FaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """The embedding of an image's best-detected face.
+        """The embedding of one face of an image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

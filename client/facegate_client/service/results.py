@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.errors import ServerFault
-from facegate_client.results import Box, Faces, Model
+from facegate_client.results import Box, Faces, Model, check_embedding, check_face_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,20 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A person as they are remembered now, and the face of each photo, in the photos' order, without embeddings."""
+    """A person as they are remembered now, and the face of each photo, in the photos' order, without embeddings.
+
+    `face_counts`: how many faces each photo shows; None where the gateway is of a version that does not count.
+    """
 
     person: Person
     faces: Faces
+    face_counts: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.face_counts is not None and len(self.face_counts) != len(self.faces):
+            raise ServerFault(f"face_counts: expected {len(self.faces)}, got {len(self.face_counts)}")
+        for count in self.face_counts or ():
+            check_face_count("face_counts", count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,8 @@ class Identification:
 
     `matches` are the nearest people, the nearest first; none where liveness was asked for and the face is not live.
     `ambiguous`: the second is within the margin of the first, so that neither matches. `box`, `score`, `is_real` and
-    `antispoof_score` are the face's; raises ServerFault where a fake face has matches.
+    `antispoof_score` are the face's; raises ServerFault where a fake face has matches. `face_count`: how many faces the
+    image shows; None where the gateway is of a version that does not count.
     """
 
     matches: tuple[Match, ...]
@@ -73,8 +84,10 @@ class Identification:
     model: Model
     is_real: bool | None = None
     antispoof_score: float | None = None
+    face_count: int | None = None
 
     def __post_init__(self) -> None:
+        check_face_count("face_count", self.face_count)
         if self.is_real is False and self.matches:
             raise ServerFault("identified although the face is not live")
         if self.ambiguous and any(each.match for each in self.matches):
@@ -98,19 +111,24 @@ class Identification:
             "threshold": self.threshold,
             "is_real": self.is_real,
             "antispoof_score": self.antispoof_score,
+            "face_count": self.face_count,
             "model": self.model.as_dict(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """A face's embedding, float32 [D], L2-normalised; comparable where `model.embedding_digest` is the same."""
+    """A face's embedding, float32 [D], L2-normalised; comparable where `model.embedding_digest` is the same.
+
+    `face_count`: how many faces the image shows; None where the gateway is of a version that does not count.
+    """
 
     values: NDArray[np.float32] = field(compare=False, repr=False)
     box: Box
     score: float
     model: Model
+    face_count: int | None = None
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.values).all() or not self.values.any():
-            raise ServerFault("the embedding is empty, all zeros or not finite")
+        check_face_count("face_count", self.face_count)
+        check_embedding(self.values)

@@ -1,12 +1,16 @@
-"""Triton's entry to face_verify; the thinking is in ensemble/."""
+"""Triton's entry to face_verify; the code is in ensemble/."""
+
+import os
+from functools import partial
 
 from ensemble.endpoint import Endpoint
 from ensemble.handlers import verify
+from ensemble.policy import Policy
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        self.endpoint = Endpoint(args, verify)
+        self.endpoint = Endpoint(args, partial(verify, policy=Policy.from_environment(os.environ)))
 
     def execute(self, requests):
         self.endpoint.submit(requests)

@@ -20,6 +20,9 @@ OK, CANCELLED = "OK", "CANCELLED"
 _QUIET = {Code.INTERNAL.name, Code.UNAVAILABLE.name}
 """Whose messages are the gateway's or Triton's own words, and may be logged; others may repeat what a caller sent."""
 
+_NO_ACCESS = {Code.UNAUTHENTICATED.name, Code.PERMISSION_DENIED.name}
+"""Logged with the caller's address: an operator looks for whoever tries keys."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -27,6 +30,7 @@ class Call:
 
     wire: str
     method: str
+    address: str
     _metrics: Metrics = field(repr=False)
     caller: str = ""
     code: str = OK
@@ -72,9 +76,12 @@ class Calls:
         self._log = structlog.get_logger()
 
     @contextmanager
-    def begun(self, wire: str, method: str) -> Iterator[Call]:
-        """One call, from its arrival to its answer; `method` is a name of ours, never a caller's word."""
-        call = Call(wire, method, self._metrics)
+    def begun(self, wire: str, method: str, address: str) -> Iterator[Call]:
+        """One call, from its arrival to its answer; `method` is a name of ours, never a caller's word.
+
+        `address` is the IP address that the call comes from, which is logged where access is refused.
+        """
+        call = Call(wire, method, address, self._metrics)
         token, seconds = _current.set(call), {TOTAL: 0.0}
         started = time.perf_counter()
         self._metrics.in_flight.inc()
@@ -97,7 +104,8 @@ class Calls:
         stages = {name: spent for name, spent in seconds.items() if name != TOTAL}
         for name, spent in stages.items():
             metrics.stages.labels(name).observe(spent)
-        said = {"caller": call.caller, "reason": call.reason, "messages": call.messages}
+        address = call.address if call.code in _NO_ACCESS else ""
+        said = {"caller": call.caller, "address": address, "reason": call.reason, "messages": call.messages}
         self._log.info(
             "call",
             request_id=request_id.current(),

@@ -50,6 +50,11 @@ class Door:
         """Requests that are inside."""
         return self._inside.total()
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers have to show a key."""
+        return self._keys is not None
+
     def caller(self, key: str | None) -> Caller:
         """Whose `key` it is. Raises GatewayError UNAUTHENTICATED, before anything of the caller's is counted."""
         if self._keys is None:

@@ -21,12 +21,12 @@ class Health(HealthServicer):  # type: ignore[misc]
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = frozenset(("", *services))
-        self._serving = False
+        self.serving = False
         self._watchers: set[asyncio.Event] = set()
 
     def tell(self, serving: bool) -> None:
         """What to say from now on. Waits for nobody."""
-        self._serving = serving
+        self.serving = serving
         for changed in self._watchers:
             changed.set()
 
@@ -56,4 +56,4 @@ class Health(HealthServicer):  # type: ignore[misc]
     def _status(self, service: str) -> int:
         if service not in self._services:
             return int(HealthCheckResponse.SERVICE_UNKNOWN)
-        return int(HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING)
+        return int(HealthCheckResponse.SERVING if self.serving else HealthCheckResponse.NOT_SERVING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,10 +14,12 @@ from server.gateway.door.answer import Answer
 from server.gateway.door.body import Gone, check_length, declared_length, is_short, read_body
 from server.gateway.door.browsers import Browsers
 from server.gateway.door.calls import CANCELLED, OK, Call, Calls
-from server.gateway.door.door import Door
+from server.gateway.door.door import Caller, Door
+from server.gateway.door.http_server import HAS_KEY
 from server.gateway.door.incidents import failure_for
 from server.gateway.door.keys import shown_key
 from server.gateway.door.metrics import BODY
+from server.gateway.door.probes import METRICS
 from server.gateway.errors import Code
 
 Headers = Mapping[bytes, bytes]
@@ -32,7 +35,7 @@ class DoorMiddleware:
     """An ASGI application: `app` behind the door.
 
     Calls of the API, whose paths are `routes`, are let in one by one, counted and logged. Of the rest, what is in
-    `open_paths` is for everybody, and what is not needs a key.
+    `open_paths` is for everybody, and what is not needs a key; what is refused is counted and logged as well.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class DoorMiddleware:
         max_body_bytes: int,
     ) -> None:
         self._app, self._door, self._calls, self._browsers = app, door, calls, browsers
-        self._routes, self._open_paths, self._max_body_bytes = frozenset(routes), frozenset(open_paths), max_body_bytes
+        self._open_paths, self._max_body_bytes = frozenset(open_paths), max_body_bytes
+        self._known = self._open_paths | {*routes, METRICS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI 3."""
@@ -65,8 +69,7 @@ class DoorMiddleware:
         await answer.end(receive)
 
     async def _counted(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers) -> None:
-        path = scope["path"]
-        with self._calls.begun("rest", path if path in self._routes else OTHER) as call:
+        with self._begun(scope) as call:
             try:
                 await self._call(scope, receive, answer, headers, call)
             except Gone:
@@ -86,15 +89,18 @@ class DoorMiddleware:
             self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
             check_length(declared_length(headers), self._max_body_bytes)
             if not self._is_open(scope["path"]):
-                self._door.caller(_key(headers))
+                self._caller(scope, headers)
         except Exception as error:
-            await answer.fail(failure_for(error))
+            with self._begun(scope) as call:
+                failure = failure_for(error)
+                call.failed(failure)
+                await answer.fail(failure)
             return
         await self._app(scope, receive, answer.send)
 
     async def _call(self, scope: Scope, receive: Receive, answer: Answer, headers: Headers, call: Call) -> None:
         self._browsers.check(_text(headers, b"host"), _text(headers, b"origin"))
-        caller = self._door.caller(_key(headers))
+        caller = self._caller(scope, headers)
         call.caller = caller.name
         check_length(declared_length(headers), self._max_body_bytes)
         with self._door.admitted(caller):
@@ -129,6 +135,16 @@ class DoorMiddleware:
             if not working.done():
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
+
+    def _begun(self, scope: Scope) -> AbstractContextManager[Call]:
+        path, client = scope["path"], scope.get("client")
+        return self._calls.begun("rest", path if path in self._known else OTHER, client[0] if client else "")
+
+    def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        caller = self._door.caller(_key(headers))
+        if self._door.has_keys:
+            scope["state"][HAS_KEY] = True
+        return caller
 
     def _is_open(self, path: str) -> bool:
         return path in self._open_paths

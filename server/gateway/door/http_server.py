@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import h11
@@ -22,22 +23,61 @@ MOST_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 """How long a request's line and headers may take to come: the first's from the connection's beginning on."""
 
-MOST_CONNECTIONS = 1000
+MAX_CONNECTIONS = 1000
+
+HAS_KEY = "facegate_has_key"
+"""In the `state` of a request's ASGI scope: set by the application for a request that carries a valid API key."""
 
 
 class LimitedProtocol(H11Protocol):
-    """Closes connections on which no head comes, or none with an end. Nobody is upgraded to another protocol: who
-    offers to speak one, as curl --http2 does, is answered in HTTP/1.1."""
+    """HTTP/1.1 with a deadline for a request's head and a limit on connections. An offered upgrade is ignored.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Above `max_connections` the connection that has been idle longest is closed, of those that never carried a valid
+    API key. Without such a connection the new one is closed. Idle: there is no request to answer, or the server waits
+    for the client to read the answer or to stop sending the body of a refused request.
+    """
+
+    def __init__(self, *args: Any, max_connections: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._max_connections = max_connections
         self._too_late: asyncio.TimerHandle | None = None
+        self._idle_since = self.loop.time()
+        self._has_key = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, OneWrite(transport)))
         self._expect_head()
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
+        if len(self.connections) > self._max_connections:
+            others = cast("set[LimitedProtocol]", self.connections - {self})
+            closable = [each for each in others if each.is_idle and not each.has_key]
+            min(closable, key=lambda each: each._idle_since, default=self).abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the server waits for the client, and not the client for an answer."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or self.flow.write_paused:
+            return True
+        return cycle.response_started and cycle.more_body
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a request on this connection carried a valid API key."""
+        return self._has_key or (self.scope is not None and HAS_KEY in self.scope["state"])
+
+    def abort(self) -> None:
+        """Close the connection without waiting for the client."""
+        self.connections.discard(self)  # now: asyncio calls connection_lost in the loop's next round
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        self._has_key = self.has_key  # the next request has a scope of its own
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        self._idle_since = self.loop.time()
+        super().pause_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._has_head()
@@ -74,11 +114,17 @@ class LimitedProtocol(H11Protocol):
 class HttpServer(uvicorn.Server):
     """Serves on a socket that is bound already, until `should_exit` is set."""
 
-    def __init__(self, app: Callable[..., Any], tls: ServerTls | None, drain_seconds: int) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        tls: ServerTls | None,
+        drain_seconds: int,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=LimitedProtocol,
+                http=cast(type[asyncio.Protocol], partial(LimitedProtocol, max_connections=max_connections)),
                 h11_max_incomplete_event_size=MOST_HEAD_BYTES,
                 ws="none",
                 lifespan="off",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -89,7 +90,7 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         own_id = request_id.begin(_text(context, request_id.HEADER))
         context.set_trailing_metadata(((request_id.HEADER, own_id),))
         failure: Failure | None = None
-        with self._calls.begun(wire, method) as call:
+        with self._calls.begun(wire, method, _address(context)) as call:
             try:
                 key = shown_key(_text(context, "authorization"), _text(context, "x-api-key"))
                 caller = self._door.caller(key)
@@ -101,6 +102,11 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 call.failed(failure)
         if failure is not None:
             await abort(context, failure, own_id)
+
+
+def _address(context: Context) -> str:
+    """The caller's IP address, of gRPC's ipv4:10.0.0.7:4711 or ipv6:%5B::1%5D:4711."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def _text(context: Context, name: str) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import counts
+from ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
 from ensemble.stages import stage
-from facegate_client.transport import Answer, AsyncTransport, Regions
+from facegate_client.results import Faces, Verification
+from facegate_client.transport import Answer, Regions, ServerTransport
 from facegate_client.transport import Call as Inference
 from server.gateway.door import calls
 from server.gateway.door.metrics import GALLERY, TRITON, Metrics
@@ -17,43 +18,57 @@ from server.gateway.gallery import Embeddings, Gallery, Neighbour, Origin, Perso
 
 
 class ObservedTransport:
-    """An AsyncTransport."""
+    """A ServerTransport."""
 
-    def __init__(self, transport: AsyncTransport, metrics: Metrics) -> None:
+    def __init__(self, transport: ServerTransport, metrics: Metrics) -> None:
         self._transport, self._metrics = transport, metrics
 
     @property
     def regions(self) -> Regions | None:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         return self._transport.regions
 
     async def infer(self, call: Inference, timeout_s: float) -> Answer:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         with stage(TRITON), self._metrics.at_triton.track_inprogress():
-            answer = await self._transport.infer(call, timeout_s)
-        self._count(answer)
-        return answer
+            return await self._transport.infer(call, timeout_s)
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         return await self._transport.is_model_ready(model, timeout_s)
 
+    async def model_parameters(self, model: str, timeout_s: float) -> Mapping[str, str]:
+        """See ServerTransport."""
+        return await self._transport.model_parameters(model, timeout_s)
+
     async def close(self) -> None:
-        """See AsyncTransport."""
+        """See ServerTransport."""
         await self._transport.close()
 
-    def _count(self, answer: Answer) -> None:
-        found = counts.counted(counts.OK, answer.outputs)
-        logged = calls.current()
-        for (name, label), count in found.items():
-            if name == counts.LIVENESS and count:
-                self._metrics.liveness.labels(label).inc(count)
-            elif name == counts.VERIFICATIONS:
-                self._metrics.verifications.labels(label).inc(count)
-            elif name != counts.FACES:
-                continue
-            if logged is not None and count:
-                logged.found(label or "faces", count)
+
+class ObservedResults:
+    """Adds results to `metrics` and to the log's line about the call.
+
+    Results are counted, and not Triton's answers: a malformed answer is an error and nobody's verdict.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, result: Faces | Verification) -> None:
+        if isinstance(result, Verification):
+            verdict = VETOED if result.not_live else VERIFIED if result.verified else DIFFERENT
+            checks, found = [result.is_real_1, result.is_real_2], {"faces": 2, verdict: 1}
+            self._metrics.verifications.labels(verdict).inc()
+        else:
+            checks, found = [face.is_real for face in result], {"faces": len(result)}
+        for label, is_real in ((REAL, True), (FAKE, False)):
+            found[label] = checks.count(is_real)
+            self._metrics.liveness.labels(label).inc(found[label])
+        if (call := calls.current()) is not None:
+            for name, count in found.items():
+                if count:
+                    call.found(name, count)
 
 
 class ObservedGallery:

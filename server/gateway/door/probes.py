@@ -21,12 +21,7 @@ def routes(readiness: Readiness, metrics: Metrics) -> list[Route]:
         return JSONResponse({"status": "alive"})
 
     async def readyz(request: Request) -> JSONResponse:
-        seen = {
-            "ready": readiness.ready,
-            "triton": readiness.triton,
-            "gallery": readiness.gallery,
-            "stopping": readiness.stopping,
-        }
+        seen = {"ready": readiness.ready, **readiness.parts()}
         return JSONResponse(seen, status_code=200 if readiness.ready else 503)
 
     async def prometheus(request: Request) -> Response:

@@ -68,7 +68,7 @@ class Gallery(Protocol):
         """At most `count` people whose id is greater than `after`, in the order of their ids."""
 
     async def is_ready(self) -> bool:
-        """Whether the store answers."""
+        """Whether the store can be read and written. Also raises GatewayError with the reason why not."""
 
     async def close(self) -> None:
         """Give back what is open."""

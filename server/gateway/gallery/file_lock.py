@@ -1,8 +1,9 @@
-"""One process writes a gallery's file."""
+"""Access to a gallery's file: one process writes it, only its owner can read it, and it is the one at its path."""
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
 from pathlib import Path
@@ -47,6 +48,44 @@ def unlock(held: int) -> None:
     """Let others write the file of `lock`."""
     _held.discard(_inode(os.fstat(held)))
     os.close(held)
+
+
+def keep_private(path: Path) -> None:
+    """Remove other users' access to a file, where there is one. What was changed, or could not be, is logged."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    if not mode & 0o077:
+        return
+    log = logging.getLogger(__name__)
+    try:
+        path.chmod(0o600)
+        log.warning("%s: other users had access (mode %04o); changed to 0600", path, mode)
+    except OSError as error:
+        log.warning("%s: other users have access (mode %04o), and chmod 600 failed: %s", path, mode, error.strerror)
+
+
+class Identity:
+    """Which files stand at some paths now, to be compared with what stands there later."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._files = {path: _at(path) for path in paths}
+
+    def changed(self) -> Path | None:
+        """The first path at which there is another file than then, or none."""
+        return next((path for path, file in self._files.items() if _at(path) != file), None)
+
+    def is_locked(self, path: Path, held: int) -> bool:
+        """Whether the file at `path` is the one of `lock`."""
+        return self._files[path] == _inode(os.fstat(held))
+
+
+def _at(path: Path) -> tuple[int, int] | None:
+    try:
+        return _inode(path.stat())
+    except OSError:  # no such file or directory, or no access to it any more
+        return None
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:

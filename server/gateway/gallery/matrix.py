@@ -7,6 +7,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.verification import check_cosines, cosine_distances
 from server.gateway.gallery import Embeddings
 
 BLOCK = 8192
@@ -54,11 +55,13 @@ class Matrix:
         """The `count` nearest people and the distance, 1 - cosine, of the nearest embedding of each.
 
         The nearest first, of equally near ones the lower number. Exact: near ties of float32 are settled in float64.
+        Raises RuntimeError where any cosine is out of range, which no embedding of length one has.
         """
         with self._lock:
             if not self._count:
                 return []
             scores = self._scores(embedding)
+            check_cosines(scores)
             rows = self._candidates(scores, count)
             people = self._people[rows]
             vectors = np.stack([self._at(row) for row in rows])
@@ -67,7 +70,8 @@ class Matrix:
         order = np.lexsort((people, -exact))
         _, first = np.unique(people[order], return_index=True)
         best = order[np.sort(first)[:count]]
-        return [(int(people[at]), min(max(1.0 - float(exact[at]), 0.0), 2.0)) for at in best]
+        distances = cosine_distances(exact[best])
+        return [(int(people[at]), float(distance)) for at, distance in zip(best, distances, strict=True)]
 
     def _at(self, row: int) -> NDArray[np.float32]:
         at: NDArray[np.float32] = self._blocks[row // BLOCK][row % BLOCK]

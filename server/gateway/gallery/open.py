@@ -18,23 +18,23 @@ from server.gateway.gallery.sqlite_writer import SqliteWriter
 _POSTGRES = ("postgresql://", "postgres://")
 
 
-def open_gallery(location: str, key: str | None) -> Gallery:
-    """The gallery at a file's path (made where it is not there) or a postgresql:// address.
+def open_gallery(location: str, key: str | None, *, must_exist: bool = False) -> Gallery:
+    """The gallery at a file's path or a postgresql:// address. Made where there is none, unless it `must_exist`.
 
     `key` seals the embeddings of a file: 32 bytes in base64 or hexadecimal, as the environment has them. Raises
     ServeError, in one line, for a gallery that cannot be opened, or not with this key.
     """
     seal = seal_of(key)
     if location.startswith(_POSTGRES):
-        return PostgresGallery(_unsealed(location, seal))
-    return SqliteGallery(_path(location), seal)
+        return PostgresGallery(_unsealed(location, seal), must_exist=must_exist)
+    return SqliteGallery(_path(location), seal, must_exist=must_exist)
 
 
 def open_source(location: str, key: str | None) -> Source:
-    """A gallery to export: one that a gateway serves meanwhile, too. Raises ServeError as `open_gallery`."""
+    """A gallery to export, also while a gateway serves it. Raises ServeError as `open_gallery`, and for no gallery."""
     seal = seal_of(key)
     if location.startswith(_POSTGRES):
-        return PostgresStore(_unsealed(location, seal))
+        return PostgresStore(_unsealed(location, seal), writes=False)
     return SqliteReader(_path(location), seal)
 
 
@@ -42,7 +42,7 @@ def open_destination(location: str, key: str | None) -> Destination:
     """A gallery to import into; a file that no gateway serves. Raises ServeError as `open_gallery`."""
     seal = seal_of(key)
     if location.startswith(_POSTGRES):
-        return PostgresStore(_unsealed(location, seal))
+        return PostgresStore(_unsealed(location, seal), writes=True)
     return SqliteWriter(_path(location), seal)
 
 

@@ -14,15 +14,19 @@ from pgvector import Vector
 from pgvector.psycopg import register_vector_async
 from psycopg_pool import AsyncConnectionPool
 
-from server.gateway.errors import Code, GatewayError
+from ensemble.verification import check_cosines
+from server.gateway.errors import RETRY_S, Code, GatewayError
 from server.gateway.gallery import Embeddings, Neighbour, Origin, Person
 from server.gateway.gallery.ids import new_id
 from server.gateway.gallery.postgres_tables import (
     CONNECT_SECONDS,
+    DAMAGED,
     INSERT_PERSON,
     INSERT_PHOTO,
+    PHOTOS,
     SELECT_PEOPLE,
     connect,
+    damage,
     person_of,
     person_row,
     photo_rows,
@@ -33,14 +37,24 @@ from server.gateway.gallery.records import Photo, Record, check_dim, photos_of, 
 CONNECTIONS = 4
 """Searches keep a core of the database busy each; gateways are several."""
 
+PROBE_MS = 1_000
+"""How long `is_ready` waits for the lock of another client."""
+
+# Only the photos that are found are checked for damage. In one SELECT the sort would copy every embedding.
+_NEAREST = f"""WITH near AS MATERIALIZED (
+    SELECT number, embedding <=> %b AS distance FROM facegate.photo WHERE embedding_digest = %s
+    ORDER BY distance, person LIMIT %s)
+SELECT person, distance, number, {DAMAGED} FROM near JOIN ({PHOTOS}) USING (number) ORDER BY distance, person
+"""  # noqa: S608
+
 Connection = psycopg.AsyncConnection[Any]
 
 
 class PostgresGallery:
     """A Gallery. Raises ServeError for a database that cannot be reached, or not with these tables."""
 
-    def __init__(self, address: str) -> None:
-        connect(address).close()
+    def __init__(self, address: str, *, must_exist: bool = False) -> None:
+        connect(address, make=not must_exist, writes=True).close()
         self._pool = AsyncConnectionPool(
             address,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
@@ -99,9 +113,13 @@ class PostgresGallery:
             return await _people(connection, "WHERE id > %s ORDER BY id LIMIT %s", [after, count])
 
     async def is_ready(self) -> bool:
-        """See Gallery."""
+        """See Gallery. Raises UNAVAILABLE with the reason where a write would fail."""
         async with self._transaction() as connection:
-            await connection.execute("SELECT 1")
+            await connection.execute(f"SET LOCAL lock_timeout = '{PROBE_MS}ms'")
+            await connection.execute("LOCK TABLE facegate.person, facegate.photo IN ROW EXCLUSIVE MODE")
+            found = await connection.execute("SELECT current_setting('transaction_read_only')")
+            if await found.fetchone() != ("off",):
+                raise GatewayError(Code.UNAVAILABLE, "the gallery's database is read-only", retry_after_s=RETRY_S)
         return True
 
     async def close(self) -> None:
@@ -148,14 +166,13 @@ async def _nearest(
     PostgreSQL takes a third of the time for them that it takes to find the nearest photo of everybody."""
     photos = 4 * count
     while True:
-        found = await connection.execute(
-            "SELECT person, embedding <=> %b AS distance FROM facegate.photo WHERE embedding_digest = %s "
-            "ORDER BY distance, person LIMIT %s",
-            [Vector(embedding), origin.embedding_digest, photos],
-        )
+        found = await connection.execute(_NEAREST, [Vector(embedding), origin.embedding_digest, photos])
         rows = await found.fetchall()
+        check_cosines(1.0 - np.array([distance for _, distance, *_ in rows], np.float64))
         near: dict[str, float] = {}
-        for person, distance in rows:
+        for person, distance, number, is_damaged in rows:
+            if is_damaged:
+                raise GatewayError(Code.INTERNAL, damage(number, person))
             near.setdefault(person, min(max(float(distance), 0.0), 2.0))
         if len(near) >= count or len(rows) < photos:
             return dict(list(near.items())[:count])

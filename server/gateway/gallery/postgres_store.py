@@ -7,25 +7,33 @@ from datetime import timezone
 
 import numpy as np
 
+from server.errors import ServeError
 from server.gateway.gallery import Origin, Person
 from server.gateway.gallery.postgres_tables import (
     INSERT_PERSON,
     INSERT_PHOTO,
     SELECT_PEOPLE,
     connect,
+    damage,
     person_of,
     person_row,
     photo_rows,
+    photos_and_damage,
     told,
 )
 from server.gateway.gallery.records import Photo, Record
 
 
 class PostgresStore:
-    """A connection. Raises ServeError when there is none to be had; methods raise GatewayError."""
+    """A connection, which makes the tables only where it `writes`. Raises ServeError when there is none to be had.
 
-    def __init__(self, address: str) -> None:
-        self._connection = connect(address)
+    Methods raise GatewayError, and ServeError for a photo that is damaged.
+    """
+
+    def __init__(self, address: str, *, writes: bool) -> None:
+        self._connection = connect(address, make=writes, writes=writes)
+        with told():
+            self._photos, self._damaged = photos_and_damage(self._connection)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -43,12 +51,14 @@ class PostgresStore:
         with told(), self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             people = self._connection.execute(SELECT_PEOPLE + "WHERE id = ANY(%s)", [list(ids)]).fetchall()
-            for person, digest, pack, created_at, vector in self._connection.execute(
-                "SELECT person, embedding_digest, pack, created_at, embedding FROM facegate.photo "
-                "WHERE person = ANY(%s) ORDER BY number",
+            for number, person, digest, pack, created_at, vector, is_damaged in self._connection.execute(
+                f"SELECT number, person, embedding_digest, pack, created_at, embedding, {self._damaged} "  # noqa: S608
+                f"FROM {self._photos} WHERE person = ANY(%s) ORDER BY number",
                 [list(ids)],
                 binary=True,
             ):
+                if is_damaged:
+                    raise ServeError(damage(number, person))
                 kept = np.asarray(vector.to_numpy(), np.float32)
                 photos.setdefault(person, []).append(
                     Photo(Origin(pack, digest), created_at.astimezone(timezone.utc), kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,10 @@ from facegate_client.errors import ServerFault
 from server.gateway.gallery import Embeddings, Origin, Person
 
 UNIT_TOLERANCE = 1e-2
-"""How far from one an embedding's length may be: what the ensemble lets pass (ensemble/verification.py)."""
+"""How far from one the length of an embedding may be that is not stored yet. `unit` makes it exact."""
+
+STORED_TOLERANCE = 1e-5
+"""The same of a stored embedding: `unit` leaves at most 1e-6, and float32 rounding 1e-7."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +52,21 @@ def photos_of(embeddings: Embeddings, origin: Origin, now: datetime) -> tuple[Ph
     return tuple(Photo(origin, now, unit(row)) for row in embeddings)
 
 
-def are_unit(embeddings: Embeddings) -> bool:
-    """Whether all rows, [N, D], are of length one; NaN is not."""
-    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
-    return bool(np.all(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
+def are_unit(embeddings: Embeddings, tolerance: float = UNIT_TOLERANCE) -> bool:
+    """Whether all rows, [N, D], have unit length; a row with NaN or an infinity does not."""
+    with np.errstate(all="ignore"):  # bytes of a damaged file may be any number
+        lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+        return bool(np.all(np.abs(lengths - 1.0) <= tolerance))
+
+
+def bound_to(person_id: str, digest: str) -> bytes:
+    """What a stored embedding is bound to, so that it is not valid in another person's row."""
+    return f"{person_id}/{digest}".encode()
+
+
+def checksum(person_id: str, digest: str, stored: bytes) -> bytes:
+    """SHA-256 of an embedding's bytes as they are stored, and of what they are bound to. 32 bytes."""
+    return hashlib.sha256(bound_to(person_id, digest) + b"\0" + stored).digest()
 
 
 def check_dim(known: int, dim: int) -> None:

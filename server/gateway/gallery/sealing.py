@@ -35,7 +35,7 @@ class Seal:
         try:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name)
         except (InvalidTag, ValueError):
-            raise ServeError("the gallery was changed by another hand: an embedding's seal is broken") from None
+            raise ServeError("authentication failed: the data was modified, or the key is wrong") from None
 
     def proof(self) -> bytes:
         """What a store keeps to know the key again."""

@@ -32,10 +32,10 @@ class SqliteGallery:
     file that cannot be opened.
     """
 
-    def __init__(self, path: Path, seal: Seal | None) -> None:
+    def __init__(self, path: Path, seal: Seal | None, *, must_exist: bool = False) -> None:
         self._matrices: dict[str, Matrix] = {}
         self._uncleaned: set[str] = set()  # forgotten people whose callers were told that it is not done yet
-        self._written = SqliteWriter(path, seal)
+        self._written = SqliteWriter(path, seal, must_exist=must_exist)
         try:
             for digest, people, embeddings in self._written.embeddings():
                 self._matrix(digest, embeddings.shape[1]).add(people, embeddings)
@@ -67,11 +67,12 @@ class SqliteGallery:
 
     async def people(self, after: str, count: int) -> Sequence[Person]:
         """See Gallery."""
-        return await _in(self._reader, lambda: self._read.people(after, count))
+        return await _in(self._reader, lambda: self._people(after, count))
 
     async def is_ready(self) -> bool:
-        """See Gallery."""
-        return await _in(self._reader, self._read.answers)
+        """See Gallery. Raises UNAVAILABLE with the reason where a write would fail."""
+        await _in(self._writer, self._written.check_writable)
+        return True
 
     async def close(self) -> None:
         """See Gallery."""
@@ -99,6 +100,7 @@ class SqliteGallery:
         return person
 
     def _forget(self, person_id: str) -> None:
+        self._written.check_identity()  # the second call for a person writes nothing
         self._written.clean()  # what an earlier call could not
         if person_id in self._uncleaned:  # and this is that call again
             self._uncleaned.remove(person_id)
@@ -111,6 +113,7 @@ class SqliteGallery:
         self._uncleaned.remove(person_id)
 
     def _search(self, embedding: NDArray[np.float32], origin: Origin, count: int) -> list[Neighbour]:
+        self._written.check_identity()
         matrix = self._matrices.get(origin.embedding_digest)
         if matrix is None:
             return []
@@ -122,6 +125,10 @@ class SqliteGallery:
             if len(near) >= count or len(found) < asked:
                 return near[:count]
             asked += len(found) - len(near)  # for those who were forgotten in between, the next ones
+
+    def _people(self, after: str, count: int) -> Sequence[Person]:
+        self._written.check_identity()
+        return self._read.people(after, count)
 
     def _remember(self, number: int, photos: Sequence[Photo], origin: Origin) -> None:
         embeddings = np.stack([photo.vector for photo in photos])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -48,6 +49,15 @@ CREATE TABLE photo (                 -- person NULL: forgotten
 CREATE INDEX photo_of_person ON photo (person);
 """
 
+# A table of its own, and not a column of photo: giving rows of version 0.1 a checksum makes no photo longer, which
+# would move it. Version 0.1 opens such a file; what it adds has no checksum until a later version opens the file again.
+_CHECKSUMS = f"""
+CREATE TABLE IF NOT EXISTS checksum (
+    photo INTEGER PRIMARY KEY REFERENCES photo,
+    value BLOB NOT NULL              -- SHA-256 of photo.vector as it is stored, see records.checksum; zeros: forgotten
+) {_STRICT}
+"""
+
 _ALWAYS = (
     "foreign_keys = ON",
     "secure_delete = ON",
@@ -56,11 +66,20 @@ _ALWAYS = (
 )
 
 
-def connect(path: Path, seal: Seal | None, *, writes: bool) -> sqlite3.Connection:
-    """A connection to a file that is there, for threads that take turns. One that writes makes a new file's tables.
+def no_gallery(path: Path) -> ServeError:
+    """A gallery was expected at `path`."""
+    return ServeError(
+        f"{path}: there is no gallery: the file is missing or empty. Check the path, and that its volume is mounted"
+    )
+
+
+def connect(path: Path, seal: Seal | None, *, writes: bool, make: bool) -> sqlite3.Connection:
+    """A connection to a file that exists, for threads that take turns. With `make`, an empty file becomes a gallery.
 
     Raises ServeError for a file that is none of ours, of a newer version, or sealed in another way than asked for.
     """
+    if not path.is_file():
+        raise no_gallery(path)
     try:
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
@@ -73,7 +92,9 @@ def connect(path: Path, seal: Seal | None, *, writes: bool) -> sqlite3.Connectio
             connection.execute(f"PRAGMA {pragma}")
         if not writes:
             connection.execute("PRAGMA query_only = ON")
-        _check(connection, path, seal)
+        _check(connection, path, seal, make=make)
+        if writes:
+            connection.execute(_CHECKSUMS)
     except sqlite3.Error as error:
         connection.close()
         raise ServeError(f"{path}: cannot be used as a gallery: {reason(error)}") from error
@@ -90,12 +111,20 @@ def reason(error: sqlite3.Error) -> str:
     return str(error)
 
 
-def _check(connection: sqlite3.Connection, path: Path, seal: Seal | None) -> None:
+def has_checksums(connection: sqlite3.Connection) -> bool:
+    """Whether the file has the table of checksums."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checksum'").fetchone() is not None
+
+
+def _check(connection: sqlite3.Connection, path: Path, seal: Seal | None, *, make: bool) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not (application or version or tables):
+        if not make:
+            raise no_gallery(path)
         _make(connection, seal)
+        logging.getLogger(__name__).warning("%s: there was no gallery; created a new, empty one", path)
     elif application != APPLICATION:
         raise ServeError(f"{path}: another program's database, not a gallery")
     elif version != VERSION:

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from server.errors import ServeError
 from server.gateway.errors import RETRY_S, Code, GatewayError
 from server.gateway.gallery import Embeddings, Origin, Person
-from server.gateway.gallery.records import Photo, Record
+from server.gateway.gallery.records import STORED_TOLERANCE, Photo, Record, are_unit, bound_to, checksum
 from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_file import connect, reason
+from server.gateway.gallery.sqlite_file import connect, has_checksums, reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PEOPLE = """SELECT number, id, name, labels, registered_at, (SELECT count(*) FROM photo WHERE person = person.number)
 FROM person WHERE """
-_PHOTOS = """SELECT person, embedding_digest, pack, dim, created_at, vector
-FROM photo JOIN recognizer ON recognizer = recognizer.number WHERE """
+_PHOTOS = """SELECT photo.number, person.number, id, embedding_digest, pack, dim, created_at, vector, {checksum}
+FROM photo LEFT JOIN person ON photo.person = person.number
+LEFT JOIN recognizer ON recognizer = recognizer.number {join}
+WHERE photo.person IS NOT NULL AND """
 
 
 class SqliteReader:
@@ -33,12 +35,15 @@ class SqliteReader:
     Raises ServeError when it cannot be opened; methods raise GatewayError.
     """
 
-    def __init__(self, path: Path, seal: Seal | None, *, writes: bool = False) -> None:
-        if not path.is_file():
-            raise ServeError(f"{path}: there is no gallery")
+    def __init__(self, path: Path, seal: Seal | None, *, writes: bool = False, make: bool = False) -> None:
         self._path = path
         self._seal = seal
-        self._connection = connect(path, seal, writes=writes)
+        self._connection = connect(path, seal, writes=writes, make=make)
+        # A file of version 0.1 that no later version has written yet has no checksums.
+        with told():
+            has_them = has_checksums(self._connection)
+        join = "LEFT JOIN checksum ON checksum.photo = photo.number" if has_them else ""
+        self._photos = _PHOTOS.format(checksum="checksum.value" if has_them else "NULL", join=join)
 
     def close(self) -> None:
         """Close the file."""
@@ -59,36 +64,37 @@ class SqliteReader:
         with self._transaction("DEFERRED"):
             people = dict(self._people(f"id IN ({_marks(ids)})", ids))
             photos: dict[int, list[Photo]] = {number: [] for number in people}
-            chosen = f"person IN ({_marks(people)}) ORDER BY photo.number"
-            for number, digest, pack, dim, created_at, kept in self._connection.execute(_PHOTOS + chosen, list(people)):
-                vector = self._vector(kept, people[number].id, digest, dim)
-                photos[number].append(Photo(Origin(pack, digest), _moment(created_at), vector))
+            chosen = f"photo.person IN ({_marks(people)}) ORDER BY photo.number"
+            for row in self._connection.execute(self._photos + chosen, list(people)):
+                _, person, _, digest, pack, _, created_at, *_ = row
+                photos[person].append(Photo(Origin(pack, digest), _moment(created_at), self._vector(row)))
         return {
             person.id: Record(person.id, person.name, person.labels, person.registered_at, tuple(photos[number]))
             for number, person in people.items()
         }
 
     def embeddings(self, most: int = 4096) -> Iterator[tuple[str, NDArray[np.int64], Embeddings]]:
-        """Every embedding, at most `most` at a time: the recognizer's digest, whose each is, [N], and they, [N, D]."""
+        """Every embedding, at most `most` at a time: the recognizer's digest, whose each is, [N], and they, [N, D].
+
+        Raises ServeError that names a photo that is damaged.
+        """
         with told():
-            for number, digest, dim in self._recognizers():
-                kept = self._connection.execute(
-                    "SELECT person.number, id, vector FROM photo JOIN person ON person = person.number "
-                    "WHERE recognizer = ? ORDER BY photo.number",
-                    [number],
-                )
-                while rows := kept.fetchmany(most):
-                    vectors = [self._vector(vector, person_id, digest, dim) for _, person_id, vector in rows]
-                    yield digest, np.array([person for person, *_ in rows], np.int64), np.stack(vectors)
+            kept = self._connection.execute(self._photos + "TRUE ORDER BY photo.number")
+            while rows := kept.fetchmany(most):
+                found: dict[str, list[Sequence[Any]]] = {}
+                for row in rows:
+                    found.setdefault(row[3], []).append(row)
+                for digest, group in found.items():
+                    vectors = [self._stored(row) for row in group]
+                    if len({len(vector) for vector in vectors}) > 1 or not are_unit(
+                        np.stack(vectors), STORED_TOLERANCE
+                    ):
+                        vectors = [self._vector(row) for row in group]  # raises for the damaged one
+                    yield digest, np.array([person for _, person, *_ in group], np.int64), np.stack(vectors)
 
     def dims(self) -> dict[str, int]:
         """How long the embeddings of each recognizer are, by its digest."""
         return {digest: dim for _, digest, dim in self._recognizers()}
-
-    def answers(self) -> bool:
-        """Whether the file can be read."""
-        with told():
-            return bool(self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone())
 
     def _recognizers(self) -> list[tuple[int, str, int]]:
         with told():
@@ -102,14 +108,35 @@ class SqliteReader:
             ).fetchall()
         ]
 
-    def _vector(self, kept: bytes, person_id: str, digest: str, dim: int) -> NDArray[np.float32]:
+    def _vector(self, row: Sequence[Any]) -> NDArray[np.float32]:
+        """The embedding of a row of `_PHOTOS`, of length one. Raises ServeError that names a damaged photo."""
+        vector = self._stored(row)
+        if not are_unit(vector[np.newaxis], STORED_TOLERANCE):
+            raise self._damaged(row, "not finite, or not of length one")
+        return vector
+
+    def _stored(self, row: Sequence[Any]) -> NDArray[np.float32]:
+        """As `_vector`, but for the check of its length, which is faster for many at a time."""
+        *_, person_id, digest, _, dim, _, stored, expected = row
+        if person_id is None or digest is None:
+            raise self._damaged(row, "its person or its recognizer is missing")
+        if expected is not None and checksum(person_id, digest, stored) != expected:
+            raise self._damaged(row, "its checksum does not match")
         if self._seal is not None:
-            kept = self._seal.unseal(kept, bound_to(person_id, digest))
-        if len(kept) != 4 * dim:
-            raise ServeError(
-                f"{self._path}: changed by another hand: an embedding has {len(kept)} bytes, not {4 * dim}"
-            )
-        return np.frombuffer(kept, "<f4")
+            try:
+                stored = self._seal.unseal(stored, bound_to(person_id, digest))
+            except ServeError as error:
+                raise self._damaged(row, str(error)) from None
+        if len(stored) != 4 * dim:
+            raise self._damaged(row, f"expected {4 * dim} bytes, found {len(stored)}")
+        return np.frombuffer(stored, "<f4")
+
+    def _damaged(self, row: Sequence[Any], why: str) -> ServeError:
+        photo, _, person_id, *_ = row
+        return ServeError(
+            f"{self._path}: photo {photo} of person {person_id} is damaged: {why}; "
+            "restore a backup, or delete this photo (docs/gallery.md, Damaged photos)"
+        )
 
     @contextlib.contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
@@ -136,11 +163,6 @@ def told() -> Iterator[None]:
         raise GatewayError(Code.UNAVAILABLE, f"the gallery's file: {error}", retry_after_s=RETRY_S) from error
     except sqlite3.DatabaseError as error:
         raise GatewayError(Code.INTERNAL, f"the gallery's file: {reason(error)}") from error
-
-
-def bound_to(person_id: str, digest: str) -> bytes:
-    """What a sealed embedding is sealed to, so that it proves nothing in another person's row."""
-    return f"{person_id}/{digest}".encode()
 
 
 def microseconds(moment: datetime) -> int:

@@ -9,12 +9,21 @@ from datetime import datetime, timezone
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from server.errors import ServeError
 from server.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
 from server.gateway.gallery import Origin
-from server.gateway.gallery.records import Photo, Record, are_unit, unit
+from server.gateway.gallery.records import Photo, Record, are_unit, checksum, unit
 
 
 def _printable(text: str) -> str:
@@ -53,7 +62,8 @@ class Head(_Line):
     """The first line."""
 
     format: Literal["facegate-gallery"] = "facegate-gallery"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
+    """Version 1 is that of FaceGate 0.1, which had no checksums and refuses version 2."""
 
 
 class PhotoLine(_Line):
@@ -63,6 +73,7 @@ class PhotoLine(_Line):
     embedding_digest: _Key
     created_at: _Moment
     vector: Annotated[bytes, BeforeValidator(_decoded)]
+    checksum: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class PersonLine(_Line):
@@ -73,6 +84,14 @@ class PersonLine(_Line):
     labels: Annotated[dict[_Key, _Label], Field(max_length=MOST_LABELS)]
     registered_at: _Moment
     photos: list[PhotoLine]
+
+    @model_validator(mode="after")
+    def _check(self) -> PersonLine:
+        for number, photo in enumerate(self.photos):
+            found = checksum(self.id, photo.embedding_digest, photo.vector).hex()
+            if photo.checksum not in (None, found):
+                raise ValueError(f"photos.{number} is damaged: its checksum does not match; export again")
+        return self
 
     def record(self) -> Record:
         """The person as a store has them."""
@@ -110,9 +129,11 @@ def person_line(record: Record) -> str:
             "pack": photo.origin.pack,
             "embedding_digest": photo.origin.embedding_digest,
             "created_at": photo.created_at.isoformat(),
-            "vector": base64.b64encode(photo.vector.astype("<f4").tobytes()).decode(),
+            "vector": base64.b64encode(vector).decode(),
+            "checksum": checksum(record.id, photo.origin.embedding_digest, vector).hex(),
         }
         for photo in record.photos
+        for vector in [photo.vector.astype("<f4").tobytes()]
     ]
     head = {"id": record.id, "name": record.name, "labels": dict(record.labels)}
     return json.dumps({**head, "registered_at": record.registered_at.isoformat(), "photos": photos}, ensure_ascii=False)

@@ -10,6 +10,7 @@ from grpc.aio import ServicerContext
 from facegate_client.results import Box, Face
 from server.gateway.deadline import seconds_for
 from server.gateway.door import calls
+from server.gateway.door.health import Health
 from server.gateway.errors import GatewayError, failure_of, invalid
 from server.gateway.faces import FaceGateway
 from server.gateway.localai import backend_pb2 as pb
@@ -20,8 +21,8 @@ from server.gateway.pictures import from_base64
 class Backend(BackendServicer):
     """Raises FaceGateErrors and GatewayErrors. A call lasts as long as its caller waits, at most `timeout_s`."""
 
-    def __init__(self, faces: FaceGateway, timeout_s: float) -> None:
-        self._faces = faces
+    def __init__(self, faces: FaceGateway, health: Health, timeout_s: float) -> None:
+        self._faces, self._health = faces, health
         self._timeout_s = timeout_s
 
     async def Health(self, request: pb.HealthMessage, context: ServicerContext) -> pb.Reply:  # noqa: N802
@@ -29,9 +30,9 @@ class Backend(BackendServicer):
         return pb.Reply(message=b"OK")
 
     async def Status(self, request: pb.HealthMessage, context: ServicerContext) -> pb.StatusResponse:  # noqa: N802
-        """READY where every net is; BUSY and ERROR are not known, and not made up."""
-        ready = await self._faces.is_ready(timeout_s=seconds_for(context, self._timeout_s))
-        return pb.StatusResponse(state=pb.StatusResponse.READY if ready else pb.StatusResponse.UNINITIALIZED)
+        """READY where the health service says SERVING; BUSY and ERROR are never answered."""
+        state = pb.StatusResponse.READY if self._health.serving else pb.StatusResponse.UNINITIALIZED
+        return pb.StatusResponse(state=state)
 
     async def LoadModel(self, request: pb.ModelOptions, context: ServicerContext) -> pb.Result:  # noqa: N802
         """Nothing is loaded: what is served was chosen where this server was started, and the message names it."""
@@ -52,7 +53,7 @@ class Backend(BackendServicer):
             raise invalid("Images", f"expected one image in base64, got {len(request.Images)}")
         with _fields_called({"image": "Images[0]"}):
             image = from_base64(request.Images[0], "Images[0]")
-            face, _ = await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))
+            face = (await self._faces.embed(image, timeout_s=seconds_for(context, self._timeout_s))).face
         values = () if face.embedding is None else face.embedding.tolist()
         return pb.EmbeddingResult(embeddings=values, dim=len(values), layout=pb.EmbeddingResult.FINAL)
 

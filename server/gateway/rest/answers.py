@@ -1,4 +1,4 @@
-"""What REST answers. A key that is NotRequired is there only where liveness was asked for: never null."""
+"""What REST answers. A key that is NotRequired is there only where its check was requested: never null."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class VerifyAnswer(TypedDict):
     model: str
     img1_area: Area
     img2_area: Area
+    img1_face_count: NotRequired[int]
+    img2_face_count: NotRequired[int]
     processing_time_ms: float
     img1_is_real: NotRequired[bool]
     img1_antispoof_score: NotRequired[float]
@@ -48,6 +50,7 @@ class AnalyzedFace(Liveness):
 class AnalyzeAnswer(TypedDict):
     faces: list[AnalyzedFace]
     model: str
+    face_count: NotRequired[int]
 
 
 class EmbedAnswer(TypedDict):
@@ -55,6 +58,7 @@ class EmbedAnswer(TypedDict):
 
     embedding: list[float]
     dim: int
+    face_count: int
     model: str
     embedding_digest: str
 
@@ -63,6 +67,7 @@ class RegisterAnswer(Liveness):
     id: str
     name: str
     registered_at: Time
+    face_count: int
 
 
 class MatchAnswer(TypedDict):
@@ -79,6 +84,7 @@ class IdentifyAnswer(Liveness):
     ambiguous: bool
     threshold: float
     face: Area
+    face_count: int
     model: str
 
 

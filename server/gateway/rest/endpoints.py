@@ -49,24 +49,28 @@ class Endpoints:
             await self._picture(asked.img2, "img2"),
             threshold=asked.threshold,
             anti_spoofing=asked.anti_spoofing,
+            several_faces=asked.several_faces,
             timeout_s=self._timeout_s,
         )
         return writing.verified(verdict)
 
     async def analyze(self, asked: AnalyzeRequest) -> AnalyzeAnswer:
-        """Every face of a picture, the best-detected first; none is no error."""
+        """Every face of a picture, the best-detected first, or with `several_faces` one of them; none is no error."""
         faces = await self._faces.analyze(
             await self._picture(asked.img, "img"),
             anti_spoofing=asked.anti_spoofing,
             embeddings=False,
+            several_faces=asked.several_faces,
             timeout_s=self._timeout_s,
         )
         return writing.analyzed(faces)
 
     async def embed(self, asked: EmbedRequest) -> EmbedAnswer:
-        """The embedding of a picture's best-detected face, L2-normalised."""
-        face, model = await self._faces.embed(await self._picture(asked.img, "img"), timeout_s=self._timeout_s)
-        return writing.embedded(face, model)
+        """The embedding of one face of a picture, L2-normalised."""
+        found = await self._faces.embed(
+            await self._picture(asked.img, "img"), several_faces=asked.several_faces, timeout_s=self._timeout_s
+        )
+        return writing.embedded(found)
 
     async def register(self, asked: RegisterRequest) -> RegisterAnswer:
         """Remember a person by a picture of their face, or with `id` one more picture of a person who is known."""
@@ -76,6 +80,7 @@ class Endpoints:
             labels=asked.labels or {},
             anti_spoofing=asked.anti_spoofing,
             person_id=asked.id or "",
+            several_faces=asked.several_faces,
             timeout_s=self._timeout_s,
         )
         return writing.registered(enrolment)
@@ -88,6 +93,7 @@ class Endpoints:
             top_k=TOP_K if asked.top_k is None else asked.top_k,
             threshold=asked.threshold,
             margin=asked.margin or 0.0,
+            several_faces=asked.several_faces,
             timeout_s=self._timeout_s,
         )
         return writing.identified(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from server.gateway.errors import Code, Failure, GatewayError
 DETECTION = "/v1/detection"
 
 _NAMES = {"image_1": "img1", "image_2": "img2", "images[0]": "img", "person_id": "id", "min_score": "threshold"}
-_IN_WORDS = re.compile(r"\b(?:image_[12]|images\[0\]|person_id|min_score)(?!\w)")
+_IN_WORDS = re.compile(r"\b(?:image_[12]|images\[0\]|person_id|min_score)(?!\w)|^image(?=:)")
 _NO_PATH = "there is nothing at this path; /docs says what there is"
 _OF_STATUS = {code.http: code for code in Code}
 
@@ -30,12 +31,12 @@ def error_body(failure: Failure, request_id: str, path: str = "") -> dict[str, A
     names = _NAMES if path == DETECTION else {**_NAMES, "image": "img"}
     error: dict[str, Any] = {
         "code": failure.code.name,
-        "message": _renamed(failure.message),
+        "message": _renamed(failure.message, names),
         "request_id": request_id,
     }
     if failure.violations:
         error["fields"] = [
-            {"field": names.get(each.field, each.field), "description": _renamed(each.description)}
+            {"field": names.get(each.field, each.field), "description": _renamed(each.description, names)}
             for each in failure.violations
         ]
     return {"error": error}
@@ -97,5 +98,5 @@ def _of_http(error: HTTPException) -> Failure:
     return Failure(code, _NO_PATH if code is Code.NOT_FOUND else str(error.detail))
 
 
-def _renamed(text: str) -> str:
-    return _IN_WORDS.sub(lambda found: _NAMES[found[0]], text)
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    return _IN_WORDS.sub(lambda found: names.get(found[0], found[0]), text)

@@ -19,6 +19,8 @@ _VERDICT = {
     "model": "mobileface",
     "img1_area": _AREA,
     "img2_area": _AREA,
+    "img1_face_count": 1,
+    "img2_face_count": 1,
     "processing_time_ms": 17.5,
 }
 _VETO = {
@@ -40,6 +42,7 @@ _IDENTIFIED = {
     "ambiguous": False,
     "threshold": 0.5,
     "face": _AREA,
+    "face_count": 1,
     "model": "mobileface",
 }
 
@@ -62,9 +65,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "liveness not checked": {"value": {"faces": [_FACE], "model": "mobileface"}},
         "liveness checked": {"value": {"faces": [{**_FACE, **_LIVENESS}], "model": "mobileface"}},
     },
-    "embed": {"cut short here": {"value": {"embedding": [0.031, -0.112, 0.087], "dim": 3, "model": "mobileface"}}},
+    "embed": {
+        "cut short here": {
+            "value": {"embedding": [0.031, -0.112, 0.087], "dim": 3, "face_count": 1, "model": "mobileface"}
+        }
+    },
     "register": {
-        "liveness checked": {"value": {"id": _ID, "name": "Ada", "registered_at": _TIME, **_LIVENESS}},
+        "liveness checked": {"value": {"id": _ID, "name": "Ada", "registered_at": _TIME, "face_count": 1, **_LIVENESS}},
     },
     "identify": {
         "known": {"value": _IDENTIFIED},

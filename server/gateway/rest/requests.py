@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from facegate_client.contract import SeveralFaces
 from server.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_MATCHES, MOST_NAME, MOST_PEOPLE, TOP_K
 
-AS_TEXT = frozenset({"model", "img", "img1", "img2", "image", "name", "id", "store"})
+AS_TEXT = frozenset({"model", "img", "img1", "img2", "image", "name", "id", "several_faces", "store"})
 """Fields that a multipart form has as they are; every other one it has as JSON."""
 
 
@@ -62,6 +63,17 @@ Liveness = Annotated[
     ),
 ]
 Text = Annotated[str, Field(strict=True)]
+
+
+def _several_faces(default: str) -> WithJsonSchema:
+    return _nullable(
+        type="string",
+        enum=[*(choice.value for choice in SeveralFaces), None],
+        description="The face that counts in a picture of more than one: `best` (the highest detection score), "
+        f"`largest`, or `refuse` (400, with the number of faces). {default}",
+    )
+
+
 Model = Annotated[
     Text | None, _nullable(type="string", description="LocalAI's, and ignored: this server has one set of nets.")
 ]
@@ -83,6 +95,7 @@ class VerifyRequest(_Asked):
     img2: Picture
     threshold: Distance = None
     anti_spoofing: Liveness = False
+    several_faces: Annotated[Text | None, _several_faces("`best` where left out.")] = None
 
 
 class AnalyzeRequest(_Asked):
@@ -96,10 +109,14 @@ class AnalyzeRequest(_Asked):
         ),
     ] = None
     anti_spoofing: Liveness = False
+    several_faces: Annotated[
+        Text | None, _several_faces("At most one face is then answered, and `face_count`; every face where left out.")
+    ] = None
 
 
 class EmbedRequest(_Asked):
     img: Picture
+    several_faces: Annotated[Text | None, _several_faces("`best` where left out.")] = None
 
 
 class RegisterRequest(_Asked):
@@ -121,6 +138,7 @@ class RegisterRequest(_Asked):
         Text | None, _nullable(type="string", description="One more photo of this person, whose name and labels stay.")
     ] = None
     anti_spoofing: Liveness = False
+    several_faces: Annotated[Text | None, _several_faces("`refuse` where left out.")] = None
     store: Store = None
 
 
@@ -144,6 +162,7 @@ class IdentifyRequest(_Asked):
         ),
     ] = None
     anti_spoofing: Liveness = False
+    several_faces: Annotated[Text | None, _several_faces("`largest` where left out.")] = None
     store: Store = None
 
 

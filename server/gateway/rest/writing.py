@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from facegate_client.results import Box, Face, Faces, Model, Verification
-from server.gateway.faces import Enrolment, Identification, Match
+from facegate_client.results import Box, Face, Faces, Verification
+from server.gateway.faces import Enrolment, Identification, Match, OneFace
 from server.gateway.gallery import Person
 from server.gateway.rest.answers import (
     AnalyzeAnswer,
@@ -34,6 +34,10 @@ def verified(verdict: Verification) -> VerifyAnswer:
         img2_area=_area(verdict.box_2),
         processing_time_ms=verdict.processing_time_ms,
     )
+    if verdict.face_count_1 is not None:
+        answer["img1_face_count"] = verdict.face_count_1
+    if verdict.face_count_2 is not None:
+        answer["img2_face_count"] = verdict.face_count_2
     if verdict.is_real_1 is not None and verdict.antispoof_score_1 is not None:
         answer["img1_is_real"] = verdict.is_real_1
         answer["img1_antispoof_score"] = verdict.antispoof_score_1
@@ -44,12 +48,21 @@ def verified(verdict: Verification) -> VerifyAnswer:
 
 
 def analyzed(faces: Faces) -> AnalyzeAnswer:
-    return AnalyzeAnswer(faces=[_face(face) for face in faces], model=faces.model.pack)
+    answer = AnalyzeAnswer(faces=[_face(face) for face in faces], model=faces.model.pack)
+    if faces.face_count is not None:
+        answer["face_count"] = faces.face_count
+    return answer
 
 
-def embedded(face: Face, model: Model) -> EmbedAnswer:
-    values = [] if face.embedding is None else face.embedding.tolist()
-    return EmbedAnswer(embedding=values, dim=len(values), model=model.pack, embedding_digest=model.embedding_digest)
+def embedded(result: OneFace) -> EmbedAnswer:
+    values = [] if result.face.embedding is None else result.face.embedding.tolist()
+    return EmbedAnswer(
+        embedding=values,
+        dim=len(values),
+        face_count=result.face_count,
+        model=result.model.pack,
+        embedding_digest=result.model.embedding_digest,
+    )
 
 
 def registered(enrolment: Enrolment) -> RegisterAnswer:
@@ -58,6 +71,7 @@ def registered(enrolment: Enrolment) -> RegisterAnswer:
         id=person.id,
         name=person.name,
         registered_at=_time(person.registered_at),
+        face_count=enrolment.face_counts[0],
         **_liveness(enrolment.faces[0]),
     )
 
@@ -68,6 +82,7 @@ def identified(found: Identification) -> IdentifyAnswer:
         ambiguous=found.ambiguous,
         threshold=found.threshold,
         face=_area(found.face.box),
+        face_count=found.face_count,
         model=found.model.pack,
         **_liveness(found.face),
     )

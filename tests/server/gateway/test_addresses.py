@@ -13,13 +13,14 @@ from server.gateway.door.door import Limits
 from server.gateway.settings import Settings
 
 
-def settings(tmp_path, host="127.0.0.1", grpc_port=50051, http_port=8080):
+def settings(tmp_path, host="127.0.0.1", grpc_port=50051, http_port=8080, probe_port=8081):
     return Settings(
         triton="127.0.0.1:1",
         triton_tls=None,
         host=host,
         grpc_port=grpc_port,
         http_port=http_port,
+        probe_port=probe_port,
         timeout_s=1.0,
         gallery=str(tmp_path / "people.db"),
         gallery_key=None,
@@ -30,18 +31,23 @@ def settings(tmp_path, host="127.0.0.1", grpc_port=50051, http_port=8080):
 
 
 def test_an_ipv6_address_is_said_so_that_it_can_be_pasted(tmp_path):
-    assert settings(tmp_path, "::1").addresses == "gRPC [::1]:50051, REST http://[::1]:8080/"
-    assert settings(tmp_path).addresses == "gRPC 127.0.0.1:50051, REST http://127.0.0.1:8080/"
+    for host, shown in (("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")):
+        addresses = f"gRPC {shown}:50051, REST http://{shown}:8080/, probes http://{shown}:8081/"
+        assert settings(tmp_path, host).addresses == addresses
 
 
-def test_one_port_for_both_protocols_is_refused_and_nothing_begun(tmp_path):
-    with pytest.raises(ServeError, match=r"^--grpc-port and --http-port are both 8080: give each its own$"):
-        running.run(settings(tmp_path, grpc_port=8080), say=lambda line: None)
+@pytest.mark.parametrize("same", [{"grpc_port": 8080}, {"probe_port": 8080}, {"probe_port": 50051}])
+def test_one_port_for_two_of_them_is_refused_and_nothing_begun(tmp_path, same):
+    with pytest.raises(
+        ServeError, match=r"--grpc-port \d+, --http-port \d+, --probe-port \d+: the three have to differ"
+    ):
+        running.run(settings(tmp_path, **same), say=lambda line: None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_why_it_cannot_listen_is_said_once():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServeError) as refused:
-        listen("127.0.0.1", taken.getsockname()[1])
+        listen("127.0.0.1", taken.getsockname()[1], "probes", "--probe-port")
     assert str(refused.value).count("127.0.0.1") == 1
-    assert "Address already in use; stop what uses it" in str(refused.value)
+    assert "for probes: Address already in use; stop what uses it" in str(refused.value)
+    assert str(refused.value).endswith("--probe-port")

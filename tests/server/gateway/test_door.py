@@ -189,7 +189,7 @@ def test_a_request_id_is_the_callers_where_it_is_harmless(given_id):
     ],
 )
 def test_pages_of_strangers_may_not_call(origin, may):
-    browsers = Browsers(("https://desk.example",), only_here=True)
+    browsers = Browsers(("https://desk.example",), ())
     if may:
         browsers.check("127.0.0.1:8080", origin)
     else:
@@ -202,6 +202,9 @@ def test_pages_of_strangers_may_not_call(origin, may):
         ("localhost:8080", True),
         ("[::1]:8080", True),
         ("127.0.0.1", True),
+        ("10.0.0.7:8080", True),
+        ("Gate:8080", True),
+        ("gate.evil.example", False),
         ("evil.example:8080", False),  # a name of theirs that leads here
         ("localhost.evil.example", False),
         ("", False),
@@ -210,12 +213,20 @@ def test_pages_of_strangers_may_not_call(origin, may):
     ],
 )
 def test_a_strangers_name_for_this_machine_is_not_answered_without_keys(host, may):
-    browsers = Browsers((), only_here=True)
+    browsers = Browsers((), ("gate",))
     if may:
         browsers.check(host, None)
     else:
         assert code_of(lambda: browsers.check(host, None)) is Code.PERMISSION_DENIED
-    Browsers((), only_here=False).check(host, None)
+    Browsers((), None).check(host, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "gate:8080", "http://gate", "gate/", "*.example", "*", "[::1]", "a b", "-gate", "ga\nte"]
+)
+def test_an_allowed_host_that_is_no_host_name_is_refused_at_the_start(text):
+    with pytest.raises(ServeError, match="--allowed-host"):
+        Browsers((), (text,))
 
 
 ORIGINS = ["https://desk.example", "http://localhost:5173", "http://[::1]:80000", "capacitor://localhost"]
@@ -246,7 +257,7 @@ def test_an_origin_that_a_browser_sends_may_be_named(origin):
 )
 def test_an_origin_that_no_browser_sends_is_refused_at_the_start(text):
     with pytest.raises(ServeError, match="--cors-origin"):
-        Browsers(("https://desk.example", text), only_here=False)
+        Browsers(("https://desk.example", text), None)
 
 
 def body_of(chunks, *, ends=True):

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 
 from facegate_client import contract
-from facegate_client.errors import LivenessUnavailable, Overloaded, ServerFault, Unreachable
+from facegate_client.errors import BadImage, LivenessUnavailable, Overloaded, ServerFault, Unreachable
 from facegate_client.transport import Answer, Call
 from server.gateway.errors import Code, GatewayError, Violation, failure_of
 from server.gateway.faces import FaceGateway
+from support.galleries import opened
 from support.memory_gallery import MemoryGallery
 
 REAL, FAKE = True, False
 
 
 class Triton:
-    """Sees in an image what its bytes say: JSON of an embedding's angle in degrees, and whether the face is real."""
+    """Sees in an image what its bytes say: JSON of the angle of an embedding in degrees, whether the face is real, and
+    how many faces there are."""
 
     def __init__(self, *, digest: str = "e" * 64) -> None:
         self.digest = digest
@@ -37,7 +39,10 @@ class Triton:
                 raise
         if isinstance(seen, str):
             raise {"full": Overloaded("full"), "no liveness": LivenessUnavailable("none")}[seen]
-        faces = [] if seen is None else [seen]
+        faces, count = ([], 0) if seen is None else ([seen[:2]], seen[2])
+        several_faces = call.parameters.get(contract.SEVERAL_FACES)
+        if several_faces == "refuse" and count > 1:
+            raise BadImage(f"IMAGE: expected one face, found {count}; send several_faces=largest")
         outputs = {
             "BOXES": np.array([[10, 20, 30, 40]] * len(faces), np.float32).reshape(-1, 4),
             "SCORES": np.array([0.9] * len(faces), np.float32),
@@ -48,6 +53,8 @@ class Triton:
         if call.parameters[contract.ANTI_SPOOFING]:
             outputs["IS_REAL"] = np.array([is_real for _, is_real in faces], bool)
             outputs["ANTISPOOF_SCORE"] = np.array([0.9 if is_real else 0.1 for _, is_real in faces], np.float32)
+        if several_faces:
+            outputs["FACE_COUNT"] = np.array([count], np.int32)
         return Answer(outputs)
 
     def _model(self) -> dict[str, object]:
@@ -59,8 +66,8 @@ def _at(degrees: float) -> list[float]:
     return [float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))]
 
 
-def photo(degrees: float, is_real: bool = REAL) -> bytes:
-    return json.dumps([degrees, is_real]).encode()
+def photo(degrees: float, is_real: bool = REAL, count: int = 1) -> bytes:
+    return json.dumps([degrees, is_real, count]).encode()
 
 
 NOBODY = b"null"
@@ -147,6 +154,21 @@ def test_an_embedding_that_is_not_of_length_one_is_a_fault_and_no_match(degrees,
         asyncio.run(identify(gateway(), photo(0)))
 
 
+@pytest.mark.parametrize("length", [0.9992, 1.0008])
+def test_an_embedding_of_almost_length_one_is_stored_and_searched_as_of_length_one(length, monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "_at", lambda angle: [length, 0.0])
+
+    async def run():
+        async with opened(str(tmp_path / "people.db")) as gallery:
+            faces = FaceGateway(Triton(), gallery)
+            await enroll(faces, "Ada", photo(0))
+            return await identify(faces, photo(0))
+
+    (match,) = asyncio.run(run()).matches
+    assert match.match
+    assert match.distance == pytest.approx(0, abs=1e-6)
+
+
 def test_the_margin_counts_though_one_person_is_asked_for():
     async def run():
         return await identify(await three_people(), photo(15), margin=0.05, top_k=1)
@@ -190,6 +212,59 @@ def test_a_photo_without_a_face_is_named_and_nobody_is_remembered():
     assert error.failure.code is Code.NOT_FOUND
     assert [each.field for each in error.failure.violations] == ["images[1]"]
     assert asyncio.run(faces.people(after="", count=10)) == ([], False)
+
+
+def test_a_photo_of_several_faces_is_named_and_nobody_is_remembered():
+    faces = gateway()
+    error = refused(enroll(faces, "ada", photo(0), photo(0, count=6)))
+    assert error.failure.code is Code.INVALID_ARGUMENT
+    assert [each.field for each in error.failure.violations] == ["images[1]"]
+    assert error.failure.message.startswith("images[1]: ") and "6" in error.failure.message
+    assert asyncio.run(faces.people(after="", count=10)) == ([], False)
+
+
+def test_each_request_has_a_default_for_several_faces_and_may_override_it():
+    async def run():
+        triton = Triton()
+        faces = gateway(triton)
+        group, common = photo(0, count=6), {"anti_spoofing": False, "timeout_s": 5}
+        asked = {"name": "ada", "labels": {}, "person_id": "", **common}
+        enrolled = [await faces.enroll([group, photo(0)], several_faces="largest", **asked)]
+        enrolled.append(await faces.enroll([photo(0)], **asked))
+        searched = {"top_k": 1, "threshold": None, "margin": 0.0, **common}
+        found = [await faces.identify(group, **searched), await faces.identify(group, several_faces="best", **searched)]
+        embedded = [
+            await faces.embed(group, timeout_s=5),
+            await faces.embed(group, several_faces="largest", timeout_s=5),
+        ]
+        options = {"embeddings": True, **common}
+        analyzed = [await faces.analyze(group, **options), await faces.analyze(group, several_faces="best", **options)]
+        assert [each.face_counts for each in enrolled] == [(6, 1), (1,)]
+        assert [each.face_count for each in (*found, *embedded, *analyzed)] == [6, 6, 6, 6, None, 6]
+        return [call.parameters.get(contract.SEVERAL_FACES) for call in triton.asked]
+
+    assert asyncio.run(run()) == [
+        *("largest", "largest", "refuse"),
+        *("largest", "best"),
+        *("best", "largest"),
+        *(None, "best"),
+    ]
+
+
+def test_a_choice_of_a_face_that_does_not_exist_is_refused_before_any_work():
+    triton = Triton()
+    faces, common = gateway(triton), {"anti_spoofing": False, "several_faces": "first", "timeout_s": 5}
+    for asked in (
+        faces.verify(photo(0), photo(0), threshold=None, **common),
+        faces.analyze(photo(0), embeddings=True, **common),
+        faces.embed(photo(0), several_faces="", timeout_s=5),
+        faces.enroll([photo(0)], name="ada", labels={}, person_id="", **common),
+        faces.identify(photo(0), top_k=1, threshold=None, margin=0.0, **common),
+    ):
+        failure = refused(asked).failure
+        assert failure.code is Code.INVALID_ARGUMENT
+        assert [each.field for each in failure.violations] == ["several_faces"]
+    assert not triton.asked
 
 
 def test_more_photos_of_a_person_and_the_nearest_of_them_counts():
@@ -319,6 +394,47 @@ def test_forgetting_a_stranger_is_not_found(person_id):
     assert refused(gateway().forget(person_id)).failure.code is Code.NOT_FOUND
 
 
+class SlowTriton(Triton):
+    """Takes a while for each answer, the longer the smaller the angle, and counts what is under way."""
+
+    under_way = 0
+    most = 0
+
+    async def infer(self, call: Call, timeout_s: float) -> Answer:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(0.01 if call.model == contract.VERIFY else 0.002 * (17 - len(self.asked) % 17))
+            return await super().infer(call, timeout_s)
+        finally:
+            self.under_way -= 1
+
+
+def test_enrolments_together_have_two_to_four_calls_under_way_and_keep_their_photos_order():
+    triton = SlowTriton()
+    angles = [[person * 20 + number for number in range(16)] for person in range(5)]
+
+    async def run():
+        faces = gateway(triton)
+        return await asyncio.gather(
+            *(enroll(faces, f"person {row[0]}", *map(photo, row)) for row in angles),
+        )
+
+    enrolled = asyncio.run(run())
+    assert 2 <= triton.most <= 4
+    for row, enrolment in zip(angles, enrolled, strict=True):
+        assert enrolment.person.photos == 16
+        found = [np.degrees(np.arctan2(*face.embedding[::-1])) for face in enrolment.faces]
+        assert found == pytest.approx(row, abs=1e-3)
+
+
+def test_no_photo_is_looked_at_any_more_after_one_without_a_face():
+    triton = SlowTriton()
+    images = [photo(0), NOBODY, *(photo(degrees) for degrees in range(14))]
+    assert refused(enroll(gateway(triton), "ada", *images)).failure.code is Code.NOT_FOUND
+    assert len(triton.asked) <= 4
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -326,7 +442,7 @@ def test_forgetting_a_stranger_is_not_found(person_id):
         (Overloaded(contract.STOPPING_REASON), Code.UNAVAILABLE),
         (Unreachable("connection refused to 10.0.0.7:8001"), Code.UNAVAILABLE),
         (LivenessUnavailable("no nets"), Code.FAILED_PRECONDITION),
-        (ServerFault("broken"), Code.INTERNAL),
+        (ServerFault("a fault in face_verify; the server's log has incident 0123abcd"), Code.INTERNAL),
     ],
 )
 def test_what_triton_says_has_one_code_on_every_wire(error, code):
@@ -335,8 +451,9 @@ def test_what_triton_says_has_one_code_on_every_wire(error, code):
     assert "10.0.0.7" not in failure.message
 
 
-def test_a_fault_of_ours_says_nothing_to_the_caller():
-    assert failure_of(ValueError("/secret/path")) is None
+@pytest.mark.parametrize("error", [ValueError("/secret/path"), ServerFault("the answer lacks BOXES")])
+def test_an_internal_error_without_a_number_in_a_log_says_nothing_to_the_caller(error):
+    assert failure_of(error) is None
 
 
 def test_statuses_are_those_of_the_table():

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
+import resource
 import select
 import socket
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import islice
 
 import grpc
@@ -19,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
+from server.gateway.door.http_server import MAX_CONNECTIONS
 from server.gateway.localai import backend_pb2
 from server.gateway.localai.backend_pb2_grpc import BackendStub
 from server.gateway.settings import MAX_BODY_BYTES
@@ -31,9 +36,12 @@ VERIFY = "/facegate.v1.FaceService/Verify"
 
 @pytest.fixture(scope="module")
 def front(server, tmp_path_factory):
-    """A gateway with two keys."""
+    """A gateway with two keys, started with a limit of fewer open files than it keeps connections."""
     keys = {"FACEGATE_GATEWAY_API_KEYS": f"desk:{DESK},gate:{GATE}"}
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
     with gateway(tmp_path_factory.mktemp("front") / "log", server.grpc, environment=keys) as running:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         yield running
 
 
@@ -109,7 +117,7 @@ def test_health_is_for_everybody_and_tells_of_triton_and_the_gallery(front):
     seen = httpx.get(f"{front.base}/readyz")
     assert (seen.status_code, seen.json()) == (
         200,
-        {"ready": True, "triton": True, "gallery": True, "stopping": False},
+        {"ready": True, "triton": True, "liveness": True, "gallery": True, "stopping": False},
     )
     with grpc.insecure_channel(front.grpc) as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -232,6 +240,126 @@ def test_pages_of_other_origins_may_not_call_and_cors_is_off(front, pair):
 def test_a_strangers_name_for_this_machine_reads_nothing_without_keys(slow, path):
     answer = httpx.get(f"{slow.base}{path}", headers={"Host": "evil.example"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "PERMISSION_DENIED")
+
+
+PEOPLE, FORGET, REGISTER = "/v1/face/people", "/v1/face/forget", "/v1/face/register"
+
+
+@pytest.fixture(scope="module")
+def open_to_all(tmp_path_factory):
+    """As in a container: bound to every address, without keys. Its Triton is not there."""
+    options = ("--host", "0.0.0.0", "--without-keys", "--allowed-host", "gate.example", "--allowed-host", "Proxy")
+    with gateway(tmp_path_factory.mktemp("open") / "log", "127.0.0.1:1", *options) as running:
+        yield running
+
+
+def with_host(running, host, path, address=None):
+    """Status of a request for `path` with this `Host`, with a port or without."""
+    headers = {"Host": host}
+    base = f"http://{address or running.http}"
+    if path == FORGET:
+        return httpx.post(f"{base}{path}", json={"id": "nobody"}, headers=headers).status_code
+    if path == REGISTER:
+        return httpx.post(f"{base}{path}", json={"img": "AAAA", "name": "Ada"}, headers=headers).status_code
+    return httpx.get(f"{base}{path}", headers=headers).status_code
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "gate.example.evil.example", "localhost.evil.example"]
+)
+def test_dns_rebinding_reaches_no_gateway_that_authenticates_nobody(open_to_all, host):
+    for path in (PEOPLE, FORGET, REGISTER, "/", "/readyz", "/metrics"):
+        assert with_host(open_to_all, host, path) == 403, path
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert with_host(open_to_all, host, path, open_to_all.probes) == 403, path
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "10.244.0.7:8081", "GATE.example:80", "proxy"]
+)
+def test_own_names_addresses_and_allowed_hosts_are_served_without_keys(open_to_all, host):
+    expected = {PEOPLE: 200, FORGET: 404, REGISTER: 503, "/": 200, "/healthz": 200, "/metrics": 200}
+    assert {path: with_host(open_to_all, host, path) for path in expected} == expected
+    assert with_host(open_to_all, host, "/healthz", open_to_all.probes) == 200
+
+
+def test_with_keys_any_host_is_served(front):
+    headers = {"Host": "any.example", "X-Api-Key": DESK}
+    assert httpx.get(f"{front.base}{PEOPLE}", headers=headers).status_code == 200
+    assert httpx.get(f"http://{front.probes}/healthz", headers={"Host": "any.example"}).status_code == 200
+
+
+def test_probes_have_a_port_of_their_own_with_the_same_rules(front, open_to_all):
+    for path in ("/healthz", "/readyz"):
+        on_rest, on_probes = (httpx.get(f"http://{address}{path}") for address in (front.http, front.probes))
+        assert (on_probes.status_code, on_probes.json()) == (200, on_rest.json())
+    assert httpx.get(f"http://{front.probes}/metrics").status_code == 401
+    assert "facegate_gateway_ready 1.0" in httpx.get(f"http://{front.probes}/metrics", headers={"X-Api-Key": GATE}).text
+    assert httpx.get(f"http://{open_to_all.probes}/metrics").status_code == 200
+    assert httpx.get(f"http://{open_to_all.probes}/readyz").status_code == 503  # its Triton is away
+
+
+@pytest.mark.parametrize("path", [PEOPLE, "/", "/docs", "/openapi.json"])
+def test_nothing_else_is_on_the_probe_port(front, path):
+    answer = httpx.get(f"http://{front.probes}{path}", headers={"X-Api-Key": DESK})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+
+
+def test_connections_without_a_key_shut_nobody_out(front):
+    """More than are kept, silent or with half a head, beside one that has shown a key."""
+    host, port = front.http.split(":")
+    with httpx.Client(base_url=front.base, headers={"X-Api-Key": DESK}) as known, ExitStack() as opened:
+        used = known.get(PEOPLE).extensions["network_stream"].get_extra_info("client_addr")
+        for number in range(MAX_CONNECTIONS + 50):
+            silent = opened.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            if number % 2:
+                silent.sendall(b"GET /healthz HTTP/1.1\r\nA: ")
+        for _ in range(5):
+            assert httpx.get(f"{front.base}/healthz", timeout=5).status_code == 200
+            assert httpx.get(f"http://{front.probes}/healthz", timeout=5).status_code == 200
+        answer = known.get(PEOPLE)
+        assert answer.status_code == 200
+        assert answer.extensions["network_stream"].get_extra_info("client_addr") == used  # the same connection
+
+
+def refusals_in(front):
+    """By the label `method`, how often a credential was refused."""
+    text = httpx.get(f"{front.base}/metrics", headers={"X-Api-Key": DESK}).text
+    found = re.findall(r'requests_total{code="UNAUTHENTICATED",method="(.*)",wire="(.*)"} (\S+)', text)
+    return {(wire, method): float(count) for method, wire, count in found}
+
+
+def test_every_refused_key_is_logged_with_its_address_and_counted(front):
+    wrong = "wrong-" + 16 * "w"
+    before = refusals_in(front)
+    expected = []
+    for base in (front.base, f"http://{front.probes}"):
+        for path, method in (("/metrics", "/metrics"), ("/nothing", "other"), ("/v1/nothing", "other")):
+            for headers in ({}, {"X-Api-Key": wrong}):
+                given = f"refused-{len(expected)}"
+                assert httpx.get(f"{base}{path}", headers={**headers, "X-Request-Id": given}).status_code == 401
+                expected.append(("rest", method))
+    with grpc.insecure_channel(front.grpc) as channel:
+        for method, ask, message in (
+            (("localai", "Health"), BackendStub(channel).Health, backend_pb2.HealthMessage()),
+            (("grpc", "Verify"), FaceServiceStub(channel).Verify, messages.VerifyRequest()),
+        ):
+            metadata = [("x-api-key", wrong), ("x-request-id", f"refused-{len(expected)}")]
+            assert refusal(lambda ask=ask, message=message, metadata=metadata: ask(message, metadata=metadata))
+            expected.append(method)
+    for number, (wire, method) in enumerate(expected):
+        (line,) = calls(front, request_id=f"refused-{number}")
+        assert (line["wire"], line["method"], line["code"]) == (wire, method, "UNAUTHENTICATED")
+        assert line["address"] == "127.0.0.1"
+    after = refusals_in(front)
+    assert {each: after[each] - before.get(each, 0) for each in set(expected)} == Counter(expected)
+    assert wrong not in front.log.read_text()
+
+
+def test_the_address_of_a_caller_with_a_key_is_not_logged(front):
+    httpx.get(f"{front.base}{PEOPLE}", headers={"X-Api-Key": DESK, "X-Request-Id": "with-a-key"})
+    (line,) = calls(front, request_id="with-a-key")
+    assert "address" not in line
 
 
 def answer_to(front, request, more=b"", most=10**9):

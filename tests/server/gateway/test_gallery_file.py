@@ -56,6 +56,17 @@ def kept_of(file: Path, person: str) -> bytes:
     return bytes(vector)
 
 
+def checksum_of(file: Path, person: str) -> bytes:
+    """The checksum of a person's embedding."""
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        ((value,),) = other.execute(
+            "SELECT value FROM checksum JOIN photo ON photo.number = photo JOIN person ON person = person.number "
+            "WHERE id = ?",
+            [person],
+        ).fetchall()
+    return bytes(value)
+
+
 async def enroll(file: Path, key: str | None = None, count: int = 1) -> list[str]:
     async with opened(str(file), key) as gallery:
         vectors = embeddings(count)
@@ -196,7 +207,11 @@ def test_a_sealed_embedding_opens_in_its_own_row_alone(file: Path) -> None:
         first, second = (row[0] for row in other.execute("SELECT vector FROM photo ORDER BY number"))
         other.execute("UPDATE photo SET vector = ? WHERE number = 1", [second])
         other.execute("UPDATE photo SET vector = ? WHERE number = 2", [first])
-    assert "seal is broken" in refusal(file, KEY)
+    assert "photo 1 of person" in refusal(file, KEY)
+    with sqlite3.connect(file) as other:
+        other.execute("DROP TABLE checksum")  # as version 0.1 wrote it
+    assert "photo 1 of person" in (said := refusal(file, KEY))
+    assert "authentication failed" in said
 
 
 @pytest.mark.parametrize("key", [None, KEY])
@@ -207,10 +222,12 @@ def test_a_forgotten_person_is_in_no_file(file: Path, key: str | None, dim: int)
     name = "name of {}, a person who will be forgotten".format
     here: dict[str, int] = {}
     gone: dict[int, bytes] = {}
+    checksums: list[bytes] = []
 
     def no_trace() -> None:
         data = all_bytes(file)
         assert not [n for n, kept in gone.items() if name(n).encode() in data or any(x in data for x in pieces(kept))]
+        assert not [each for each in checksums if any(piece in data for piece in pieces(each))]
         assert all(name(n).encode() in data and kept_of(file, person) in data for person, n in here.items())
 
     async def run() -> None:
@@ -220,6 +237,7 @@ def test_a_forgotten_person_is_in_no_file(file: Path, key: str | None, dim: int)
                 here[(await gallery.enroll(name(n), labels, vector[np.newaxis], ORIGIN)).id] = n
                 if choose.random() < 0.6:
                     person = choose.choice([choose.choice([*here]), min(here)])
+                    checksums.append(checksum_of(file, person))
                     gone[here.pop(person)] = kept_of(file, person)
                     await gallery.forget(person)
                     if n % 40 == 0:

@@ -60,6 +60,17 @@ def test_what_is_removed_is_overwritten_and_the_rest_is_found(seed: int) -> None
     assert matrix.nearest(vectors[0], 5) == []
 
 
+@pytest.mark.parametrize("value", [1e30, -1e30, np.inf, np.nan, 1.1], ids=str)
+def test_a_vector_that_became_damaged_in_memory_is_an_error_and_never_a_match(value: float) -> None:
+    vectors = embeddings(100, 64)
+    vectors[70] = 0
+    vectors[70, 3] = value
+    matrix = Matrix(64)
+    matrix.add(np.arange(100), vectors)
+    with pytest.raises(RuntimeError, match="cosine"), np.errstate(all="ignore"):
+        matrix.nearest(np.eye(64, dtype=np.float32)[3], 1)
+
+
 def test_searches_and_changes_at_the_same_time_do_not_mix() -> None:
     """Somebody who stays is always found, at the right distance, while others come and go around them."""
     vectors = embeddings(2_000, 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,8 +18,10 @@ import httpx
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
 from engines.build import ROOT
+from facegate import cli
 from facegate.running import free_ports
 from facegate_client import Tls, Unreachable
 from facegate_client.service import FaceServiceClient
@@ -29,6 +32,7 @@ from support.gateway import gateway
 from support.serving import serving, wait_for_line
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+PORTS = {"grpc": "gRPC", "http": "REST", "probe": "probes"}
 
 
 def started(*options, **environment):
@@ -38,6 +42,10 @@ def started(*options, **environment):
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30
     )
     return ended.returncode, ended.stderr.strip().splitlines()[-1]
+
+
+def port_options(ports):
+    return [word for name, port in zip(PORTS, ports, strict=True) for word in (f"--{name}-port", str(port))]
 
 
 @pytest.fixture
@@ -76,12 +84,7 @@ def test_a_file_without_keys_does_not_mean_without_keys(keys):
 @pytest.mark.parametrize("origin", ["*", "https://desk.example/"])
 def test_an_origin_that_no_browser_sends_is_refused(origin, tmp_path):
     options = ("--cors-origin", origin, "--gallery", str(tmp_path / "people.db"))
-    ports = (
-        word
-        for name, port in zip(("grpc", "http"), free_ports(2), strict=True)
-        for word in (f"--{name}-port", str(port))
-    )
-    status, line = started(*options, *ports)
+    status, line = started(*options, *port_options(free_ports(3)))
     assert (status, line.startswith(f"facegate: --cors-origin {origin}: ")) == (1, True)
 
 
@@ -90,14 +93,14 @@ def test_half_a_certificate_is_refused(certificates):
     assert (status, line.startswith("facegate: TLS needs --tls-certificate and --tls-key together")) == (1, True)
 
 
-@pytest.mark.parametrize("name", ["grpc", "http"])
+@pytest.mark.parametrize("name", PORTS)
 def test_a_port_that_is_taken_is_named(tmp_path, name):
-    ports = dict(zip(("grpc", "http"), free_ports(2), strict=True))
-    options = [word for each, port in ports.items() for word in (f"--{each}-port", str(port))]
+    ports = dict(zip(PORTS, free_ports(3), strict=True))
     with socket.create_server(("127.0.0.1", ports[name])):
-        status, line = started(*options, "--gallery", str(tmp_path / "people.db"))
+        status, line = started(*port_options(ports.values()), "--gallery", str(tmp_path / "people.db"))
     assert status == 1
-    assert f"cannot listen on 127.0.0.1:{ports[name]} for {'gRPC' if name == 'grpc' else 'REST'}" in line
+    assert f"cannot listen on 127.0.0.1:{ports[name]} for {PORTS[name]}" in line
+    assert f"--{name}-port" in line
 
 
 def test_packages_that_are_not_there_are_named_with_the_remedy():
@@ -129,6 +132,11 @@ def test_rest_asks_for_a_certificate(guarded, certificates):
         httpx.get(address, verify=without)
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://{guarded.http}/healthz")
+
+
+def test_the_probe_port_has_no_tls_and_no_metrics_where_a_certificate_is_needed(guarded, certificates):
+    answers = {path: httpx.get(f"http://{guarded.probes}{path}") for path in ("/healthz", "/readyz", "/metrics")}
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 404]
 
 
 def test_grpc_asks_for_a_certificate(guarded, certificates):
@@ -240,20 +248,59 @@ def test_what_is_in_flight_is_answered_before_it_stops(server, samples, tmp_path
 def both(repository, certificates, tmp_path_factory):
     """Triton, whose gRPC speaks TLS, and the gateway beside it."""
     folder = tmp_path_factory.mktemp("both")
-    grpc_port, http_port = free_ports(2)
+    grpc_port, http_port, probe_port = free_ports(3)
     environment = {
         "FACEGATE_GATEWAY_GRPC_PORT": str(grpc_port),
         "FACEGATE_GATEWAY_HTTP_PORT": str(http_port),
+        "FACEGATE_GATEWAY_PROBE_PORT": str(probe_port),
         "FACEGATE_GATEWAY_GALLERY": str(folder / "people.db"),
     }
     probed_often = "from server import companion; companion.PROBE_SECONDS = 0.5; from facegate.cli import app; app()"
     tls = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
+<<<<<<< HEAD
     with serving(folder / "log", "--gateway", *tls, environment=environment, program=("-c", probed_often)) as running:
+=======
+    options = ("--gateway", "--max-threshold", "0.9", *tls)
+    with serving(folder / "log", *options, environment=environment, program=("-c", probed_often)) as running:
+>>>>>>> main
         wait_for_line(running.process, running.log, "facegate: gateway ready:")
         yield running, f"http://127.0.0.1:{http_port}"
     running.process.wait(60)
     log = running.log.read_text()
     assert log.index("gateway stopped") < log.rindex("facegate: stopped")
+
+
+def test_serving_without_liveness_starts_a_gateway_that_is_ready_without(
+    server_without_liveness, monkeypatch, tmp_path
+):
+    """The gateway that `facegate serve` would start beside its Triton, beside one that runs already."""
+    grpc_port, http_port, probe_port = free_ports(3)
+    named = {"GRPC_PORT": grpc_port, "HTTP_PORT": http_port, "PROBE_PORT": probe_port}
+    for name, value in {**named, "GALLERY": tmp_path / "people.db"}.items():
+        monkeypatch.setenv(f"FACEGATE_GATEWAY_{name}", str(value))
+    begun = []
+
+    class Started:
+        def __init__(self, settings, companion):
+            begun.append(companion)
+
+        def run(self): ...
+
+    monkeypatch.setattr(cli, "Supervisor", Started)
+    port = server_without_liveness.grpc.rpartition(":")[2]
+    options = ["serve", "--without-liveness", "--gateway", "--grpc-port", port]
+    assert CliRunner().invoke(cli.app, options).exit_code == 0
+    (companion,) = begun
+    companion.look()
+    try:
+        deadline, status = time.monotonic() + 15, None
+        while status != 200:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+            with contextlib.suppress(httpx.TransportError):
+                status = httpx.get(f"http://127.0.0.1:{probe_port}/readyz").status_code
+    finally:
+        companion.stop()
 
 
 def the_gateway(running):
@@ -268,6 +315,8 @@ def test_a_gateway_that_is_killed_comes_back_and_so_does_its_triton(both, sample
     for number in (1, 2):
         answer = httpx.post(f"{address}/v1/face/verify", files={"img1": picture, "img2": picture}, timeout=30)
         assert answer.json()["verified"]
+        loose = {"img1": picture, "img2": picture}, {"threshold": "0.91"}
+        assert httpx.post(f"{address}/v1/face/verify", files=loose[0], data=loose[1], timeout=30).status_code == 400
         if number == 1:
             the_gateway(running).kill()
             wait_for_line(running.process, running.log, "facegate: gateway ready:", count=2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import grpc
+import httpx
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -18,6 +20,8 @@ from server.gateway.door.health import Health
 from server.gateway.door.metrics import Metrics
 from server.gateway.door.open_services import MOST_OPEN
 from server.gateway.door.readiness import Readiness
+from server.gateway.localai.backend_pb2 import HealthMessage, StatusResponse
+from server.gateway.localai.backend_pb2_grpc import BackendStub
 from support.gateway import gateway
 from support.grpc_gateway import grpc_gateway
 from support.memory_gallery import MemoryGallery
@@ -119,19 +123,102 @@ def test_the_gateway_stops_whoever_watches(tmp_path):
     assert running.log.read_text().rstrip().endswith("facegate: gateway stopped")
 
 
-class Away:
-    """A transport to a Triton that is away for the reason that stands here; else it says whether it is ready."""
+class Triton:
+    """A transport to a Triton that is away for the error in `seen`, or serves the models in it."""
 
-    seen: FaceGateError | bool = False
+    seen: FaceGateError | frozenset[str] = frozenset()
+    pack: str | None = json.dumps({"liveness": {"nets": [{"name": "net_a"}, {"name": "net_b"}]}})
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         if isinstance(self.seen, FaceGateError):
             raise self.seen
-        return self.seen
+        return model in self.seen
+
+    async def model_parameters(self, model: str, timeout_s: float) -> dict[str, str]:
+        return {"permits": "4"} | ({} if self.pack is None else {"pack": self.pack})
+
+
+ALL = frozenset({"face_analyze", "face_verify", "net_a", "net_b"})
+
+
+def looks(triton, *, gallery=None, needs_liveness=True, times=1):
+    """What /readyz answers after looking, and what is logged."""
+    with capture_logs() as logs:
+        metrics = Metrics()
+        readiness = Readiness(triton, gallery or MemoryGallery(), Health([]), metrics, needs_liveness=needs_liveness)
+        for _ in range(times):
+            asyncio.run(readiness.look())
+    return {"ready": readiness.ready, **readiness.parts()}, logs
+
+
+@pytest.mark.parametrize(
+    ("served", "pack", "reason"),
+    [
+        (ALL - {"net_b"}, Triton.pack, "net_b"),
+        (ALL, '{"liveness": null}', "--without-liveness"),
+        (ALL, "{}", "face_analyze"),
+        (ALL, "[", "face_analyze"),
+        (ALL, None, "face_analyze"),
+    ],
+)
+def test_a_missing_liveness_model_is_not_ready_and_named_once_in_the_log(served, pack, reason):
+    triton = Triton()
+    triton.seen, triton.pack = served, pack
+    seen, logs = looks(triton, times=3)
+    assert (seen["ready"], seen["liveness"], seen["gallery"]) == (False, False, True)
+    (line,) = logs
+    assert (line["ready"], line["liveness"]) == (False, False)
+    assert reason in line["reason"]
+
+
+def test_a_gateway_without_liveness_does_not_ask_for_its_models():
+    triton = Triton()
+    triton.seen, triton.pack = frozenset({"face_analyze", "face_verify"}), None
+    seen, _ = looks(triton, needs_liveness=False)
+    assert seen == {"ready": True, "triton": True, "gallery": True, "stopping": False}
+
+
+def test_a_gallery_that_is_not_ready_is_logged_whatever_triton_does():
+    triton, gallery = Triton(), MemoryGallery()
+    with capture_logs() as logs:
+        readiness = Readiness(triton, gallery, Health([]), Metrics())
+        for gallery.ready in (True, True, False, False):
+            asyncio.run(readiness.look())
+    assert [(each["triton"], each["gallery"]) for each in logs] == [(False, True), (False, False)]
+
+
+def test_a_server_without_liveness_models_is_ready_only_for_a_gateway_that_does_without(
+    server_without_liveness, tmp_path
+):
+    for number, (url, options, ready) in enumerate(
+        (
+            (server_without_liveness.grpc, (), False),
+            (f"http://{server_without_liveness.http}", (), False),
+            (server_without_liveness.grpc, ("--without-liveness",), True),
+        )
+    ):
+        log = tmp_path / str(number)
+        with gateway(log, url, *options) as running, grpc.insecure_channel(running.grpc) as channel:
+            seen = httpx.get(f"{running.base}/readyz")
+            assert (seen.status_code, seen.json()["triton"]) == (200 if ready else 503, True)
+            assert seen.json().get("liveness") == (None if ready else False)
+            check = HealthStub(channel).Check(HealthCheckRequest(service="facegate.v1.FaceService"), timeout=10)
+            assert check.status == (SERVING if ready else NOT_SERVING)
+            state = BackendStub(channel).Status(HealthMessage(), timeout=10).state
+            assert state == (StatusResponse.READY if ready else StatusResponse.UNINITIALIZED)
+        assert ("or start the gateway with --without-liveness" in log.read_text()) is not ready
+
+
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+def test_a_server_with_liveness_models_is_ready(server, tmp_path, transport):
+    url = server.grpc if transport == "grpc" else f"http://{server.http}"
+    with gateway(tmp_path / "log", url) as running:
+        seen = httpx.get(f"{running.base}/readyz")
+        assert (seen.status_code, seen.json()["liveness"]) == (200, True)
 
 
 def test_why_triton_does_not_answer_is_logged_once_and_when_it_changes():
-    triton = Away()
+    triton = Triton()
     with capture_logs() as logs:
         readiness = Readiness(triton, MemoryGallery(), Health([]), Metrics())
         refused, late = Unreachable("refused"), DeadlineExceeded("late")
@@ -139,10 +226,10 @@ def test_why_triton_does_not_answer_is_logged_once_and_when_it_changes():
             refused,
             late,
             refused,
-            False,
-            False,
-            True,
-            True,
+            frozenset(),
+            frozenset(),
+            ALL,
+            ALL,
             late,
         ):  # gRPC's words change by themselves
             asyncio.run(readiness.look())

@@ -9,14 +9,24 @@ import socket
 import pytest
 
 from server.gateway.door import http_server
-from server.gateway.door.http_server import MOST_HEAD_BYTES, HttpServer
+from server.gateway.door.http_server import HAS_KEY, MOST_HEAD_BYTES, HttpServer
 
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def echo(scope, receive, send):
-    """The request's path and how long its body is; at /deaf, at once and without reading the body."""
-    length, more = 0, scope["path"] != "/deaf"
+    """The request's path and how long its body is; at /deaf, at once and without reading the body.
+
+    /key: a request with a valid key. /large: more than a socket holds. /refused: answered before the body comes.
+    """
+    length, more = 0, scope["path"] not in ("/deaf", "/refused")
+    if scope["path"] == "/key":
+        scope["state"][HAS_KEY] = True
+    if scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(50_000_000), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -25,15 +35,17 @@ async def echo(scope, receive, send):
     said = f"{scope['path']} {length}".encode()
     headers = [(b"content-length", str(len(said)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": said})
+    await send({"type": "http.response.body", "body": said, "more_body": scope["path"] == "/refused"})
+    while scope["path"] == "/refused" and (await receive())["type"] != "http.disconnect":
+        pass
 
 
-def at_server(talk):
+def at_server(talk, **options):
     """What `talk(reader, writer)` returns on a connection to a server."""
 
     async def scenario():
         listening = socket.create_server(("127.0.0.1", 0))
-        server = HttpServer(echo, None, 1)
+        server = HttpServer(echo, None, 1, **options)
         serving = await server.begin(listening)
         reader, writer = await asyncio.open_connection(*listening.getsockname())
         try:
@@ -157,18 +169,80 @@ def test_a_head_that_is_too_long_is_refused():
     assert at_server(talk).startswith(b"HTTP/1.1 400 ")
 
 
-def test_no_more_connections_are_kept_than_allowed(monkeypatch):
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 1)
+async def connections(writer, count, sent=b""):
+    """`count` more connections to the server that `writer` is connected to, each with these bytes sent."""
+    opened = []
+    for _ in range(count):
+        opened.append(await asyncio.open_connection(*writer.get_extra_info("peername")))
+        opened[-1][1].write(sent)
+        await asyncio.sleep(0.02)  # until the server has it: the order counts
+    return opened
+
+
+async def is_closed(reader):
+    try:
+        return await asyncio.wait_for(rest(reader), 0.2) == b""
+    except asyncio.TimeoutError:
+        return False
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nA: ", b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_at_the_limit_the_longest_idle_connection_is_closed_for_a_new_one(sent):
+    """Silent ones, ones without a whole head, and ones whose request is answered."""
 
     async def talk(reader, writer):
-        writer.write(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
-        first = await answer(reader)
-        second, of_second = await asyncio.open_connection(*writer.get_extra_info("peername"))
-        heard = await rest(second)
-        of_second.close()
-        return first, heard
+        opened = await connections(writer, 3, sent)  # with the first one, as many as are allowed
+        if b"Host" in sent:
+            assert [await answer(each) for each, _ in opened] == [(200, b"/first 0")] * 3
+        for number, (each, writing) in enumerate(await connections(writer, 3)):
+            writing.write(b"GET /new HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await answer(each) == (200, b"/new 0")
+            assert await is_closed([reader, *(each for each, _ in opened)][number])
+        return await is_closed(opened[-1][0])
 
-    assert at_server(talk) == ((200, b"/first 0"), b"")
+    assert at_server(talk, max_connections=4) is False
+
+
+@pytest.mark.parametrize(
+    "held", [b"GET /key HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"]
+)
+def test_a_connection_with_a_key_or_with_a_request_under_way_is_never_closed_for_a_new_one(held):
+    async def talk(reader, writer):
+        writer.write(held)
+        opened = await connections(writer, 1, held)
+        ((refused, _),) = await connections(writer, 1)
+        assert await is_closed(refused)
+        closed = [await is_closed(each) for each in (reader, opened[0][0])]
+        return closed
+
+    assert at_server(talk, max_connections=2) == [False, False]
+
+
+def test_a_key_counts_for_all_of_a_connections_time():
+    async def talk(reader, writer):
+        for path in (b"/key", b"/none"):
+            writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+            await answer(reader)
+        without, _ = (await connections(writer, 1))[0]
+        new, _ = (await connections(writer, 1))[0]
+        return [await is_closed(each) for each in (reader, without, new)]
+
+    assert at_server(talk, max_connections=2) == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"],
+)
+def test_who_does_not_read_an_answer_or_sends_on_after_it_has_no_place_of_their_own(asks):
+    async def talk(reader, writer):
+        writer.write(asks)
+        await asyncio.sleep(0.1)
+        new, writing = (await connections(writer, 1))[0]
+        writing.write(b"GET /new HTTP/1.1\r\nHost: x\r\n\r\n")
+        return await answer(new)
+
+    assert at_server(talk, max_connections=1) == (200, b"/new 0")
 
 
 @pytest.mark.parametrize("path", [b"/a", b"/deaf"])

@@ -59,6 +59,7 @@ def test_without_triton_it_is_healthy_but_neither_ready_nor_loaded(texts):
     triton = f"127.0.0.1:{free_ports(1)[0]}"
     with grpc_gateway(triton) as running, grpc.insecure_channel(running.address) as channel:
         ask = BackendStub(channel)
+        running.loop.call_soon_threadsafe(running.health.tell, False)
         assert ask.Health(pb.HealthMessage()).message == b"OK"
         assert ask.Status(pb.HealthMessage()).state == pb.StatusResponse.UNINITIALIZED
         loaded = ask.LoadModel(pb.ModelOptions())

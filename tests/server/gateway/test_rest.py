@@ -55,6 +55,8 @@ def test_a_verdict_is_the_one_that_triton_gives(server, ask, pictures_of, sample
         "model": "mobileface",
         "img1_area": area(expected.box_1),
         "img2_area": area(expected.box_2),
+        "img1_face_count": 1,
+        "img2_face_count": 1,
     }
     assert got["verified"] is not anti_spoofing
     if anti_spoofing:
@@ -89,6 +91,7 @@ def test_an_embedding_and_boxes_are_the_ones_that_triton_gives(server, ask, pict
     assert ask.post("/v1/face/embed", json={"img": pictures_of[LIVE]}).json() == {
         "embedding": expected.embedding.tolist(),
         "dim": len(expected.embedding),
+        "face_count": 1,
         "model": "mobileface",
         "embedding_digest": faces.model.embedding_digest,
     }
@@ -145,9 +148,9 @@ def test_a_person_is_registered_identified_and_forgotten(ask, pictures_of, sampl
     assert ada["registered_at"].endswith("Z")
     assert ada["is_real"] is True
     again = ask.post("/v1/face/register", files={"img": samples[LIVE].read_bytes()}, data={"id": ada["id"]}).json()
-    assert again == {key: ada[key] for key in ("id", "name", "registered_at")}
+    assert again == {**(person := {key: ada[key] for key in ("id", "name", "registered_at")}), "face_count": 1}
     (listed,) = ask.get("/v1/face/people").json()["people"]
-    assert listed == {**again, "labels": {"team": "engines, é"}, "photos": 2}
+    assert listed == {**person, "labels": {"team": "engines, é"}, "photos": 2}
 
     found = ask.post("/v1/face/identify", json={"img": pictures_of[LIVE], "store": ""}).json()
     assert not liveness_keys(found)

@@ -83,24 +83,3 @@ def as_rows(faces: Sequence[Face]) -> NDArray[np.float64]:
     """FACES_IN's rows, float64 [N, 14]: x1 y1 x2 y2 and the landmarks' x y, unaltered."""
     rows = [[*face.box, *(value for point in face.landmarks for value in point)] for face in faces]
     return np.array(rows, dtype=np.float64).reshape(-1, contract.FACE_IN_VALUES)
-
-
-def can_be_sent(rows: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
-    """Whether the server takes each face, float32 [N, 14], as one of an image of `height` x `width`; bool [N].
-
-    It refuses a call for one face that is not finite, smaller than contract.LEAST_FACE_IN, outside by more than half,
-    or whose landmarks' mean is outside: by the same arithmetic in float32 as here.
-    """
-    limits = np.array([width, height], dtype=np.float32)
-    low, high = rows[:, :2], rows[:, 2:4]
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs(rows).max(axis=1, initial=0.0) <= 1e6
-        sides = high - low
-        inside = np.clip(high, 0, limits) - np.clip(low, 0, limits)
-        centre = rows[:, 4:].reshape(-1, 5, 2).mean(axis=1)
-        return np.asarray(
-            finite
-            & (sides >= contract.LEAST_FACE_IN).all(axis=1)
-            & (inside.prod(axis=1) >= sides.prod(axis=1) / 2)
-            & ((centre >= 0) & (centre < limits)).all(axis=1)
-        )

@@ -15,11 +15,12 @@ from facegate_client.camera.sighting import Ended, Sighting
 from facegate_client.camera.tracks.box_tracker import BoxTracker, Matched
 from facegate_client.camera.tracks.cuts import Cuts
 from facegate_client.camera.tracks.doubt import is_another, touching
-from facegate_client.camera.tracks.due import BURST, FAKE_BURST, as_rows, can_be_sent
+from facegate_client.camera.tracks.due import BURST, FAKE_BURST, as_rows
 from facegate_client.camera.tracks.liveness import TrackLiveness
 from facegate_client.camera.tracks.quality import qualities
 from facegate_client.camera.tracks.track import Track
 from facegate_client.errors import ServerFault
+from facegate_client.faces_in import faces_in_errors
 from facegate_client.results import Face, Faces
 
 HEARD_AFTER = 4  # frames after its own in which an answer may first change what is due
@@ -100,7 +101,8 @@ class Tracks:
         values = as_rows(faces)
         rows = values.astype(np.float32)
         good = qualities(frame.pixels, values).tolist()
-        sendable = can_be_sent(rows, *frame.pixels.shape[:2]).tolist()
+        errors = faces_in_errors(rows, *frame.pixels.shape[:2])
+        sendable = (~np.logical_or.reduce(list(errors.values()))).tolist()
         matches = self._boxes.update(frame.media_s, values[:, :4])
         live = self._boxes.live
         self._end_all_but(live)

@@ -98,20 +98,18 @@ async def load(
     """
     photos = await asyncio.to_thread(_find, list(paths))
     references: list[Reference] = []
-    models: set[str] = set()
+    models: set[tuple[str, float]] = set()
     for person, photo in photos:
         face, model = await _describe(client, photo, anti_spoofing, say)
         references.append(Reference(person, photo, face))
-        models.add(model.embedding_digest)
-    if threshold is None:
-        itself = await client.verify(photos[0][1], photos[0][1])
-        threshold = itself.threshold
-        models.add(itself.model.embedding_digest)
+        models.add((model.embedding_digest, model.threshold))
+    if len(models) != 1:
+        raise WatchError("the server changed its models while the people to watch were loaded; load them again")
+    ((embedding_digest, own_threshold),) = models
+    threshold = own_threshold if threshold is None else threshold
     if not 0.0 < threshold <= 2.0:  # NaN fails too
         raise WatchError(f"threshold: expected a cosine distance in (0, 2], got {threshold}")
-    if len(models) != 1:
-        raise WatchError("the server changed its nets while the people to watch were loaded; load them again")
-    return People(tuple(references), threshold, anti_spoofing, models.pop())
+    return People(tuple(references), threshold, anti_spoofing, embedding_digest)
 
 
 async def _describe(

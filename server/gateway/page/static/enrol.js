@@ -42,8 +42,9 @@ export function start(view, enrolled) {
     }
     result.run("Enrolling…", async () => {
       const asked = form.liveness.checked;
+      const choice = form.largest.checked ? { several_faces: "largest" } : {};
       const who = known ?? { name: form.elements.name.value.trim(), labels: labels.parsed(form.labels.value) };
-      const done = await closed(fields, () => enrol(who, photos.files, asked));
+      const done = await closed(fields, () => enrol(who, photos.files, asked, choice));
       report(result, who, done);
       if (done.taken.length) {
         form.reset();
@@ -76,7 +77,7 @@ async function closed(fields, work) {
 }
 
 /** One photo at a time: the first that is taken makes the person, the others are added. Never ended halfway: all is told. */
-async function enrol(who, files, asked) {
+async function enrol(who, files, asked, choice) {
   const done = { id: who.id, taken: [], left: [], lines: [], problem: null, unsure: false };
   let goOn = true;
   for (const img of files) {
@@ -87,11 +88,12 @@ async function enrol(who, files, asked) {
     }
     const person = done.id ? { id: done.id } : { name: who.name, labels: who.labels };
     try {
-      const answer = await call("v1/face/register", { img, ...person, anti_spoofing: asked });
+      const answer = await call("v1/face/register", { img, ...person, ...choice, anti_spoofing: asked });
       const look = livenessOf(asked, answer.is_real, answer.antispoof_score);
       done.id = answer.id;
       done.taken.push(img);
-      done.lines.push(element("li", look, `${img.name}: taken, ${livenessWords(look, answer.antispoof_score)}`));
+      const selected = answer.face_count > 1 ? `, the largest of ${answer.face_count} faces` : "";
+      done.lines.push(element("li", look, `${img.name}: taken${selected}, ${livenessWords(look, answer.antispoof_score)}`));
     } catch (error) {
       const problem = problemOf(error);
       const unsure = UNSURE.includes(problem.code);

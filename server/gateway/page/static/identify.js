@@ -35,7 +35,9 @@ async function identify(picture, asked, margin, result, signal) {
   const look = livenessOf(asked, answer.is_real, answer.antispoof_score);
   const words = livenessWords(look, answer.antispoof_score);
   const { kind, word, sentence } = identity(answer, look, answer.antispoof_score);
-  picture.mark([{ region: answer.face, look, label: { real: "REAL", fake: "FAKE" }[look] }], `${picture.file.name} · ${words}`);
+  const more = answer.face_count > 1 ? ` · ${answer.face_count} faces, the largest is identified` : "";
+  const label = { real: "REAL", fake: "FAKE" }[look];
+  picture.mark([{ region: answer.face, look, label }], `${picture.file.name} · ${words}${more}`);
   const details = [element("ul", "faces", element("li", look, element("strong", "", words)))];
   const [first] = look === "fake" ? [] : answer.matches;
   if (first) details.push(scale(first.distance, answer.threshold), matchTable(answer));

@@ -101,6 +101,7 @@ export function explained(problem) {
 /** The server's message; where it does not say which picture is meant, its field does. */
 function inPageWords({ message, fields }) {
   const text = message.replace(/\b(?:image|img)[ _]?([12])\b/gi, "picture $1").replace(/\b(?:image|img)\b/gi, "the picture");
+  const here = text.replace("send several_faces=largest", "tick “Several faces: take the largest”");
   const named = PICTURES[fields?.[0]?.field];
-  return `${text}${named && !text.includes(named) ? ` (${named})` : ""}`.replace(/[^.!?]$/, "$&.");
+  return `${here}${named && !text.includes(named) ? ` (${named})` : ""}`.replace(/[^.!?]$/, "$&.");
 }

@@ -28,7 +28,7 @@ def locked_gateway(server_without_liveness: Server, tmp_path_factory: pytest.Tem
     """Wants KEY, and has no liveness nets behind it."""
     log = tmp_path_factory.mktemp("locked") / "log"
     keys = {"FACEGATE_GATEWAY_API_KEYS": f"tests:{KEY}"}
-    with gateway(log, server_without_liveness.grpc, environment=keys) as running:
+    with gateway(log, server_without_liveness.grpc, "--without-liveness", environment=keys) as running:
         yield running
 
 

@@ -120,3 +120,25 @@ def test_photos_left_of_one_person_are_not_given_to_another(form: View, samples:
     assert form.root.locator(".thumbs li").count() == 1
     form.root.get_by_role("button", name="Cancel").click()
     assert form.root.locator(".thumbs li").count() == 0 and form.root.get_by_label("Name").is_visible()
+
+
+def test_a_photo_of_several_people_is_refused_with_what_to_do_and_taken_once_that_is_done(
+    form: View, pictures: Path
+) -> None:
+    group = pictures / "detection" / "selfie-many-people.jpg"
+    page = fill(form, [group])
+    form.without_liveness()
+    form.go()
+    assert "expected one face, found 6" in form.problem and "tick “Several faces: take the largest”" in form.problem
+    assert page.locator("#roll .roll li").count() == 0 and form.root.locator(".thumbs li").count() == 1
+    form.root.get_by_label("Several faces: take the largest").check()
+    form.go()
+    assert form.sentence == "Ada is enrolled with 1 photo."
+    assert "the largest of 6 faces" in form.text
+    assert not form.root.get_by_label("Several faces: take the largest").is_checked()  # it is not for the next person
+
+    identify = View.of(page, "#identify")
+    identify.give(group)
+    identify.without_liveness()
+    identify.go()
+    assert identify.word == "MATCH" and "6 faces, the largest is identified" in identify.text

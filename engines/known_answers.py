@@ -1,0 +1,160 @@
+"""Requests on the sample pictures with the accepted models' answers, kept in a repository for the canary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.gate import COSINE, LIMITS, P_REAL, SAME_FACE
+from engines.parity import ParityError
+from engines.precision import Precision
+from ensemble import handlers
+from ensemble.detection import Faces
+from ensemble.errors import RequestError
+from ensemble.image import decode
+from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pack import Pack
+from ensemble.pipeline import Image, Pipeline
+from facegate_client import contract
+
+KNOWN_ANSWERS = "canary.npz"
+SAMPLES = ("image_T1.jpg", "image_F2.jpg")
+"""A live face and a spoof, of the same size."""
+
+LONGEST_SIDE = 256
+"""Pixels that the sample pictures are reduced to, since the canary sends them every few seconds."""
+
+DETECTED = {
+    **{contract.BOX + suffix: 1 - SAME_FACE for suffix in ("_1", "_2")},
+    **{contract.ANTISPOOF_SCORE + suffix: 0.2 for suffix in ("_1", "_2")},
+    contract.DISTANCE: 0.2,
+}
+"""The largest differences allowed where the detector finds the face, whose boxes may move a little in another
+precision. Landmarks and boxes of these two faces moved by up to 5 detector pixels changed P(live) by 0.02 and an
+embedding by 0.09 (1 - cosine)."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """A request to `model` and the outputs to expect, tensors by name; `limits` has the largest difference allowed of
+    each output: of BOX_n as 1 - IoU, of EMBEDDINGS as 1 - cosine, of any other as its value."""
+
+    model: str
+    anti_spoofing: bool
+    inputs: Arrays
+    outputs: Arrays
+    limits: dict[str, float]
+
+    def within(self, precision: Precision) -> KnownAnswer:
+        """The same answer with the limits of models built in `precision`."""
+        of_precision = LIMITS[precision]
+        limits = {contract.EMBEDDINGS: of_precision[COSINE], contract.ANTISPOOF_SCORE: of_precision[P_REAL]}
+        limits |= DETECTED | {contract.IS_REAL: 0.0}
+        return replace(self, limits={name: limits[name] for name in self.outputs})
+
+
+def make_known_answers(pack: Pack, repository: Path, samples: Mapping[str, Path]) -> list[KnownAnswer]:
+    """A request to each of the ensemble models, answered by the graphs of `repository` under ONNX Runtime.
+
+    face_analyze is given the faces, so that each model always gets the same crops; face_verify detects them. Without
+    liveness models liveness is left out. Raises ParityError where a sample picture shows no face.
+    """
+    inferer = OnnxInferer(repository, pack.nets)
+    pipeline = Pipeline(pack, inferer)
+    liveness = bool(pack.liveness_nets) and all(inferer.serves(net.name) for net in pack.liveness_nets)
+    (live, spoof), rows = _with_faces(pipeline, [decode(samples[name].read_bytes()) for name in SAMPLES])
+    rows[1, ::2] += live.shape[1]  # beside the live face
+    given = np.frombuffer(rows.astype("<f4").tobytes(), np.uint8)
+    requests: dict[str, tuple[Any, Arrays]] = {
+        contract.ANALYZE: (handlers.analyze, {**_frame(np.hstack([live, spoof])), contract.FACES_IN: given}),
+        contract.VERIFY: (handlers.verify, {**_frame(live, "_1"), **_frame(spoof, "_2")}),
+    }
+    known = []
+    for model, (handler, inputs) in requests.items():
+        try:
+            answer = handler(pipeline, inputs, json.dumps({contract.ANTI_SPOOFING: liveness}))
+        except RequestError as error:
+            raise ParityError(f"{model} on the sample pictures {' and '.join(SAMPLES)}: {error}") from None
+        outputs = {name: answer[name] for name in _wanted(pack, answer)}
+        known.append(KnownAnswer(model, liveness, inputs, outputs, {}).within(Precision(pack.precision)))
+    return known
+
+
+def save_known_answers(known: Iterable[KnownAnswer], repository: Path) -> None:
+    """Write `known` into `repository`."""
+    arrays: Arrays = {}
+    for each in known:
+        arrays[f"{each.model}/anti_spoofing"] = np.array(each.anti_spoofing)
+        arrays |= {f"{each.model}/inputs/{name}": value for name, value in each.inputs.items()}
+        arrays |= {f"{each.model}/outputs/{name}": value for name, value in each.outputs.items()}
+        arrays |= {f"{each.model}/limits/{name}": np.array(value) for name, value in each.limits.items()}
+    np.savez_compressed(repository / KNOWN_ANSWERS, **arrays)
+
+
+def load_known_answers(repository: Path) -> list[KnownAnswer]:
+    """What was saved in `repository`."""
+    with np.load(repository / KNOWN_ANSWERS, allow_pickle=False) as file:
+        arrays = dict(file)
+
+    def below(folder: str) -> Arrays:
+        return {name.removeprefix(folder): value for name, value in arrays.items() if name.startswith(folder)}
+
+    return [
+        KnownAnswer(
+            model,
+            bool(arrays[f"{model}/anti_spoofing"]),
+            below(f"{model}/inputs/"),
+            below(f"{model}/outputs/"),
+            {name: float(limit) for name, limit in below(f"{model}/limits/").items()},
+        )
+        for model in (contract.ANALYZE, contract.VERIFY)
+    ]
+
+
+def _with_faces(pipeline: Pipeline, pictures: Sequence[Image]) -> tuple[list[Image], NDArray[np.float32]]:
+    """The pictures, reduced unless a face is lost by it, and the best face of each as a row of FACES_IN, FP32 [N, 14].
+
+    Raises ParityError where a picture shows no face."""
+    for side in (LONGEST_SIDE, max(pictures[0].shape)):
+        scale = side / max(pictures[0].shape)
+        frames = [_scaled(each, scale) for each in pictures]
+        found = [pipeline.analyze(each, anti_spoofing=False, embeddings=False, max_faces=1).faces for each in frames]
+        if all(map(len, found)):
+            return frames, np.concatenate([_rows(faces) for faces in found])
+    raise ParityError(f"no face in {' or '.join(SAMPLES)}")
+
+
+def _scaled(image: Image, scale: float) -> Image:
+    return cast(Image, cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+
+def _rows(faces: Faces) -> NDArray[np.float32]:
+    return np.concatenate([faces.boxes, faces.landmarks.reshape(-1, 10)], axis=1)
+
+
+def _frame(image: Image, suffix: str = "") -> Arrays:
+    return {
+        contract.FRAME + suffix: np.ascontiguousarray(image).reshape(-1),
+        contract.FRAME_SHAPE + suffix: np.array(image.shape[:2], np.int32),
+    }
+
+
+def _wanted(pack: Pack, answer: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The outputs to compare. IS_REAL is one where no P(live) is so close to the threshold that a permitted difference
+    could change the verdict."""
+    names = [contract.EMBEDDINGS, contract.ANTISPOOF_SCORE, *DETECTED]
+    if pack.liveness is not None and contract.IS_REAL in answer:
+        margin = max(limits[P_REAL] for limits in LIMITS.values())
+        p_live, least = answer[contract.ANTISPOOF_SCORE], pack.liveness.min_real
+        if np.all((p_live > max(least, 0.5) + margin) | (p_live < least - margin)):
+            names.append(contract.IS_REAL)
+    return [name for name in names if name in answer]
