@@ -129,6 +129,14 @@ def test_nobody_outside_the_machine_is_served_unless_told_so(composed, serving):
         assert opened[name]["ports"] == ["0.0.0.0:8000:8000", "0.0.0.0:9001:8001", "0.0.0.0:8002:8002"]
 
 
+def test_a_server_of_the_machine_alone_needs_no_client_certificates_and_another_can_require_them(composed):
+    name = "FACEGATE_WITHOUT_CLIENT_AUTHENTICATION"
+    for environment, expected in (({}, "true"), ({name: "false"}, "false")):
+        for service, composed_service in composed(**environment)["services"].items():
+            if "FACEGATE_HOST" in composed_service["environment"]:
+                assert composed_service["environment"][name] == expected, service
+
+
 def test_memory_is_never_shared_with_other_machines(composed):
     services = composed(FACEGATE_BIND="0.0.0.0", FACEGATE_GRPC_PORT="9001")["services"]
     sharing = [service for service in services.values() if "FACEGATE_CLIENT_SHM" in service["environment"]]

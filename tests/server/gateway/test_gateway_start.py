@@ -257,12 +257,8 @@ def both(repository, certificates, tmp_path_factory):
     }
     probed_often = "from server import companion; companion.PROBE_SECONDS = 0.5; from facegate.cli import app; app()"
     tls = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
-<<<<<<< HEAD
-    with serving(folder / "log", "--gateway", *tls, environment=environment, program=("-c", probed_often)) as running:
-=======
     options = ("--gateway", "--max-threshold", "0.9", *tls)
     with serving(folder / "log", *options, environment=environment, program=("-c", probed_often)) as running:
->>>>>>> main
         wait_for_line(running.process, running.log, "facegate: gateway ready:")
         yield running, f"http://127.0.0.1:{http_port}"
     running.process.wait(60)
