@@ -285,7 +285,7 @@ def _http_host(given: str | None, host: str, *, tls: bool) -> str:
     embedded = not find_triton().native
     if given is not None and embedded and not is_loopback(given):
         say(
-            f"WARNING: --http-host {given}: one HTTP request of many small chunks (3.6 MB), from anybody who can reach "
+            f"WARNING: --http-host {given}: one HTTP request of many small chunks (100 MB), from anybody who can reach "
             "this address, ends the Triton that pip installs. It is fixed in NVIDIA's releases since 2025, of which "
             "there is no such package; expose gRPC, the gateway, or NVIDIA's container instead"
         )

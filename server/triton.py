@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -42,6 +43,10 @@ one in a name. A random key would not do: a command line is visible to every use
 MIN_PING_SECONDS = 1
 """A client may send a keepalive ping this often. Triton's default of 300 s closes the connection of a client with the
 usual 10 s: https://grpc.io/docs/guides/keepalive/"""
+
+STACK_BYTES = 256 * 1024 * 1024
+"""Triton 2.51 puts 16 bytes on a thread's stack for each chunk of an HTTP request, without a limit. The usual 8 MiB end
+with 520,000 chunks, which are 3 MB, and Triton with them; these with 16 million. Only what is used takes memory."""
 
 SHM_BYTES = 16 * 1024 * 1024
 """What each Python process starts with, and grows by, in shared memory: a request of two 5 MB pictures fits."""
@@ -124,7 +129,7 @@ class Triton:
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is the watcher's to handle
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent if installation.native else _prepare_embedded,
         )
         self._stubs: list[psutil.Process] = []
 
@@ -243,6 +248,14 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _prepare_embedded() -> None:
+    """Before exec: `die_with_parent`, and stacks of STACK_BYTES for the threads of tritonserver."""
+    die_with_parent()
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
 _LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec

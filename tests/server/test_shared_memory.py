@@ -1,4 +1,4 @@
-"""Regions in /dev/shm: which leftovers are removed, and what callers get when there is no room for another."""
+"""Triton's regions in /dev/shm: leftovers are removed, and a full one is an overload."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from facegate.running import free_ports
 from facegate_client import FaceClient, Overloaded
 from facegate_client.service import FaceServiceClient
 from server import shared_memory
-from support.gateway import gateway
-from support.missing import cannot_be_had
-from support.serving import running
+from support.grpc_gateway import grpc_gateway
+from support.serving import serving
 
 
 @pytest.fixture
@@ -56,40 +54,38 @@ def test_own_regions_are_closed_to_others_and_removed(regions):
     assert list(regions.iterdir()) == [other]
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "bls"])
-def cramped(request, repository, tmp_path_factory):
-    """A server with a /dev/shm of its own, which has room for its processes and little else."""
-    alone = ["unshare", "--user", "--map-root-user", "--mount"]
-    if subprocess.run([*alone, "true"]).returncode != 0:
-        cannot_be_had(request.config, "a full /dev/shm is not tested: unshare (1) may not make a mount namespace here")
-    mounted = 'mount -t tmpfs -o size=110m facegate /dev/shm && exec "$@"'
-    ports = free_ports(3)
-    command = [*alone, "sh", "-c", mounted, "sh", sys.executable, "-m", "facegate", "serve"]
-    command += ["--inferer", request.param]
-    for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
-        command += [f"--{name}-port", str(port)]
-    with running(tmp_path_factory.mktemp("cramped") / "log", command, ports) as server:
-        yield server
+IN_LITTLE_MEMORY = """
+import ctypes, subprocess
+assert ctypes.CDLL(None).unshare(0x20000) == 0, "no mount namespace"  # CLONE_NEWNS
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=115m", "none", "/dev/shm"], check=True)
+from facegate.cli import app
+app()
+"""
+"""`facegate` with a /dev/shm of its own, which a picture of 27 MB fills."""
 
 
-LARGE = np.zeros((3000, 3000, 3), np.uint8)
-"""27 MB, which the gateway takes; more than the 16 MB that a process begins with."""
+@pytest.fixture(scope="module", params=["in-process", "BLS"])
+def crowded(request, repository, tmp_path_factory):
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("a mount namespace cannot be made here")
+    options = ("--inferer", "bls") if request.param == "BLS" else ()
+    log = tmp_path_factory.mktemp("crowded") / "log"
+    with serving(log, *options, program=("-c", IN_LITTLE_MEMORY)) as running:
+        yield running
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_a_full_dev_shm_is_overload_to_the_clients(cramped, samples, protocol):
-    with FaceClient(cramped.address(protocol), protocol=protocol) as client:
-        with pytest.raises(Overloaded) as refused:
-            client.analyze(LARGE)
-        assert "region" not in str(refused.value)
-        assert len(client.analyze(samples["image_T1.jpg"])) == 1
-
-
-def test_a_full_dev_shm_is_overload_to_the_gateways_callers(cramped, tmp_path):
-    with (
-        gateway(tmp_path / "log", cramped.grpc) as beside,
-        FaceServiceClient(beside.grpc) as client,
-        pytest.raises(Overloaded) as refused,
-    ):
-        client.analyze(LARGE)
-    assert "region" not in str(refused.value)
+def test_a_full_dev_shm_is_an_overload_and_the_next_request_is_answered(crowded, samples):
+    large = np.zeros((3000, 3000, 3), np.uint8)
+    for protocol, address in (("grpc", crowded.grpc), ("http", crowded.http)):
+        with FaceClient(address, protocol=protocol) as client:
+            with pytest.raises(Overloaded) as refusal:
+                client.analyze(large)
+            assert "region" not in str(refusal.value)
+            assert len(client.analyze(samples["image_T1.jpg"], anti_spoofing=True)) == 1
+    with grpc_gateway(crowded.grpc) as gateway, FaceServiceClient(gateway.address) as service:
+        with pytest.raises(Overloaded) as refusal:
+            service.analyze(large)
+        assert "region" not in str(refusal.value)
+        assert service.verify(samples["image_T1.jpg"], samples["image_T1.jpg"])
+    assert crowded.log.read_text().count("facegate: ready:") == 1

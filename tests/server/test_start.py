@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib.util
 import os
@@ -35,7 +34,7 @@ from server.embedded import find_embedded
 from server.errors import ServeError
 from support.missing import cannot_be_had
 from support.raw_http2 import GOAWAY, PING, pinging, with_header
-from support.serving import serving, wait_for_line
+from support.serving import serving
 
 
 def serve(*options, **environment):
@@ -245,20 +244,19 @@ def test_the_embedded_tritons_http_is_on_loopback_and_metrics_follow_the_host(el
     assert "nv_inference_request_success" in httpx.get(f"http://{elsewhere.metrics}/metrics").text
 
 
-def test_it_comes_back_after_the_http_request_that_ends_the_embedded_triton(elsewhere, samples):
-    """A flaw of that Triton (2.51): many tiny chunks overflow the stack of the thread that reads them."""
+def test_an_http_request_of_many_small_chunks_does_not_end_the_embedded_triton(elsewhere, samples):
+    """Triton 2.51 keeps 16 bytes for each chunk on a stack, which had 8 MiB."""
     chunks = 600_000
     host, port = elsewhere.http.split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(
             b"POST /v2/models/face_analyze/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
-        with contextlib.suppress(OSError):  # it is gone before it has read everything
-            connection.sendall(b"1\r\nA\r\n" * chunks + b"0\r\n\r\n")
-            connection.recv(1)
-    wait_for_line(elsewhere.process, elsewhere.log, "facegate: ready:", count=2)
+        connection.sendall(b"1\r\nA\r\n" * chunks + b"0\r\n\r\n")
+        assert connection.recv(9) == b"HTTP/1.1 "
     with FaceClient(elsewhere.grpc) as client:
         assert client.verify(samples["image_T1.jpg"], samples["image_T1.jpg"])
+    assert elsewhere.log.read_text().count("facegate: ready:") == 1
 
 
 @pytest.mark.parametrize(
