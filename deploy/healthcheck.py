@@ -10,9 +10,9 @@ import os
 import sys
 
 
-def ready(port: int, path: str) -> bool:
-    """Whether `path` on `port` of this machine is answered with status 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+def ready(host: str, port: int, path: str) -> bool:
+    """Whether `path` on `port` is answered with status 200. Connecting to 0.0.0.0 reaches this machine."""
+    connection = http.client.HTTPConnection(host, port, timeout=4)
     try:
         connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse().status == 200
@@ -24,5 +24,7 @@ def ready(port: int, path: str) -> bool:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["gateway"]:
-        sys.exit(not ready(int(os.environ.get("FACEGATE_GATEWAY_PROBE_PORT", "8081")), "/readyz"))
-    sys.exit(not ready(int(os.environ.get("FACEGATE_HTTP_PORT", "8000")), "/v2/health/ready"))
+        port = int(os.environ.get("FACEGATE_GATEWAY_PROBE_PORT", "8081"))
+        sys.exit(not ready("127.0.0.1", port, "/readyz"))
+    host = os.environ.get("FACEGATE_HTTP_HOST") or "127.0.0.1"
+    sys.exit(not ready(host, int(os.environ.get("FACEGATE_HTTP_PORT", "8000")), "/v2/health/ready"))

@@ -35,6 +35,19 @@ def test_a_server_is_healthy_when_it_says_that_it_is_ready(answer, status, asked
         assert status_at(server.server_port, *asked) == status
 
 
+def test_tritons_http_is_asked_at_its_own_address(monkeypatch):
+    monkeypatch.setenv("FACEGATE_HTTP_HOST", "127.0.0.2")
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.2", 0), Ready) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert status_at(server.server_port) == 0
+
+
 def test_no_server_is_not_healthy():
     assert status_at(free_ports(1)[0]) == 1
 

@@ -199,3 +199,11 @@ def test_only_packages_that_pip_knows_are_to_be_installed():
         raise ModuleNotFoundError("No module named 'uvicorn.config'", name="uvicorn.config")
     with pytest.raises(ModuleNotFoundError), packages_for("gateway"):
         raise ModuleNotFoundError("No module named 'server.gateway.gone'", name="server.gateway.gone")
+
+
+@pytest.mark.parametrize("address", ["postgresql://gate:{}@db/people", "postgres://db/people?user=gate&password={}"])
+def test_a_databases_password_on_the_command_line_is_refused(settings, address):
+    refusal = settings("--gallery", address.format("hunter2"))
+    assert "FACEGATE_GATEWAY_GALLERY" in refusal and "hunter2" not in refusal
+    assert settings(GALLERY=address.format("hunter2")).gallery == address.format("hunter2")
+    assert settings("--gallery", "postgresql://gate@db/people").gallery == "postgresql://gate@db/people"
