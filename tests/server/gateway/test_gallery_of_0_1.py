@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from facegate.gallery import app
 from server.gateway.gallery import Origin
-from support.galleries import EXPORTED, KEY, PEOPLE, WRITTEN, Postgres, opened, postgres, restored
+from support.galleries import EXPORTED, KEY, PEOPLE, WRITTEN, Postgres, gallery_command, opened, postgres, restored
 
 Place = tuple[str, str | None]
 
@@ -78,7 +76,6 @@ def test_it_opens_lists_and_searches_as_before(place: Place) -> None:
 def test_its_export_is_imported(kind: str, database: Postgres, tmp_path: Path) -> None:
     location = database.database() if kind == "postgres" else str(tmp_path / "people.db")
     key = KEY if kind == "sealed" else None
-    environment = {"FACEGATE_GATEWAY_GALLERY_KEY": key, "FACEGATE_GATEWAY_GALLERY": None}
-    done = CliRunner().invoke(app, ["import", str(EXPORTED), "--gallery", location], env=environment)
+    done = gallery_command("import", EXPORTED, location, key=key)
     assert "5 people added, 0 were there already" in done.output
     asyncio.run(check((location, key)))

@@ -18,14 +18,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
-from facegate.gallery import app
 from server.errors import ServeError
 from server.gateway.gallery import Person
 from server.gateway.gallery.importing import import_people
 from server.gateway.gallery.open import open_destination
-from support.galleries import KEY, ORIGIN, OTHER, Postgres, embeddings, opened, postgres
+from support.galleries import KEY, ORIGIN, OTHER, Postgres, embeddings, gallery_command, opened, postgres
 
 CUT = "this line is left out"
 NOW = "2026-05-06T07:08:09.000010+00:00"
@@ -40,11 +38,6 @@ def database() -> Iterator[Postgres]:
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     return tmp_path / "people.jsonl"
-
-
-def command(*arguments: str | Path, key: str | None = None) -> Result:
-    environment = {"FACEGATE_GATEWAY_GALLERY_KEY": key, "FACEGATE_GATEWAY_GALLERY": None}
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
 
 def photo(**changes: Any) -> dict[str, Any]:
@@ -96,15 +89,15 @@ def test_people_come_over_from_store_to_store_as_they_were(database: Postgres, t
     texts = []
     for number, (here, there) in enumerate(pairwise(stores)):
         file = tmp_path / f"{number}.jsonl"
-        done = command("export", file, "--gallery", here[0], key=here[1])
+        done = gallery_command("export", file, here[0], key=here[1])
         assert (done.exit_code, "451 people with 453 photos, NOT encrypted" in done.output) == (0, True), done.output
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        done = command("import", file, "--gallery", there[0], key=there[1])
+        done = gallery_command("import", file, there[0], key=there[1])
         assert (done.exit_code, "451 people added, 0 were there already" in done.output) == (0, True), done.output
         assert asyncio.run(everybody(*there)) == people
         texts.append(sorted(file.read_text(encoding="utf-8").splitlines()))
     assert texts[0] == texts[1] == texts[2]
-    again = command("import", file, "--gallery", stores[0][0])
+    again = gallery_command("import", file, stores[0][0])
     assert "0 people added, 451 were there already" in again.output
 
 
@@ -116,9 +109,9 @@ def test_a_gallery_is_exported_while_it_is_served_and_imported_into_only_when_no
     async def run() -> None:
         async with opened(location) as gallery:
             await gallery.enroll("Anna", {}, embeddings(1), ORIGIN)
-            done = await asyncio.to_thread(command, "export", exported, "--gallery", location)
+            done = await asyncio.to_thread(gallery_command, "export", exported, location)
             assert "1 people with 1 photos" in done.output
-            refused = await asyncio.to_thread(command, "import", exported, "--gallery", location)
+            refused = await asyncio.to_thread(gallery_command, "import", exported, location)
             assert refused.exit_code == 1
             assert "another process has this gallery" in refused.output
             await gallery.forget((await gallery.people("", 1))[0].id)  # the export does not hold the file
@@ -133,7 +126,7 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, exported: Pa
     with closing(sqlite3.connect(tmp_path / "people.db")) as other:
         other.execute("UPDATE photo SET vector = zeroblob(540) WHERE number = 400")
         other.commit()
-    failed = command("export", exported, "--gallery", tmp_path / "people.db", key=KEY)
+    failed = gallery_command("export", exported, tmp_path / "people.db", key=KEY)
     assert failed.exit_code == 1
     (line,) = failed.output.strip().splitlines()
     assert "photo 400 of person" in line and "damaged" in line
@@ -143,8 +136,8 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, exported: Pa
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     gallery = tmp_path / "people.db"
-    assert command("import", write(tmp_path / "people.jsonl", person()), "--gallery", gallery).exit_code == 0
-    failed = command("export", tmp_path / "nix" / "da", "--gallery", gallery)
+    assert gallery_command("import", write(tmp_path / "people.jsonl", person()), gallery).exit_code == 0
+    failed = gallery_command("export", tmp_path / "nix" / "da", gallery)
     assert failed.exit_code == 1
     assert failed.output.splitlines() == [
         f"facegate: {tmp_path / 'nix'}: nothing can be written into this folder: No such file or directory"
@@ -153,22 +146,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_an_export_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, exported: Path) -> None:
     gallery = tmp_path / "people.db"
-    assert command("import", write(exported, person()), "--gallery", gallery).exit_code == 0
+    assert gallery_command("import", write(exported, person()), gallery).exit_code == 0
     (tmp_path / "symlink").symlink_to(gallery)
     (tmp_path / "hardlink").hardlink_to(gallery)
     (tmp_path / "notes").write_text("mine")
     (tmp_path / "empty").touch()
     for there in (gallery, tmp_path / "symlink", tmp_path / "hardlink", tmp_path / "notes", tmp_path / "empty"):
         before = there.read_bytes()
-        refused = command("export", there, "--gallery", gallery)
+        refused = gallery_command("export", there, gallery)
         (line,) = refused.output.strip().splitlines()
         assert (refused.exit_code, "not an earlier export: choose another name" in line) == (1, True)
         assert there.read_bytes() == before
     for device in ("/dev/null", tmp_path):
-        assert "not an earlier export" in command("export", device, "--gallery", gallery).output
+        assert "not an earlier export" in gallery_command("export", device, gallery).output
     earlier = tmp_path / "link to an export"
     earlier.symlink_to(write(exported, person(), person(id="b")))
-    assert command("export", earlier, "--gallery", gallery).exit_code == 0
+    assert gallery_command("export", earlier, gallery).exit_code == 0
     assert earlier.is_symlink()
     assert exported.read_text().count('"id"') == 1
 
@@ -181,7 +174,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next_and_another_export_is_
     with used.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with closing(open_destination(str(tmp_path / "people.db"), None)):
-            assert command("export", exported, "--gallery", tmp_path / "people.db").exit_code == 0
+            assert gallery_command("export", exported, tmp_path / "people.db").exit_code == 0
     assert (left.exists(), used.exists()) == (False, True)
 
 
@@ -191,8 +184,8 @@ def test_an_embedding_of_almost_length_one_is_imported_as_of_length_one_and_once
     long = base64.b64encode(VECTOR * np.float32(1.005)).decode()
     gallery = tmp_path / "people.db"
     write(exported, person(photos=[photo(vector=long)]))
-    assert "1 people added" in command("import", exported, "--gallery", gallery).output
-    assert "1 were there already" in command("import", exported, "--gallery", gallery).output
+    assert "1 people added" in gallery_command("import", exported, gallery).output
+    assert "1 were there already" in gallery_command("import", exported, gallery).output
     with closing(open_destination(str(gallery), None)) as store:
         (kept,) = store.records(["a"])["a"].photos
     assert np.linalg.norm(kept.vector.astype(np.float64)) == pytest.approx(1, abs=1e-6)
@@ -201,16 +194,16 @@ def test_an_embedding_of_almost_length_one_is_imported_as_of_length_one_and_once
 def test_who_is_there_and_differs_is_refused_and_nothing_is_added(tmp_path: Path, exported: Path) -> None:
     gallery = tmp_path / "people.db"
     first = person(id="b")
-    assert command("import", write(exported, first), "--gallery", gallery).exit_code == 0
+    assert gallery_command("import", write(exported, first), gallery).exit_code == 0
     for other in (
         person(id="b", name="Bert"),
         person(id="b", labels={"a": "b"}),
         person(id="b", photos=[]),
         person(id="b", photos=[photo(embedding_digest="e")]),
     ):
-        refused = command("import", write(exported, person(id="a"), other), "--gallery", gallery)
+        refused = gallery_command("import", write(exported, person(id="a"), other), gallery)
         assert (refused.exit_code, "person b is in the gallery already" in refused.output) == (1, True), refused.output
-    done = command("import", write(exported, person(id="a"), first), "--gallery", gallery)
+    done = gallery_command("import", write(exported, person(id="a"), first), gallery)
     assert "1 people added, 1 were there already" in done.output
 
 
@@ -252,7 +245,7 @@ WRONG: dict[str, Callable[[Path], Path]] = {
 def test_a_file_that_is_no_good_is_refused_with_the_line_and_adds_nobody(
     said: str, tmp_path: Path, exported: Path
 ) -> None:
-    refused = command("import", WRONG[said](exported), "--gallery", tmp_path / "people.db")
+    refused = gallery_command("import", WRONG[said](exported), tmp_path / "people.db")
     assert refused.exit_code == 1
     (line,) = refused.output.strip().splitlines()
     assert said in line
