@@ -87,6 +87,10 @@ def http_body(pair: list[tuple[str, Any]], place: str) -> tuple[dict[str, Any], 
         for (name, _), data in zip(pair, content, strict=True)
     ]
     request = {"inputs": inputs, **({"anti_spoofing": True} if place == "top level" else {})}
+    if place == "output":
+        request["outputs"] = [
+            {"name": name, "parameters": {"anti_spoofing": True}} for name in ("VERIFIED", "IS_REAL_1", "IS_REAL_2")
+        ]
     text = json.dumps(request).encode()
     binary = b"".join(len(data).to_bytes(4, "little") + data for data in content)
     headers = {"Inference-Header-Content-Length": str(len(text))}
@@ -94,7 +98,7 @@ def http_body(pair: list[tuple[str, Any]], place: str) -> tuple[dict[str, Any], 
     return query, headers | ({"anti_spoofing": "true"} if place == "header" else {}), text + binary
 
 
-PLACES = ("top level", "input", "query", "header")
+PLACES = ("top level", "input", "output", "query", "header")
 
 
 def misplaced_over_http(server: Server, pair: list[tuple[str, Any]], place: str) -> httpx.Response:
@@ -116,7 +120,7 @@ def test_what_triton_drops_over_http_is_a_refusal_where_liveness_is_required(
     assert b"IS_REAL" not in unchecked.content
 
 
-@pytest.mark.parametrize("place", ["metadata", "input"])
+@pytest.mark.parametrize("place", ["metadata", "input", "output"])
 def test_what_triton_drops_over_grpc_is_a_refusal_where_liveness_is_required(
     server: Server, strict: Server, pair: Any, place: str
 ) -> None:
@@ -131,6 +135,9 @@ def test_what_triton_drops_over_grpc_is_a_refusal_where_liveness_is_required(
         request.raw_input_contents.append(tensor._get_content())
     if place == "input":
         request.inputs[0].parameters["anti_spoofing"].bool_param = True
+    if place == "output":
+        for name in ("VERIFIED", "IS_REAL_1", "IS_REAL_2"):
+            request.outputs.add(name=name).parameters["anti_spoofing"].bool_param = True
     metadata = [("anti_spoofing", "true")] if place == "metadata" else None
 
     def ask(address: str) -> set[str]:
