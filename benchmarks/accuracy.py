@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from engines.build import ROOT, build, fetch_pack, pack_named
 from engines.parity import Parity, prove
 from ensemble.detection import choose_face
-from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Analysis, Pipeline
 from facegate_client.contract import SeveralFaces
+from facegate_client.imaging.image import decode
 
 Box = tuple[float, float, float, float]
 MIN_SCORES = (0.4, 0.5, 0.6, 0.7, 0.8)

@@ -25,7 +25,6 @@ import typer
 from benchmarks.bench.machine import machine
 from benchmarks.soak import server_megabytes
 from engines.build import ROOT
-from ensemble.image import decode
 from facegate.running import running_server
 from facegate_client import AsyncFaceClient
 from facegate_client.camera.carriers import shared_file
@@ -33,6 +32,7 @@ from facegate_client.camera.outputs.json_lines import JsonLines
 from facegate_client.camera.run import Feed, Run, Settings
 from facegate_client.camera.stats import CameraSnapshot
 from facegate_client.camera.synthetic.source import Synthetic, scene_of
+from facegate_client.imaging.image import decode
 from server import shared_memory
 
 STEP_S = 10.0

@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.gpu_result import in_a_line
 from benchmarks.gpu_runners import CPU_RUNNER, Runner
 from benchmarks.gpu_timing import load, rate, summary, with_ratios
-from ensemble.image import decode
 from ensemble.pack import Pack
 from ensemble.pipeline import Pipeline
+from facegate_client.imaging.image import decode
 
 CALLERS = (1, 4, 16)
 ROUNDS = 3

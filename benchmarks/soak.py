@@ -26,10 +26,10 @@ import typer
 from numpy.typing import NDArray
 
 from engines.build import ROOT
-from ensemble.image import decode
 from facegate.cli import InfererKind
 from facegate.running import running_server
 from facegate_client import FaceClient, NoFace
+from facegate_client.imaging.image import decode
 from server import shared_memory
 
 CALLERS = 4

@@ -18,11 +18,11 @@ from engines.graphs import GraphError, served_graph
 from engines.graphs.cpu import cpu_graphs
 from engines.pack_file import PackError, PackFile
 from engines.parity import prove
-from ensemble.errors import RequestError
-from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
 from ensemble.pipeline import Pipeline
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.image import decode
 
 SAMPLES = {"image_T1.jpg": "a live face", "image_F1.jpg": "a spoof", "image_F2.jpg": "a spoof"}
 
@@ -58,7 +58,7 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
 def _image(picture: Path) -> NDArray[np.uint8]:
     try:
         return decode(picture.read_bytes())
-    except RequestError as error:
+    except InvalidImage as error:
         raise PackError(f"{picture}: {error}") from None
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from engines.pictures import Image, Pictures, crops_of
 from engines.precision import Precision
 from ensemble.detection import Faces
-from ensemble.image import letterbox
 from ensemble.inferer import Inferer, infer_in_chunks
+from ensemble.letterbox import letterbox
 from ensemble.liveness import fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.pipeline import Analysis, Pipeline

@@ -18,11 +18,11 @@ from engines.precision import Precision
 from ensemble import handlers
 from ensemble.detection import Faces
 from ensemble.errors import RequestError
-from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
 from ensemble.pipeline import Image, Pipeline
 from facegate_client import contract
+from facegate_client.imaging.image import decode
 
 KNOWN_ANSWERS = "canary.npz"
 SAMPLES = ("image_T1.jpg", "image_F2.jpg")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.reference import Outputs, Reference, session
 from engines.soundness import UnsoundError, require_sound
 from ensemble.alignment import aligned_crops
-from ensemble.image import decode, letterbox
+from ensemble.letterbox import letterbox
 from ensemble.liveness import context_crops
 from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
@@ -20,6 +20,7 @@ from ensemble.onnx_session import CPU_GRAPH, GRAPH
 from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
+from facegate_client.imaging.image import decode
 
 TOLERANCES = {
     contract.BOXES: 0.05,

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from engines.errors import EngineError
 from ensemble.alignment import alignable, aligned_crops
 from ensemble.detection import Faces
-from ensemble.errors import RequestError
-from ensemble.image import decode, letterbox
 from ensemble.inferer import Inferer
+from ensemble.letterbox import letterbox
 from ensemble.liveness import context_crops
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.pipeline import Pipeline
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.image import decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 HELD_OUT = 2
@@ -65,7 +66,7 @@ class Pictures:
         for file in self.files:
             try:
                 yield file.name, decode(file.read_bytes())
-            except RequestError as error:
+            except InvalidImage as error:
                 raise EngineError(f"{file}: {error}; take it out of the folder") from None
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ensemble.alignment import alignable, aligned_crops
 from ensemble.detection import Faces, choose_face, select_faces
 from ensemble.errors import RequestError, invalid
-from ensemble.image import letterbox
 from ensemble.inferer import Inferer, in_chunks
+from ensemble.letterbox import letterbox
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage

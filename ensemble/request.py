@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import image
 from ensemble.detection import Faces
-from ensemble.errors import RequestError, invalid
+from ensemble.errors import invalid
 from ensemble.pack import Pack
 from ensemble.policy import Policy
 from facegate_client import contract
 from facegate_client.contract import SeveralFaces
 from facegate_client.faces_in import faces_in_errors
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.image import check_size, decode
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -123,12 +124,27 @@ def read_image(inputs: Inputs, suffix: str = "") -> NDArray[np.uint8]:
         raise invalid(f"{contract.FRAME}{suffix} and {contract.FRAME_SHAPE}{suffix} go together")
     try:
         if encoded is not None:
-            return image.decode(encoded.reshape(-1)[0])
+            return decode(encoded.reshape(-1)[0])
         assert frame is not None and shape is not None  # noqa: S101 - told apart above
         height, width = (int(side) for side in shape.reshape(-1))
-        return image.frame(frame.reshape(-1), height, width)
-    except RequestError as error:
-        raise invalid(f"{name}: {str(error).split(': ', 1)[1]}") from None
+        return frame_image(frame.reshape(-1), height, width)
+    except InvalidImage as error:
+        raise invalid(f"{name}: {error}") from None
+
+
+def frame_image(data: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Returns raw BGR bytes, UINT8 [height * width * 3], as UINT8 [height, width, 3]: a view, nothing is copied.
+
+    Raises InvalidImage for a dimension below one, more than MAX_PIXELS, and a length that is not the shape's.
+    """
+    height, width = int(height), int(width)  # Python's integers: two int32 multiplied do not overflow
+    if height < 1 or width < 1:
+        raise InvalidImage(f"height and width must be above zero, got {height} and {width}")
+    check_size(height, width)
+    expected = height * width * 3
+    if data.size != expected:
+        raise InvalidImage(f"{height} x {width} x 3 is {expected} bytes, got {data.size}")
+    return data.reshape(height, width, 3)
 
 
 def image_name(inputs: Inputs, suffix: str = "") -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import cv2
 
 from engines.build import ROOT, fetch_pack, pack_named
-from ensemble.image import decode
 from facegate.options import DEFAULT_PACK
 from facegate.running import running_server
 from facegate.words import one_line, say
 from facegate_client import FaceClient, Verification
 from facegate_client.draw import annotate, side_by_side
+from facegate_client.imaging.image import decode
 from server.errors import ServeError
 
 OUT = ROOT / "build" / "demo"

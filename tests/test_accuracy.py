@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.accuracy import Measurement, Pair, best_threshold, leave_identities_out
-from ensemble.image import decode
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
+from facegate_client.imaging.image import decode
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from benchmarks.bench.peer import Pair, Said, Verdict
 from benchmarks.bench.piped import PipedWay, piped
 from engines.build import fetch_pack, pack_named
 from ensemble.detection import Faces, select_faces
-from ensemble.image import letterbox
+from ensemble.letterbox import letterbox
 from ensemble.pack import STRIDES, Detector, Pack
 from facegate.options import DEFAULT_PACK
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ensemble.alignment import similarity
 from ensemble.detection import Faces
-from ensemble.header import read_header
-from ensemble.image import decode
 from ensemble.liveness import context_box
 from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
+from facegate_client.imaging.header import read_header
+from facegate_client.imaging.image import decode
 
 DETECTOR_SIDE = 640
 """The detector reads that many pixels of a picture's longer side."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import COUNTED, labelled_faces
 from engines.gate import NO_FACES, same_faces
 from ensemble.detection import Faces
-from ensemble.image import decode
 from ensemble.pipeline import Analysis
+from facegate_client.imaging.image import decode
 
 Seen = Mapping[str, Analysis]
 """What is said of each picture, by its name."""

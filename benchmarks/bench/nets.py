@@ -26,12 +26,13 @@ from engines.build import Built, build_served, pack_named, sample_pictures
 from engines.reference import Reference
 from ensemble.alignment import aligned_crops
 from ensemble.cores import cores
-from ensemble.image import decode, letterbox
+from ensemble.letterbox import letterbox
 from ensemble.liveness import context_crops
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import DETECTOR, RECOGNIZER, Net
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
+from facegate_client.imaging.image import decode
 
 ROUNDS = 5
 ROWS = (1, 2, 4, 8, 16, 32)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.build import build, fetch_pack, pack_named
-from ensemble.image import decode
 from facegate.demo import LIVE
 from facegate.options import DEFAULT_PACK
+from facegate_client.imaging.image import decode
 from facegate_client.local import Local
 from facegate_client.requests import analysis
 

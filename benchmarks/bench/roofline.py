@@ -23,9 +23,10 @@ from benchmarks.bench.pictures import SIZES, Picture, picture
 from benchmarks.bench.spread import spread
 from engines.build import build, pack_named
 from ensemble.cores import cores
-from ensemble.image import decode, letterbox
+from ensemble.letterbox import letterbox
 from ensemble.onnx_session import CPU, graph_for
 from ensemble.pack import DETECTOR, RECOGNIZER
+from facegate_client.imaging.image import decode
 
 NETS = {DETECTOR: (1, 2), RECOGNIZER: (1, 2, 4, 8), "minifasnet_v2": (1, 2, 4, 8), "minifasnet_v1se": (1, 2, 4, 8)}
 """The rows a run that are tried, by net: larger batches are no faster on a CPU (`python -m benchmarks nets`)."""

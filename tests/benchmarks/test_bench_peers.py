@@ -15,8 +15,9 @@ from benchmarks.bench.ours import OurDetection, OurVerification, calls
 from benchmarks.bench.peer import Found, Turn, Verdict, turn
 from benchmarks.bench.plain import PlainPipeline, PlainWay, plain_way
 from engines.reference import Reference
-from ensemble.image import decode, letterbox
+from ensemble.letterbox import letterbox
 from facegate_client import contract
+from facegate_client.imaging.image import decode
 from server.errors import ServeError
 
 YES = Verdict(True, (True, True), 0.0)

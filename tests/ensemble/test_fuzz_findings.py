@@ -12,9 +12,9 @@ import zlib
 import pytest
 
 from ensemble.errors import RequestError
-from ensemble.image import decode
 from ensemble.request import read_parameters
-from facegate_client.contract import Code
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.image import decode
 from support.made_images import png_chunk
 
 WIDTH, HEIGHT = 8000, 5000
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 8000, 5000
 # A process of its own: the peak of one that has run other tests says nothing.
 PEAK = """
 import sys
-from ensemble.image import decode
+from facegate_client.imaging.image import decode
 def resident(name):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(name)) // 1024
@@ -56,14 +56,13 @@ def test_no_image_of_forty_megapixels_needs_more_than_500_mb(colour: int, bits: 
 @pytest.mark.parametrize("colour", [4, 6])
 def test_a_png_of_16_bits_and_transparency_has_a_limit_of_its_own(colour: int) -> None:
     """OpenCV alone held 640 MB for one of 40 megapixels, and a gigabyte was reached."""
-    with pytest.raises(RequestError, match=r"16 bits with transparency; the limit is 30000000$") as caught:
+    with pytest.raises(InvalidImage, match=r"16 bits with transparency; the limit is 30000000$"):
         decode(png(colour, 16))
-    assert caught.value.code is Code.INVALID_ARGUMENT
 
 
 def test_a_png_of_16_bits_with_a_transparent_colour_is_held_to_it_too() -> None:
     opaque = png(2, 16)
-    with pytest.raises(RequestError, match="16 bits with transparency"):
+    with pytest.raises(InvalidImage, match="16 bits with transparency"):
         decode(opaque[:33] + png_chunk(b"tRNS", bytes(6)) + opaque[33:])
 
 
@@ -96,7 +95,7 @@ def test_the_scans_of_forty_megapixels_take_about_a_second_at_most() -> None:
         assert decode(refining_jpeg(20)).shape == (HEIGHT, WIDTH, 3)
         times.append(time.process_time() - begun)
     assert min(times) < 2
-    with pytest.raises(RequestError, match="JPEG of 21 scans"):
+    with pytest.raises(InvalidImage, match="JPEG of 21 scans"):
         decode(refining_jpeg(21))
 
 
@@ -104,6 +103,5 @@ def test_the_scans_of_forty_megapixels_take_about_a_second_at_most() -> None:
 def test_parameters_that_lie_too_deep_cannot_be_read(depth: int) -> None:
     """The reader's RecursionError was an INTERNAL error."""
     for text in ("[" * depth, '{"a":' * depth, json.dumps({"x": 1})[:-2] + "[" * depth + "]" * depth + "}"):
-        with pytest.raises(RequestError) as caught:
+        with pytest.raises(RequestError, match="^INVALID_ARGUMENT: "):
             read_parameters(text, {})
-        assert caught.value.code is Code.INVALID_ARGUMENT

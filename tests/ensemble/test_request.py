@@ -19,8 +19,9 @@ from ensemble.errors import RequestError
 from ensemble.liveness import context_crops
 from ensemble.pack import Pack
 from ensemble.policy import UNRESTRICTED, Policy
-from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_values
+from ensemble.request import analyze_parameters, frame_image, read_faces, read_image, read_parameters, verify_values
 from facegate_client.contract import Code, SeveralFaces
+from facegate_client.imaging.errors import InvalidImage
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
 
@@ -315,3 +316,31 @@ def test_any_bytes_are_faces_that_can_be_cropped_or_are_refused(given: bytes) ->
         usable = faces.landmarks[alignable(faces.landmarks)]
         aligned_crops(np.zeros((200, 200, 3), dtype=np.uint8), usable, template, 64, 64)
         context_crops(np.zeros((200, 200, 3), dtype=np.uint8), faces.boxes, 2.7, 64, 64)
+
+
+SEVENTY_COLOURS = np.arange(7 * 10 * 3, dtype=np.uint8).reshape(7, 10, 3)
+
+
+def test_a_frame_is_a_view_of_the_clients_bytes() -> None:
+    flat = SEVENTY_COLOURS.ravel()
+    image = frame_image(flat, 7, 10)
+    assert np.array_equal(image, SEVENTY_COLOURS)
+    assert np.shares_memory(image, flat)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "why"),
+    [
+        (0, 10, "height and width must be above zero, got 0 and 10"),
+        (7, -10, "height and width must be above zero, got 7 and -10"),
+        (-(2**31), -(2**31), "must be above zero"),
+        (2**31 - 1, 2**31 - 1, "4611686014132420609 pixels; the limit is 40000000"),
+        (65536, 65536, "4294967296 pixels; the limit is 40000000"),
+        (7, 11, "7 x 11 x 3 is 231 bytes, got 210"),
+        (1, 1, "1 x 1 x 3 is 3 bytes, got 210"),
+    ],
+)
+@pytest.mark.parametrize("number", [int, np.int32])
+def test_a_frame_of_another_shape_is_refused(height: int, width: int, why: str, number: type) -> None:
+    with pytest.raises(InvalidImage, match=why):
+        frame_image(SEVENTY_COLOURS.ravel(), number(height), number(width))

@@ -1,4 +1,4 @@
-"""Fuzzes `ensemble.image.decode`: python -m tests.fuzz.fuzz_decode FOLDER [libFuzzer's flags]"""
+"""Fuzzes `facegate_client.imaging.image.decode`: python -m tests.fuzz.fuzz_decode FOLDER [libFuzzer's flags]"""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import numpy as np
 from tests.fuzz.harness import fuzz, instrumented
 
 with instrumented(__name__ == "__main__"):
-    from ensemble.errors import RequestError
-    from ensemble.header import read_header
-    from ensemble.image import decode
-from facegate_client.contract import MAX_PIXELS, MAX_SIDE, Code
+    from facegate_client.imaging.errors import InvalidImage
+    from facegate_client.imaging.header import read_header
+    from facegate_client.imaging.image import decode
+from facegate_client.contract import MAX_PIXELS, MAX_SIDE
 from tests.fuzz.mutations import mutate
 
 LARGE = MAX_PIXELS // 2
 
 
 def target(data: bytes) -> None:
-    """An image within the limits, or INVALID_ARGUMENT in one line; anything else is a finding."""
+    """An image within the limits, or InvalidImage in one line; anything else is a finding."""
     try:
         image = decode(data)
-    except RequestError as error:
-        assert error.code is Code.INVALID_ARGUMENT
+    except InvalidImage as error:
         assert str(error).isprintable()
         return
     height, width, channels = image.shape
@@ -33,7 +32,7 @@ def seconds(data: bytes) -> float:
     """A second, and two for what claims to be large: 40 honest megapixels of 16 bits take one and a half."""
     try:
         header = read_header(data)
-    except RequestError:
+    except InvalidImage:
         return 1.0
     return 2.0 if LARGE < header.width * header.height <= MAX_PIXELS else 1.0
 

@@ -14,9 +14,10 @@ import pytest
 
 from benchmarks.accuracy import Measurement
 from engines.build import build, pack_named
-from ensemble.image import decode, letterbox
+from ensemble.letterbox import letterbox
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pipeline import Pipeline
+from facegate_client.imaging.image import decode
 from support import made_nets, own_packs
 from support.missing import cannot_be_had
 from support.serving import serving

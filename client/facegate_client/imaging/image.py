@@ -1,4 +1,4 @@
-"""From what a client sends to what a detector reads: decoding, raw frames, letterboxing.
+"""Decodes image files.
 
 Images are UINT8 [height, width, 3], BGR, upright. Limits come first: nothing is decoded that they refuse.
 """
@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.errors import invalid
-from ensemble.header import ImageHeader, Kind, read_header
-from ensemble.png import essentials
-from ensemble.webp import first_image, is_animation
 from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.header import ImageHeader, Kind, read_header
+from facegate_client.imaging.png import essentials
+from facegate_client.imaging.webp import first_image, is_animation
 
 Image = NDArray[np.uint8]
 
@@ -35,62 +35,32 @@ _BAND = 1 << 16  # pixels; a band and what becomes of it stay within a core's ca
 def decode(data: bytes | memoryview) -> Image:
     """An encoded JPEG, PNG, WebP or BMP file as UINT8 [height, width, 3], BGR, upright by its EXIF, contiguous.
 
-    Transparency lies over white; 16 bits become 8; of an animation it is the first image. Raises INVALID_ARGUMENT for
+    Transparency lies over white; 16 bits become 8; of an animation it is the first image. Raises InvalidImage for
     all that is not a whole image of these kinds within MAX_IMAGE_BYTES and MAX_PIXELS.
     """
     size = memoryview(data).nbytes
     if size == 0:
-        raise invalid("empty")
+        raise InvalidImage("empty")
     if size > MAX_IMAGE_BYTES:
-        raise invalid(f"{size} bytes; the limit is {MAX_IMAGE_BYTES}")
+        raise InvalidImage(f"{size} bytes; the limit is {MAX_IMAGE_BYTES}")
     data = bytes(data)
     header = read_header(data)
-    _check_size(header.height, header.width)
+    check_size(header.height, header.width)
     image = _animations_first(data, header) if _animated(data, header) else _bgr(_pixels(data, header.kind))
     if image.shape[:2] != (header.height, header.width):
         got = f"{image.shape[1]} x {image.shape[0]}"
-        raise invalid(f"damaged {header.kind}: its header says {header.width} x {header.height}, its data is {got}")
+        raise InvalidImage(
+            f"damaged {header.kind}: its header says {header.width} x {header.height}, its data is {got}"
+        )
     return _upright(image, header.orientation)
 
 
-def frame(data: Image, height: int, width: int) -> Image:
-    """Raw BGR bytes, UINT8 [height * width * 3], as UINT8 [height, width, 3]: a view, nothing is copied.
-
-    Raises INVALID_ARGUMENT for a dimension below one, more than MAX_PIXELS, and a length that is not the shape's.
-    """
-    height, width = int(height), int(width)  # Python's integers: two int32 multiplied do not overflow
-    if height < 1 or width < 1:
-        raise invalid(f"height and width must be above zero, got {height} and {width}")
-    _check_size(height, width)
-    expected = height * width * 3
-    if data.size != expected:
-        raise invalid(f"{height} x {width} x 3 is {expected} bytes, got {data.size}")
-    return data.reshape(height, width, 3)
-
-
-def letterbox(image: Image, height: int, width: int) -> tuple[Image, float]:
-    """The image scaled to fit, top left on black: UINT8 [height, width, 3], and input pixels per image pixel.
-
-    Linear, as the detectors' own code scales. Both axes have exactly the returned factor, so that boxes divided by it
-    are in image pixels; only an axis that would vanish (1 x 100,000) is given one pixel instead.
-    """
-    rows, columns = image.shape[:2]
-    factor = min(height / rows, width / columns)
-    if round(min(rows, columns) * factor) > 0:  # OpenCV rounds alike, and would scale by the rounded size if given it
-        scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    else:
-        size = max(1, round(columns * factor)), max(1, round(rows * factor))
-        scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[: scaled.shape[0], : scaled.shape[1]] = scaled
-    return canvas, factor
-
-
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
+    """Raises InvalidImage for more than MAX_PIXELS, or MAX_SIDE pixels on a side."""
     if height * width > MAX_PIXELS:
-        raise invalid(f"{width} x {height} is {height * width} pixels; the limit is {MAX_PIXELS}")
+        raise InvalidImage(f"{width} x {height} is {height * width} pixels; the limit is {MAX_PIXELS}")
     if max(height, width) > MAX_SIDE:
-        raise invalid(f"{width} x {height}; no side may be over {MAX_SIDE} pixels")
+        raise InvalidImage(f"{width} x {height}; no side may be over {MAX_SIDE} pixels")
 
 
 def _animated(data: bytes, header: ImageHeader) -> bool:
@@ -102,7 +72,7 @@ def _animations_first(data: bytes, header: ImageHeader) -> Image:
     frame = first_image(data, header.width, header.height)
     image = _bgr(_pixels(frame.file, header.kind))
     if image.shape[:2] != (frame.height, frame.width):
-        raise invalid("damaged WebP: its first frame is of another size than it says")
+        raise InvalidImage("damaged WebP: its first frame is of another size than it says")
     if image.shape[:2] == (header.height, header.width):
         return image
     page = np.full((header.height, header.width, 3), 255, np.uint8)
@@ -118,7 +88,7 @@ def _pixels(data: bytes, kind: Kind) -> NDArray[np.uint8 | np.uint16]:
     except cv2.error:
         image = None
     if image is None:
-        raise invalid(f"cannot be decoded: the header of this {kind} is fine, its data is not")
+        raise InvalidImage(f"cannot be decoded: the header of this {kind} is fine, its data is not")
     return cast("NDArray[np.uint8 | np.uint16]", image)
 
 

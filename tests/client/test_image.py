@@ -6,7 +6,6 @@ import io
 import struct
 import time
 import zlib
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -16,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ensemble.errors import RequestError
-from ensemble.header import read_header
-from ensemble.image import decode, frame, letterbox
-from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE, Code
+from facegate_client.contract import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.header import read_header
+from facegate_client.imaging.image import decode
 from support.made_images import (
     FILES,
     HEIGHT,
@@ -51,9 +50,8 @@ def difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> int:
 
 
 def refused(data: bytes, why: str) -> str:
-    with pytest.raises(RequestError, match=why) as caught:
+    with pytest.raises(InvalidImage, match=why) as caught:
         decode(data)
-    assert caught.value.code is Code.INVALID_ARGUMENT
     return str(caught.value)
 
 
@@ -120,7 +118,7 @@ def test_a_photo_is_upright_whichever_way_the_camera_was_held(kind: str, orienta
 
 
 def test_an_empty_file_is_refused() -> None:
-    refused(b"", "INVALID_ARGUMENT: empty")
+    refused(b"", "^empty")
 
 
 def test_limits_are_checked_before_any_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,14 +191,13 @@ def test_a_jpeg_of_thousands_of_app1_segments_is_refused_at_once() -> None:
 
 
 def checked(data: bytes) -> None:
-    """The only two ways out: an image of the header's size, or INVALID_ARGUMENT."""
+    """The only two ways out: an image of the header's size, or InvalidImage."""
     image, refusal = None, None
     try:
         image = decode(data)
-    except RequestError as error:
+    except InvalidImage as error:
         refusal = error
     if refusal is not None:
-        assert refusal.code is Code.INVALID_ARGUMENT
         assert "\n" not in str(refusal)
     elif image is not None:
         header = read_header(data)
@@ -231,72 +228,3 @@ def test_damaged_files_do_nothing_else(data: bytes, edits: list[tuple[int, str, 
         at = place % (len(data) + 1)
         data = data[:at] + (b"" if what == "remove" else by) + data[at + (0 if what == "insert" else len(by)) :]
     checked(data)
-
-
-def test_a_frame_is_a_view_of_the_clients_bytes() -> None:
-    flat = SEVENTY_COLOURS.ravel()
-    image = frame(flat, 7, 10)
-    assert np.array_equal(image, SEVENTY_COLOURS)
-    assert np.shares_memory(image, flat)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "why"),
-    [
-        (0, 10, "height and width must be above zero, got 0 and 10"),
-        (7, -10, "height and width must be above zero, got 7 and -10"),
-        (-(2**31), -(2**31), "must be above zero"),
-        (2**31 - 1, 2**31 - 1, "4611686014132420609 pixels; the limit is 40000000"),
-        (65536, 65536, "4294967296 pixels; the limit is 40000000"),
-        (7, 11, "7 x 11 x 3 is 231 bytes, got 210"),
-        (1, 1, "1 x 1 x 3 is 3 bytes, got 210"),
-    ],
-)
-@pytest.mark.parametrize("number", [int, np.int32])
-def test_a_frame_of_another_shape_is_refused(height: int, width: int, why: str, number: type) -> None:
-    with pytest.raises(RequestError, match=why) as caught:
-        frame(SEVENTY_COLOURS.ravel(), number(height), number(width))
-    assert caught.value.code is Code.INVALID_ARGUMENT
-
-
-def test_a_letterboxed_image_is_top_left_on_black() -> None:
-    boxed, factor = letterbox(np.full((100, 200, 3), 77, np.uint8), 640, 640)
-    assert factor == 3.2
-    assert boxed.shape == (640, 640, 3)
-    assert (boxed[:320] == 77).all()
-    assert not boxed[320:].any()
-
-
-def test_an_image_that_fits_already_is_unchanged() -> None:
-    boxed, factor = letterbox(SEVENTY_COLOURS, 7, 12)
-    assert factor == 1
-    assert np.array_equal(boxed[:, :10], SEVENTY_COLOURS)
-
-
-@pytest.mark.parametrize("size", [(41, 63), (63, 41), (641, 480), (1280, 51)])
-def test_both_axes_have_the_returned_factor(size: tuple[int, int]) -> None:
-    """A bright line at two thirds of either axis lies, divided by the factor, where it lay: boxes depend on it."""
-    height, width = size
-    image = np.zeros((height, width, 3), np.uint8)
-    rows, columns = slice(height * 2 // 3, height * 2 // 3 + 4), slice(width * 2 // 3, width * 2 // 3 + 4)
-    image[rows, :, 0] = 250
-    image[:, columns, 1] = 250
-    boxed, factor = letterbox(image, 640, 640)
-    for line, at in ((boxed[:, 0, 0], rows.start), (boxed[0, :, 1], columns.start)):
-        centre = np.average(np.arange(640) + 0.5, weights=line)
-        assert centre == pytest.approx((at + 2) * factor, abs=0.1)  # scaled to a whole size it is up to 0.35 off
-
-
-@pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (1, 40_000_000), (1, 1), (3, 7)])
-@pytest.mark.parametrize("target", [(640, 640), (480, 640), (1, 1)])
-def test_no_aspect_ratio_makes_an_image_vanish(size: tuple[int, int], target: tuple[int, int]) -> None:
-    boxed, factor = letterbox(np.full((*size, 3), 200, np.uint8), *target)
-    assert boxed.shape == (*target, 3)
-    assert boxed.max() == 200
-    assert factor == min(target[0] / size[0], target[1] / size[1])
-
-
-def test_every_shape_fits_its_canvas() -> None:
-    for height, width in pairwise(range(1, 2000, 37)):
-        for image in (np.empty((height, width, 3), np.uint8), np.empty((width, 3, 3), np.uint8)):
-            assert letterbox(image, 320, 256)[0].shape == (320, 256, 3)

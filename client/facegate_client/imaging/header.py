@@ -1,7 +1,7 @@
 """What an image file says of itself, read without decoding: kind, size, orientation, and whether all of it is there.
 
 Limits are checked on this before a decoder sees a byte. Nothing here trusts the file: every loop is bounded, what no
-count can bound runs in C over the bytes once, and all that is wrong is an INVALID_ARGUMENT.
+count can bound runs in C over the bytes once, and all that is wrong raises InvalidImage.
 
 Layouts: JPEG, ITU-T T.81 annex B; PNG, W3C third edition; WebP, RFC 9649; BMP, Microsoft's BITMAPFILEHEADER and
 BITMAPINFOHEADER; the orientation, EXIF 2.32 section 4.6.4 (tag 0x0112).
@@ -16,9 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from ensemble import png, webp
-from ensemble.errors import invalid
 from facegate_client.contract import MAX_PIXELS
+from facegate_client.imaging import png, webp
+from facegate_client.imaging.errors import InvalidImage
 
 Kind = Literal["JPEG", "PNG", "WebP", "BMP"]
 
@@ -50,7 +50,7 @@ class ImageHeader:
 def read_header(data: bytes | memoryview) -> ImageHeader:
     """The header of a JPEG, PNG, WebP or BMP file, told by its magic bytes.
 
-    Raises INVALID_ARGUMENT for any other file, one that is truncated or damaged where this looks, one of no pixels, and
+    Raises InvalidImage for any other file, one that is truncated or damaged where this looks, one of no pixels, and
     one whose structure costs a decoder more than its pixels do.
     """
     data = bytes(data)
@@ -63,49 +63,49 @@ def read_header(data: bytes | memoryview) -> ImageHeader:
     elif data.startswith(b"BM"):
         header = _bmp(data)
     else:
-        raise invalid("not a JPEG, PNG, WebP or BMP file")
+        raise InvalidImage("not a JPEG, PNG, WebP or BMP file")
     if header.width <= 0 or header.height <= 0:  # a JPEG may leave its height to a DNL marker; decoders refuse it too
-        raise invalid(f"{header.kind} of {header.width} x {header.height} pixels: it has none")
+        raise InvalidImage(f"{header.kind} of {header.width} x {header.height} pixels: it has none")
     return header
 
 
 def _jpeg(data: bytes) -> ImageHeader:
     width = height = orientation = None
     if _markers(data, _APP1) > _MAX_SEGMENTS:  # wherever they stand: OpenCV keeps those between scans as well
-        raise invalid(f"JPEG of more than {_MAX_SEGMENTS} APP1 segments")
+        raise InvalidImage(f"JPEG of more than {_MAX_SEGMENTS} APP1 segments")
     at = 2
     for _ in range(_MAX_SEGMENTS):
         marker = _MARKER.search(data, at, at + _MAX_STRAY)
         if marker is None:
-            raise invalid("truncated or damaged JPEG: its segments end before its image data")
+            raise InvalidImage("truncated or damaged JPEG: its segments end before its image data")
         at, code = marker.end(), data[marker.end() - 1]
         if code in _STANDALONE:
             continue
         if code == _EOI:
-            raise invalid("damaged JPEG: it has no image data")
+            raise InvalidImage("damaged JPEG: it has no image data")
         (length,) = _unpack(">H", data, at, "JPEG")
         end = at + length
         if end > len(data):
-            raise invalid("truncated JPEG: it ends before its image data")
+            raise InvalidImage("truncated JPEG: it ends before its image data")
         if code in _SOF and code not in _USUAL_SOF:  # as browsers do; a few bytes of arithmetic code last for seconds
-            raise invalid("JPEG of an arithmetic-coded, lossless or hierarchical kind")
+            raise InvalidImage("JPEG of an arithmetic-coded, lossless or hierarchical kind")
         if code in _SOF and width is None:
             _, height, width = _unpack(">BHH", data, at + 2, "JPEG")
         elif code == _APP1 and orientation is None and data.startswith(b"Exif\0\0", at + 2):
             orientation = _orientation(data[at + 2 : end])
         elif code == _SOS:
             if width is None or height is None:
-                raise invalid("damaged JPEG: its image data comes before its size")
+                raise InvalidImage("damaged JPEG: its image data comes before its size")
             _check_scans(_scans(data, end), width * height)
             return ImageHeader("JPEG", width, height, orientation or 1)
         at = max(end, at + 2)
-    raise invalid(f"JPEG of more than {_MAX_SEGMENTS} segments")
+    raise InvalidImage(f"JPEG of more than {_MAX_SEGMENTS} segments")
 
 
 def _check_scans(scans: int, pixels: int) -> None:
     most = min(_MAX_SCANS, max(_MAX_LARGE_SCANS, _MAX_LARGE_SCANS * MAX_PIXELS // max(1, pixels)))
     if scans > most:
-        raise invalid(f"JPEG of {scans} scans: more than {most} scans of {pixels} pixels take too long")
+        raise InvalidImage(f"JPEG of {scans} scans: more than {most} scans of {pixels} pixels take too long")
 
 
 def _scans(data: bytes, first: int) -> int:
@@ -120,7 +120,7 @@ def _scans(data: bytes, first: int) -> int:
     for _ in range(_MAX_SEGMENTS):
         next_marker = int(np.searchsorted(places, at))
         if next_marker == len(places):
-            raise invalid("truncated JPEG: it has no end-of-image marker")
+            raise InvalidImage("truncated JPEG: it has no end-of-image marker")
         at = int(places[next_marker]) + 2
         code = int(values[at - 1])
         if code == _EOI:
@@ -128,7 +128,7 @@ def _scans(data: bytes, first: int) -> int:
         scans += code == _SOS
         if code >= min(_SOF) and code not in _STANDALONE:  # what is below is reserved and has no length
             at += max(2, int.from_bytes(values[at : at + 2].tobytes(), "big"))
-    raise invalid(f"JPEG of more than {_MAX_SEGMENTS} segments after its first scan")
+    raise InvalidImage(f"JPEG of more than {_MAX_SEGMENTS} segments after its first scan")
 
 
 def _markers(data: bytes, code: int) -> int:
@@ -139,7 +139,7 @@ def _markers(data: bytes, code: int) -> int:
 
 def _png(data: bytes) -> ImageHeader:
     if data[8:16] != b"\0\0\0\x0dIHDR":
-        raise invalid("damaged PNG: it does not begin with its IHDR chunk")
+        raise InvalidImage("damaged PNG: it does not begin with its IHDR chunk")
     width, height = _unpack(">II", data, 16, "PNG")
     orientation = None
     for name, begin, end in png.chunks(data):
@@ -150,7 +150,7 @@ def _png(data: bytes) -> ImageHeader:
 
 def _webp(data: bytes) -> ImageHeader:
     if len(data) < 12 + 8:
-        raise invalid("truncated WebP: it ends within its header")
+        raise InvalidImage("truncated WebP: it ends within its header")
     orientation = None
     for name, begin, end in webp.chunks(data):
         if name == b"EXIF" and orientation is None:
@@ -171,7 +171,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     if name == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":  # the start code of a key frame, RFC 6386 section 9.1
         width, height = _unpack("<HH", data, 26, "WebP")
         return width & 0x3FFF, height & 0x3FFF
-    raise invalid("damaged WebP: it does not begin with an image or a canvas")
+    raise InvalidImage("damaged WebP: it does not begin with an image or a canvas")
 
 
 def _bmp(data: bytes) -> ImageHeader:
@@ -185,7 +185,7 @@ def _bmp(data: bytes) -> ImageHeader:
     if compression not in (1, 2):  # RLE8 and RLE4 say their own size; rows are padded to four bytes
         image_size = (width * bits + 31) // 32 * 4 * height
     if offset + image_size > len(data):
-        raise invalid(f"truncated BMP: its header asks for {offset + image_size} bytes, {len(data)} came")
+        raise InvalidImage(f"truncated BMP: its header asks for {offset + image_size} bytes, {len(data)} came")
     return ImageHeader("BMP", width, height, 1)
 
 
@@ -209,5 +209,5 @@ def _orientation(exif: bytes) -> int:
 
 def _unpack(layout: str, data: bytes, at: int, kind: Kind) -> tuple[int, ...]:
     if at + struct.calcsize(layout) > len(data):
-        raise invalid(f"truncated {kind}: it ends within its header")
+        raise InvalidImage(f"truncated {kind}: it ends within its header")
     return struct.unpack_from(layout, data, at)

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from ensemble.errors import invalid
+from facegate_client.imaging.errors import InvalidImage
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -33,25 +33,25 @@ _MAX_DEEP_PIXELS = 30_000_000
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Each chunk's name, and where its content begins and ends in `data`; the last is IEND.
 
-    Raises INVALID_ARGUMENT where the file ends before its IEND, and for a file of too many chunks.
+    Raises InvalidImage where the file ends before its IEND, and for a file of too many chunks.
     """
     at = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         name, begin = data[at + 4 : at + 8], at + 8
         end = begin + int.from_bytes(data[at : at + 4], "big")
         if end + 4 > len(data):  # four bytes of CRC follow
-            raise invalid("truncated PNG: it ends before its IEND chunk")
+            raise InvalidImage("truncated PNG: it ends before its IEND chunk")
         yield name, begin, end
         if name == b"IEND":
             return
         at = end + 4
-    raise invalid(f"PNG of more than {_MAX_CHUNKS} chunks")
+    raise InvalidImage(f"PNG of more than {_MAX_CHUNKS} chunks")
 
 
 def essentials(data: bytes) -> bytes:
     """The same PNG without all that its first image does not need. `data` has passed `read_header`.
 
-    Raises INVALID_ARGUMENT for pixel data that inflates to more than twice what the header promises: libpng would
+    Raises InvalidImage for pixel data that inflates to more than twice what the header promises: libpng would
     inflate all of it (10 MiB to 10 GiB) before it returned an image of a few pixels. And for more pixels of 16 bits and
     transparency than there is memory for.
     """
@@ -59,7 +59,9 @@ def essentials(data: bytes) -> bytes:
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     transparent = colour in (4, 6) or any(name == b"tRNS" for name, _, _ in kept)
     if bits == 16 and transparent and width * height > _MAX_DEEP_PIXELS:
-        raise invalid(f"PNG of {width * height} pixels of 16 bits with transparency; the limit is {_MAX_DEEP_PIXELS}")
+        raise InvalidImage(
+            f"PNG of {width * height} pixels of 16 bits with transparency; the limit is {_MAX_DEEP_PIXELS}"
+        )
     view = memoryview(data)
     pixels = [view[begin:end] for name, begin, end in kept if name == b"IDAT"]
     if sum(map(len, pixels)) > _HARMLESS_BYTES:
@@ -81,8 +83,8 @@ def _refuse_bomb(pixels: list[memoryview], allowed: int) -> None:
             try:
                 produced += len(inflater.decompress(part[at : at + _PIECE]))
             except zlib.error:
-                raise invalid("damaged PNG: its pixel data cannot be inflated") from None
+                raise InvalidImage("damaged PNG: its pixel data cannot be inflated") from None
             if produced > allowed:
-                raise invalid("PNG whose pixel data is more than twice what its width and height need")
+                raise InvalidImage("PNG whose pixel data is more than twice what its width and height need")
             if inflater.eof:
                 return

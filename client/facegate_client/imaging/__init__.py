@@ -1,0 +1,1 @@
+"""The decoder of image files: headers, limits, pixels and orientation. Needs the extra `draw` (numpy and OpenCV)."""
