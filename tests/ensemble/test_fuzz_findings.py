@@ -103,5 +103,5 @@ def test_the_scans_of_forty_megapixels_take_about_a_second_at_most() -> None:
 def test_parameters_that_lie_too_deep_cannot_be_read(depth: int) -> None:
     """The reader's RecursionError was an INTERNAL error."""
     for text in ("[" * depth, '{"a":' * depth, json.dumps({"x": 1})[:-2] + "[" * depth + "]" * depth + "}"):
-        with pytest.raises(RequestError, match="^INVALID_ARGUMENT: "):
+        with pytest.raises(RequestError, match=r"^INVALID_ARGUMENT: "):
             read_parameters(text, {})
