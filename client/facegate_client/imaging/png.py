@@ -19,6 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MAX_CHUNKS = 10_000  # 10 MiB in the 8 KiB chunks that libpng writes are 1,280
 _ESSENTIAL = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
+_GREY = 0  # the colour type
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type (table 11.1 of the specification)
 
 # Deflate expands at most 1,032 times: up to here the worst file takes a second, as 40 honest megapixels do. From here
@@ -27,6 +28,7 @@ _HARMLESS_BYTES = 512 * 1024
 _PIECE = 16 * 1024  # inflated in pieces of this size, so that the check itself holds at most 17 MB
 
 # 16 bits with transparency: OpenCV holds them twice, 16 bytes a pixel, and so comes to what 40 megapixels without do.
+# Grey with a transparent value is held as grey.
 _MAX_DEEP_PIXELS = 30_000_000
 
 
@@ -57,7 +59,7 @@ def essentials(data: bytes) -> bytes:
     """
     kept = [(name, begin, end) for name, begin, end in chunks(data) if name in _ESSENTIAL]
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
-    transparent = colour in (4, 6) or any(name == b"tRNS" for name, _, _ in kept)
+    transparent = colour in (4, 6) or (colour != _GREY and any(name == b"tRNS" for name, _, _ in kept))
     if bits == 16 and transparent and width * height > _MAX_DEEP_PIXELS:
         raise InvalidImage(
             f"PNG of {width * height} pixels of 16 bits with transparency; the limit is {_MAX_DEEP_PIXELS}"
@@ -67,6 +69,26 @@ def essentials(data: bytes) -> bytes:
     if sum(map(len, pixels)) > _HARMLESS_BYTES:
         _refuse_bomb(pixels, 2 * _inflated_size(data))
     return b"".join([SIGNATURE, *(view[begin - 8 : end + 4] for _, begin, end in kept)])
+
+
+def transparent_grey(data: bytes) -> int | None:
+    """Returns the decoded sample that a grey PNG's tRNS chunk makes transparent, which OpenCV does not apply.
+
+    That is a sample as OpenCV gives it: of 1, 2 and 4 bits scaled to 8. None for other PNGs and where libpng ignores
+    the chunk: after the pixel data, of another length or with a wrong checksum. `data` has passed `read_header`.
+    """
+    bits, colour = data[24], data[25]
+    if colour != _GREY:
+        return None
+    for name, begin, end in chunks(data):
+        if name == b"IDAT":
+            break
+        checksum = int.from_bytes(data[end : end + 4], "big")
+        if name == b"tRNS" and end - begin == 2 and zlib.crc32(data[begin - 4 : end]) == checksum:
+            most = (1 << bits) - 1
+            value = int.from_bytes(data[begin:end], "big") & most  # the other bits are unused (11.3.1.1)
+            return value * 255 // most if bits < 8 else value
+    return None
 
 
 def _inflated_size(data: bytes) -> int:
