@@ -7,8 +7,10 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from support.made_images import picture, png_chunk, png_of, saved
 
@@ -133,7 +135,7 @@ def reported_images() -> dict[str, tuple[bytes, NDArray[np.uint8] | None]]:
     grey = np.zeros((64, 64, 1), np.int64)
     lying = np.asarray(picture(64, 32))[..., ::-1]
     jpeg, png = saved(picture(64, 32), "JPEG", quality=95), saved(picture(64, 32), "PNG")
-    upright_jpeg = clockwise(np.asarray(_decoded(jpeg)))
+    upright_jpeg = clockwise(_decoded(jpeg))
     exif = b"Exif\0\0" + tiff(SIX)
     return {
         "grey_trns.png": (png_of_samples(grey, 8, 0, before=clear), white),
@@ -150,9 +152,26 @@ def reported_images() -> dict[str, tuple[bytes, NDArray[np.uint8] | None]]:
     }
 
 
-def _decoded(data: bytes) -> NDArray[np.uint8]:
-    import cv2
+def portrait_files(portrait: NDArray[np.uint8]) -> dict[str, tuple[bytes, NDArray[np.uint8]]]:
+    """A portrait (UINT8 [height, width, 3], BGR) in three of those ways: the file, and its pixels in BGR."""
+    bgra = np.dstack((portrait, np.zeros(portrait.shape[:2], np.uint8)))
+    jpeg = saved(Image.fromarray(np.rot90(portrait)[..., ::-1]), "JPEG", quality=95)
+    grey = portrait[..., 1].astype(np.int64)
+    key = int(np.bincount(grey.reshape(-1)).argmax())
+    png = png_of_samples(
+        grey[..., None] * 257, 16, 0, before=png_chunk(b"tRNS", (key * 257).to_bytes(2, "big")), adam7=True
+    )
+    return {
+        "rgbx.bmp": (masked_bmp(bgra, RGBX), portrait),
+        "exif6.jpg": (
+            with_app1(jpeg, XMP, b"Exif\0\0" + tiff(tag(4, b"\6\0\0\0"))),
+            clockwise(_decoded(jpeg)),
+        ),
+        "grey16_trns.png": (png, np.dstack([np.where(grey == key, 255, grey).astype(np.uint8)] * 3)),
+    }
 
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 

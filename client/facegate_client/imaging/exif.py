@@ -42,14 +42,14 @@ def orientation_of(blocks: Iterable[memoryview]) -> int:
 
     Damaged EXIF is no reason to refuse a photo: this raises nothing.
     """
-    values = (_orientation(bytes(block[: len(_PREFIX)]), block) for block in islice(blocks, _MAX_BLOCKS))
+    values = map(_orientation, islice(blocks, _MAX_BLOCKS))
     value = next((value for value in values if value is not None), 1)
     return value if 1 <= value <= 8 else 1
 
 
-def _orientation(start: bytes, block: memoryview) -> int | None:
+def _orientation(block: memoryview) -> int | None:
     """The first value of the first orientation tag in IFD0 of a TIFF structure; None where it has none."""
-    if start == _PREFIX:
+    if block[: len(_PREFIX)] == _PREFIX:
         block = block[len(_PREFIX) :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
     if order is None or len(block) < 8:
@@ -64,7 +64,7 @@ def _orientation(start: bytes, block: memoryview) -> int | None:
         if tag == _ORIENTATION and kind in _FORMATS and count > 0:
             layout = order + _FORMATS[kind]
             size = struct.calcsize(layout) * count
-            (value_at,) = (at + 8,) if size <= 4 else struct.unpack_from(order + "I", block, at + 8)
+            value_at = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
             if value_at + size <= len(block):
                 return int(struct.unpack_from(layout, block, value_at)[0])
     return None

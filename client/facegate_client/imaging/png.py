@@ -28,7 +28,6 @@ _HARMLESS_BYTES = 512 * 1024
 _PIECE = 16 * 1024  # inflated in pieces of this size, so that the check itself holds at most 17 MB
 
 # 16 bits with transparency: OpenCV holds them twice, 16 bytes a pixel, and so comes to what 40 megapixels without do.
-# Grey with a transparent value is held as grey.
 _MAX_DEEP_PIXELS = 30_000_000
 
 
@@ -57,9 +56,10 @@ def essentials(data: bytes) -> bytes:
     inflate all of it (10 MiB to 10 GiB) before it returned an image of a few pixels. And for more pixels of 16 bits and
     transparency than there is memory for.
     """
-    kept = [(name, begin, end) for name, begin, end in chunks(data) if name in _ESSENTIAL]
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
-    transparent = colour in (4, 6) or (colour != _GREY and any(name == b"tRNS" for name, _, _ in kept))
+    wanted = _ESSENTIAL - {b"tRNS"} if colour == _GREY else _ESSENTIAL  # see transparent_grey
+    kept = [(name, begin, end) for name, begin, end in chunks(data) if name in wanted]
+    transparent = colour in (4, 6) or any(name == b"tRNS" for name, _, _ in kept)
     if bits == 16 and transparent and width * height > _MAX_DEEP_PIXELS:
         raise InvalidImage(
             f"PNG of {width * height} pixels of 16 bits with transparency; the limit is {_MAX_DEEP_PIXELS}"
@@ -72,9 +72,9 @@ def essentials(data: bytes) -> bytes:
 
 
 def transparent_grey(data: bytes) -> int | None:
-    """Returns the decoded sample that a grey PNG's tRNS chunk makes transparent, which OpenCV does not apply.
+    """Returns the sample that a grey PNG's tRNS chunk makes transparent, scaled to 8 bits where it has fewer.
 
-    That is a sample as OpenCV gives it: of 1, 2 and 4 bits scaled to 8. None for other PNGs and where libpng ignores
+    So are the samples that OpenCV 4.11 decodes; it ignores the chunk, and `essentials` leaves it out. None for other PNGs and where libpng ignores
     the chunk: after the pixel data, of another length or with a wrong checksum. `data` has passed `read_header`.
     """
     bits, colour = data[24], data[25]
