@@ -114,7 +114,7 @@ def _bgr(pixels: NDArray[np.uint8 | np.uint16], clear: int | None = None) -> Ima
 def _band(pixels: NDArray[np.uint8 | np.uint16], clear: int | None) -> Image:
     # Transparency first: a sample of 16 bits is compared and mixed before it is rounded to 8.
     if clear is not None:
-        pixels = np.where(pixels == clear, pixels.dtype.type(_white(pixels)), pixels)
+        pixels = np.where(np.equal(pixels, clear), pixels.dtype.type(_white(pixels)), pixels)
     elif pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = _over_white(pixels)
     # v / 257, rounded, is the nearest of 8 bits and undoes PNG's v * 257 (third edition, 13.12); v >> 8 only truncates

@@ -74,8 +74,9 @@ def essentials(data: bytes) -> bytes:
 def transparent_grey(data: bytes) -> int | None:
     """Returns the sample that a grey PNG's tRNS chunk makes transparent, scaled to 8 bits where it has fewer.
 
-    So are the samples that OpenCV 4.11 decodes; it ignores the chunk, and `essentials` leaves it out. None for other PNGs and where libpng ignores
-    the chunk: after the pixel data, of another length or with a wrong checksum. `data` has passed `read_header`.
+    So are the samples that OpenCV 4.11 decodes; it ignores the chunk, and `essentials` leaves it out. None for other
+    PNGs, and for a chunk that libpng ignores: one after the pixel data, of another length or with a wrong checksum.
+    `data` has passed `read_header`.
     """
     bits, colour = data[24], data[25]
     if colour != _GREY:
