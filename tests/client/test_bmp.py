@@ -89,18 +89,20 @@ def test_alpha_that_is_zero_everywhere_is_unused() -> None:
     assert np.array_equal(decode(masked_bmp(bgra, (*RGBX, 0xFF000000), header=108)), bgra[..., :3])
 
 
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (masked_bmp(np.zeros((2, 2, 4), np.uint8), (0, 0, 0)), "channel masks"),
-        (masked_bmp(np.zeros((2, 2, 4), np.uint8), (0xF0F0, 0xFF0000, 0xFF000000)), "channel masks"),
-        (masked_bmp(np.zeros((2, 2, 4), np.uint8), (0xFF0000, 0xFF00, 0xFF), bits=16), "channel masks"),
-        (masked_bmp(np.zeros((2, 2, 4), np.uint8), RGBX, header=64), "compression 3"),
-        (bmp_of(24, 2, 2, compression=3), "compression 3"),
-        (bmp_of(32, 2, 2, compression=3), "within its channel masks"),
-    ],
-)
-def test_masks_that_mean_nothing_are_refused(data: bytes, why: str) -> None:
+BLACK = np.zeros((2, 2, 4), np.uint8)
+MEANINGLESS = {
+    "no bits": (masked_bmp(BLACK, (0, 0, 0)), "channel masks"),
+    "bits apart": (masked_bmp(BLACK, (0xF0F0, 0xFF0000, 0xFF000000)), "channel masks"),
+    "more bits than a pixel": (masked_bmp(BLACK, (0xFF0000, 0xFF00, 0xFF), bits=16), "channel masks"),
+    "a header without masks": (masked_bmp(BLACK, RGBX, header=64), "compression 3"),
+    "24 bits": (bmp_of(24, 2, 2, compression=3), "compression 3"),
+    "no room for masks": (bmp_of(32, 2, 2, compression=3), "within its channel masks"),
+}
+
+
+@pytest.mark.parametrize("name", MEANINGLESS)
+def test_masks_that_mean_nothing_are_refused(name: str) -> None:
+    data, why = MEANINGLESS[name]
     with pytest.raises(InvalidImage, match=why):
         decode(data)
 

@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facegate_client.imaging.header import read_header
 from facegate_client.imaging.image import decode
@@ -96,6 +98,13 @@ def test_a_prefix_is_skipped_in_png_and_webp() -> None:
 @pytest.mark.parametrize("prefix", [PREFIX, b"Exif\0\xff", b"exif\0\0", b"\0\0Exif\0\0", b"1234EXIF\0\0"])
 def test_a_jpegs_prefix_is_read_as_exiftool_reads_it(prefix: bytes) -> None:
     assert read_header(with_app1(JPEG, XMP, prefix + tiff(SIX))).orientation == 6
+
+
+@given(
+    st.sampled_from([b"", PREFIX]), st.sampled_from([b"", b"II*\0", b"MM\0*", tiff(SIX)[:20]]), st.binary(max_size=60)
+)
+def test_any_block_has_an_orientation(prefix: bytes, start: bytes, rest: bytes) -> None:
+    assert 1 <= read_header(with_exif_chunks(PNG, prefix + start + rest)).orientation <= 8
 
 
 def test_xmp_is_not_exif() -> None:
