@@ -1,8 +1,6 @@
-"""The EXIF orientation of an image file: which tag counts, and which values are read.
+r"""The EXIF orientation of an image file: which tag counts, and which values are read.
 
-The rules are those of exiftool 12.57, tried on made files:
-
-- The orientation is the tag 0x0112 of IFD0, a file's first directory. IFD1 describes the thumbnail and XMP is not EXIF:
+- The orientation is the tag 0x0112 of IFD0, a block's first directory. IFD1 describes the thumbnail and XMP is not EXIF:
   both are ignored.
 - The first tag with a value counts: within IFD0, over several EXIF segments of a JPEG (XMP may stand between them), and
   over several EXIF chunks of a PNG or WebP. A block that is damaged or has no such tag decides nothing.
@@ -11,6 +9,9 @@ The rules are those of exiftool 12.57, tried on made files:
   counts. A tag of another type, of no value, or whose values lie outside the block is skipped.
 - In a JPEG, `Exif\0` in any case, after at most four stray bytes, and one more byte begin a block. In PNG and WebP a
   block is bare; a prefix `Exif\0\0`, which some writers add, is skipped.
+
+Made files gave the same orientation in exiftool 12.57, except that it also reads text, rationals and floating-point
+numbers, takes a tag of no value for the first, and reports another directory's tag, or XMP's, where IFD0 has none.
 
 Layout: EXIF 2.32 (CIPA DC-008), section 4.6, and TIFF 6.0, section 2.
 """

@@ -37,7 +37,7 @@ def decode(data: bytes | memoryview) -> Image:
     """An encoded JPEG, PNG, WebP or BMP file as UINT8 [height, width, 3], BGR, upright by its EXIF, contiguous.
 
     Transparency lies over white; 16 bits become 8; of an animation it is the first image. Raises InvalidImage for
-    all that is not a whole image of these kinds within MAX_IMAGE_BYTES and MAX_PIXELS.
+    all that is not a whole image of these kinds within MAX_IMAGE_BYTES, MAX_PIXELS and MAX_SIDE.
     """
     size = memoryview(data).nbytes
     if size == 0:
@@ -57,7 +57,7 @@ def decode(data: bytes | memoryview) -> Image:
 
 
 def check_size(height: int, width: int) -> None:
-    """Raises InvalidImage for more than MAX_PIXELS, or MAX_SIDE pixels on a side."""
+    """Raises InvalidImage for a size over the contract's limits."""
     if error := size_error(width, height):
         raise InvalidImage(error)
 
@@ -101,7 +101,8 @@ def _pixels(data: bytes, kind: Kind) -> NDArray[np.uint8 | np.uint16]:
 def _bgr(pixels: NDArray[np.uint8 | np.uint16], clear: int | None = None) -> Image:
     """Pixels as opaque BGR; the grey value `clear` is transparent.
 
-    In bands of rows, for the sake of memory: at 40 megapixels each step's whole result would be 120 MB or more."""
+    In bands of rows, for the sake of memory: at 40 megapixels each step's whole result would be 120 MB or more.
+    """
     if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
         return cast(Image, pixels)
     height, width = pixels.shape[:2]
