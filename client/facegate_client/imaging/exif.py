@@ -1,6 +1,6 @@
 r"""The EXIF orientation of an image file: which tag counts, and which values are read.
 
-- The orientation is the tag 0x0112 of IFD0, a block's first directory. IFD1 describes the thumbnail and XMP is not EXIF:
+- The orientation is the tag 0x0112 of IFD0, a block's first directory. IFD1 describes the thumbnail, XMP is not EXIF:
   both are ignored.
 - The first tag with a value counts: within IFD0, over several EXIF segments of a JPEG (XMP may stand between them), and
   over several EXIF chunks of a PNG or WebP. A block that is damaged or has no such tag decides nothing.
