@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facegate_client.imaging import png
-from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
 from support.exact_images import CHANNELS, png_of_samples
 from support.made_images import png_chunk
@@ -96,16 +94,3 @@ def test_of_two_trns_chunks_the_first_counts() -> None:
 def test_a_colour_beyond_a_short_palette_is_black() -> None:
     data = png_of_samples(np.array([[[0], [1], [2]]]), 8, 3, before=png_chunk(b"PLTE", bytes(range(100, 106))))
     assert decode(data)[0].tolist() == [[102, 101, 100], [105, 104, 103], [0, 0, 0]]
-
-
-def test_grey_of_16_bits_with_a_transparent_value_may_be_as_large_as_any_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenCV needs two bytes a pixel for it, and not the sixteen of colour with transparency."""
-    monkeypatch.setattr(png, "_MAX_DEEP_PIXELS", 11)
-    for colour in (0, 2):
-        samples = np.zeros((3, 4, CHANNELS[colour]), np.int64)
-        data = png_of_samples(samples, 16, colour, before=png_chunk(b"tRNS", bytes(2 * CHANNELS[colour])))
-        if colour == 0:
-            assert (decode(data) == 255).all()
-        else:
-            with pytest.raises(InvalidImage, match="16 bits with transparency"):
-                decode(data)
