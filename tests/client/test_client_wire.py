@@ -227,6 +227,7 @@ def test_wrong_known_faces_are_refused_here(client: FaceClient, faces: np.ndarra
         (np.zeros((4, 4, 4), np.uint8), r"got uint8 \[4, 4, 4\]"),
         (np.zeros((0, 4, 3), np.uint8), r"got uint8 \[0, 4, 3\]"),
         (np.broadcast_to(np.zeros(3, np.uint8), (8000, 5001, 3)), "5001x8000 is over the limit"),
+        (np.zeros((1, 32_767, 3), np.uint8), "32767x1 is over the limit"),
         (b"", "image 2: is empty"),
         (bytes(contract.MAX_IMAGE_BYTES + 1), "larger than the limit of 10 MiB"),
         ("no/such.jpg", "image 2: cannot read no/such.jpg: No such file"),
