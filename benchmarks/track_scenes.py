@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facegate_client.camera.synthetic.cut_faces import cut_head, cut_picture
 from facegate_client.camera.synthetic.scene import Actor, Path, Scene, Wave
 from facegate_client.camera.synthetic.source import scene_of
-from facegate_client.picture_files import decode
+from facegate_client.imaging.image import decode
 from facegate_client.results import Face
 
 SIZE = (640, 480)
@@ -36,7 +36,7 @@ def people_of(folder: FilePath) -> list[str]:
 
 def picture_at(path: FilePath) -> NDArray[np.uint8]:
     """Its pixels, uint8 [height, width, 3], BGR."""
-    return decode(path.read_bytes(), path.name)
+    return decode(path.read_bytes())
 
 
 def smooth(people: Sequence[Picture], fps: float) -> Scene:

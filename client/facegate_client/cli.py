@@ -2,6 +2,7 @@
 
 Exit status: 0 verified, or analysed; 1 not verified; 2 an error, usage included, with one line on stderr. Nothing that
 goes wrong ends with 1. With --json, stdout is one JSON object, in which null means "not checked" or "not asked for".
+The answer is printed before --draw draws: where drawing fails, it is there, and the status is 2.
 """
 
 from __future__ import annotations
@@ -33,10 +34,9 @@ from facegate_client.cli_options import (
     log_on_stderr,
 )
 from facegate_client.client import FaceClient
-from facegate_client.draw import annotate, side_by_side
+from facegate_client.draw import annotate, decode, encode, side_by_side
 from facegate_client.images import read_image_file
 from facegate_client.people_cli import people
-from facegate_client.picture_files import decode, encode
 from facegate_client.results import Box, Faces, Verification
 from facegate_client.transport import Tls
 
@@ -80,10 +80,10 @@ def verify(
         result = client.verify(a, b, threshold=threshold, anti_spoofing=anti_spoofing, several_faces=several_faces)
         if several_faces is None:
             _note_several_faces({a: result.face_count_1, b: result.face_count_2})
+        _print(result.as_dict() if as_json else describe_verification(result))
         if out is not None:
             pair = [(a, result.box_1), (b, result.box_2)]
             out.write_bytes(encode(_draw_pair(client, pair, anti_spoofing), out.suffix))
-        _print(result.as_dict() if as_json else describe_verification(result))
     if not result:
         raise typer.Exit(NOT_VERIFIED)
 
@@ -142,9 +142,9 @@ def analyze(
             max_faces=max_faces,
             several_faces=several_faces,
         )
+        _print(faces.as_dict() if as_json else describe_faces(faces))
         if out is not None:
             out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
-        _print(faces.as_dict() if as_json else describe_faces(faces))
 
 
 app.command()(camera)

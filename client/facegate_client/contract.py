@@ -72,6 +72,13 @@ TRITON_MEMORY_FULL = "Failed to increase the shared memory pool"  # so begins an
 MEMORY_FULL_REASON = "the server's shared memory (/dev/shm) is full; try again later"
 
 
+def size_error(width: int, height: int) -> str | None:
+    """Returns why an image of this size, in pixels, is refused: over MAX_PIXELS or MAX_SIDE. None if it is not."""
+    if width <= MAX_SIDE and height <= MAX_SIDE and width * height <= MAX_PIXELS:
+        return None
+    return f"{width}x{height} is over the limit of {MAX_PIXELS:,} pixels, {MAX_SIDE:,} a side"
+
+
 class SeveralFaces(str, Enum):
     """The values of the parameter several_faces: which face counts in an image that shows more than one."""
 

@@ -1,4 +1,4 @@
-"""Faces drawn onto their picture. Needs OpenCV: the extra `draw`."""
+"""Reads an image file, draws faces on it and writes it again. Needs OpenCV: the extra `draw`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate_client.errors import BadImage
 from facegate_client.images import check_frame
-from facegate_client.picture_files import opencv
 from facegate_client.results import Face
 
 Colour = tuple[int, int, int]  # BGR
@@ -75,6 +76,42 @@ def side_by_side(left: Picture, right: Picture) -> Picture:
     sizes = [(max(1, round(each.shape[1] * height / each.shape[0])), height) for each in (left, right)]
     scaled = [cv2.resize(each, size) for each, size in zip((left, right), sizes, strict=True)]
     return np.concatenate(scaled, axis=1)
+
+
+def decode(data: bytes, name: str = "image") -> Picture:
+    """An image file's pixels as the server sees them: uint8 [height, width, 3], BGR, upright by EXIF, over white.
+
+    Raises BadImage, in which `name` names the file, where it cannot be decoded, and ImportError without OpenCV.
+    """
+    opencv()
+    from facegate_client.imaging.errors import InvalidImage
+    from facegate_client.imaging.image import decode as decoded
+
+    try:
+        return decoded(data)
+    except InvalidImage as error:
+        raise BadImage(f"{name}: {error}") from error
+
+
+def encode(picture: Picture, suffix: str) -> bytes:
+    """An image file of the kind that `suffix` (".png", ".jpg") names; raises ValueError where it names none."""
+    cv2 = opencv()
+    try:
+        written, data = cv2.imencode(suffix.lower(), picture)
+    except cv2.error:
+        written, data = False, None
+    if not written:
+        raise ValueError(f"cannot write a picture as {suffix!r}; use .png or .jpg")
+    return bytes(data)
+
+
+def opencv() -> Any:
+    """The module cv2, imported only when something is drawn; raises ImportError naming the extra."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError("drawing needs OpenCV: pip install 'facegate-client[draw]'") from error
+    return cv2
 
 
 def label(face: Face) -> tuple[str, Colour]:

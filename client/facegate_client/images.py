@@ -68,13 +68,13 @@ def read_image_file(path: str | PathLike[str], name: str = "image") -> bytes:
 
 
 def check_frame(image: NDArray[Any], name: str = "image") -> None:
-    """Raises BadImage unless `image` is uint8 [height, width, 3] with pixels in it and no more than the limit."""
+    """Raises BadImage unless `image` is uint8 [height, width, 3] with pixels in it and within the limits."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise BadImage(
             f"{name}: expected a uint8 array [height, width, 3] in BGR order, got {image.dtype} {list(image.shape)}"
         )
-    if image.shape[0] * image.shape[1] > contract.MAX_PIXELS:
-        raise BadImage(f"{name}: {image.shape[1]}x{image.shape[0]} is over {contract.MAX_PIXELS:,} pixels")
+    if error := contract.size_error(image.shape[1], image.shape[0]):
+        raise BadImage(f"{name}: {error}")
 
 
 def faces_tensor(faces: NDArray[Any]) -> Tensor:

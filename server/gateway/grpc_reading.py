@@ -22,10 +22,10 @@ def read_image(image: pb.Image, field: str) -> Image:
 
 def _read_frame(frame: pb.Frame, field: str) -> Image:
     height, width = frame.height, frame.width
-    if not (0 < height <= contract.MAX_SIDE and 0 < width <= contract.MAX_SIDE):
-        raise invalid(field, f"expected sides of 1 to {contract.MAX_SIDE} pixels, got {width}x{height}")
-    if height * width > contract.MAX_PIXELS:
-        raise invalid(field, f"{width}x{height} is over {contract.MAX_PIXELS:,} pixels")
+    if height == 0 or width == 0:
+        raise invalid(field, f"expected a height and a width above zero, got {height} and {width}")
+    if error := contract.size_error(width, height):
+        raise invalid(field, error)
     data = frame.bgr
     if len(data) != height * width * 3:
         raise invalid(

@@ -370,7 +370,20 @@ def test_a_picture_that_cannot_be_written_is_an_error(
     result = run("analyze", photo, "--draw", tmp_path / out)
     assert result.exit_code == 2
     assert says in result.stderr
-    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout.startswith("2 faces")
+
+
+def test_without_opencv_the_answer_is_printed_and_the_extra_is_named(
+    fake: type[FakeClient], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.answer = FACES
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    result = run("analyze", photo, "--draw", tmp_path / "out.png")
+    assert result.exit_code == 2
+    assert result.stdout.startswith("2 faces")
+    assert len(result.stderr.splitlines()) == 1
+    assert "facegate-client[draw]" in result.stderr
 
 
 def test_a_missing_file_is_an_error(fake: type[FakeClient]) -> None:

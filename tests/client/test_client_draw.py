@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from facegate_client import BadImage, Face
-from facegate_client.draw import FAKE, NOT_CHECKED, REAL, annotate, label
-from facegate_client.picture_files import decode, encode
+from facegate_client.draw import FAKE, NOT_CHECKED, REAL, annotate, decode, encode, label
 
 
 def face(box: tuple[float, ...] = (100, 120, 200, 240), **changed: Any) -> Face:

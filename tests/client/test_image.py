@@ -131,11 +131,11 @@ def test_limits_are_checked_before_any_decoding(monkeypatch: pytest.MonkeyPatch)
     jpeg[size : size + 4] = struct.pack(">HH", 65_000, 65_000)
     run_length = bmp_of(8, 100_000, 100_000, compression=1, data=b"\0\1")
     for large in (png_of(100_000, 100_000, b""), png_of(32_000, 1300, b""), bytes(canvas), bytes(jpeg), run_length):
-        refused(large, f"pixels; the limit is {MAX_PIXELS}")
+        refused(large, f"is over the limit of {MAX_PIXELS:,} pixels")
 
 
 def test_a_side_that_no_crop_could_be_cut_from_is_refused() -> None:
-    refused(png_of(MAX_SIDE + 1, 10, b""), f"no side may be over {MAX_SIDE} pixels")
+    refused(png_of(MAX_SIDE + 1, 10, b""), f"{MAX_SIDE:,} a side")
 
 
 def test_an_image_of_exactly_the_limit_is_decoded() -> None:

@@ -34,7 +34,9 @@ def instrumented(fuzzing: bool) -> AbstractContextManager[object]:
         return nullcontext()
     import atheris
 
-    manager: AbstractContextManager[object] = atheris.instrument_imports(include=["ensemble"])
+    manager: AbstractContextManager[object] = atheris.instrument_imports(
+        include=["ensemble", "facegate_client.imaging"]
+    )
     return manager
 
 

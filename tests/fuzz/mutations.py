@@ -105,7 +105,22 @@ def _resized(name: bytes, content: bytes, rng: random.Random) -> bytes:
     width, height = _sides(rng)
     if name == b"IHDR":
         kind = rng.choice(
-            ((1, 0), (8, 0), (16, 0), (8, 2), (16, 2), (1, 3), (2, 3), (8, 3), (8, 4), (16, 4), (8, 6), (16, 6))
+            (
+                (1, 0),
+                (2, 0),
+                (4, 0),
+                (8, 0),
+                (16, 0),
+                (8, 2),
+                (16, 2),
+                (1, 3),
+                (2, 3),
+                (8, 3),
+                (8, 4),
+                (16, 4),
+                (8, 6),
+                (16, 6),
+            )
         )
         return struct.pack(">IIBBBBB", width, height, *kind, 0, 0, rng.randrange(2))
     if len(name) == 1 and 0xC0 <= name[0] <= 0xC2:
@@ -144,7 +159,9 @@ def _bmp(data: bytearray, plain: Callable[[bytes], bytes], rng: random.Random) -
         data[28:34] = struct.pack("<HI", rng.choice((1, 4, 8, 16, 24, 32)), rng.choice((0, 0, 1, 2, 3, 6)))
     elif what == 2:
         data[10:18] = struct.pack(
-            "<II", rng.choice((26, 54, 62, 118, 1078, len(data))), rng.choice((12, 36, 40, 56, 108, 124))
+            "<II",
+            rng.choice((26, 54, 62, 66, 70, 118, 138, 1078, len(data))),
+            rng.choice((12, 36, 40, 52, 56, 64, 108, 124)),
         )
     elif what == 3:
         data[46:50] = struct.pack("<I", rng.choice((0, 1, 2, 16, 255, 256, 257, 1 << 31)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.fuzz.framing import png_file
+from tests.support.exact_images import RGBX, masked_bmp, png_of_samples, reported_images, tag, tiff, with_app1
 from tests.support.made_images import FILES, HEIGHT, WIDTH, bmp_of, exif, picture, saved, written
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
@@ -44,6 +45,18 @@ def decode_seeds() -> list[bytes]:
         bmp_of(16, WIDTH, HEIGHT),
         bmp_of(4, 4, 2, compression=2, data=b"\x04\x75\0\0\x02\x51\x02\x91\0\x01"),
         b"BM" + struct.pack("<IHHIIHHHH", 26 + 24 * 5, 0, 0, 26, 12, 7, 5, 1, 24) + bytes(range(24 * 5)),
+    ]
+    grey = np.arange(20).reshape(4, 5, 1)
+    clear = png_file([(b"tRNS", b"\0\1")])[8:]
+    bgra = np.random.default_rng(0).integers(0, 256, (4, 5, 4), np.uint8)
+    others += [
+        *(png_of_samples(grey % (1 << bits), bits, 0, before=clear, adam7=bits == 4) for bits in (1, 2, 4, 8, 16)),
+        png_of_samples(np.dstack([grey] * 3), 16, 2, before=png_file([(b"tRNS", b"\0\1" * 3)])[8:]),
+        *(masked_bmp(bgra, (*RGBX, 0xFF000000), header=header) for header in (56, 124)),
+        masked_bmp(bgra, (0xF800, 0x7E0, 0x1F), bits=16),
+        masked_bmp(bgra, (0xF00, 0xF0, 0xF, 0xF000), bits=16, compression=6, top_down=True),
+        with_app1(FILES["jpeg"], b"Exif\0\0" + tiff(tag(4, b"\6\0\0\0\3\0\0\0", 2)), b"Exif\0\0" + tiff(order=">")),
+        *(data for data, _ in reported_images().values() if len(data) < 10_000),
     ]
     upright = [saved(picture(), kind, exif=exif(6), quality=90) for kind in ("JPEG", "PNG", "WEBP")]
     return [data for data in FILES.values() if len(data) < 10_000] + others + upright

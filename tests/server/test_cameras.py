@@ -16,12 +16,14 @@ from collections import Counter
 from pathlib import Path
 
 import av
+import cv2
 import psutil
 import pytest
 
 from facegate.running import free_ports
 from facegate_client import FaceClient
 from facegate_client.camera.carriers.shared_file import START
+from support.exact_images import portrait_files, reported_images
 from support.serving import wait_for_line
 
 SHM = Path("/dev/shm")
@@ -194,6 +196,37 @@ def test_bad_sources_say_one_line_each_and_the_others_go_on(server, pictures, tm
     said = Counter(name for line in errors.splitlines() for name in bad if line.startswith(f"faceclient: {name}"))
     assert said == dict.fromkeys(bad, 1), errors
     assert "secret" not in errors + out.read_text() and "anna" not in errors + out.read_text()
+
+
+def test_reported_images_in_a_folder_and_a_synthetic_camera(open_server, samples, tmp_path):
+    """Two of them ended the process, one took a minute, and the sideways portrait was sideways."""
+    folder = tmp_path / "reported"
+    folder.mkdir()
+    images = reported_images()
+    for name, (data, _) in images.items():
+        (folder / name).write_bytes(data)
+    portrait, upright = portrait_files(cv2.imread(str(samples["image_T1.jpg"]))[::2, ::2])["exif6.jpg"]
+    (folder / "portrait.jpg").write_bytes(portrait)
+    out = tmp_path / "out"
+    process = started(folder, f"synthetic:{folder}#name=made", url=open_server.grpc, out=out)
+    try:
+        until(lambda: any(each["type"] == "face" and each["camera"] == "made" for each in lines_of(out)))
+        until(lambda: any(each.get("event") == "ended" for each in lines_of(out)))
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    refused = [name for name, (_, expected) in images.items() if expected is None]
+    for camera in ("reported", "made"):
+        said = [line for line in errors.splitlines() if line.startswith(f"faceclient: {camera}: ")]
+        assert sorted(line.split(": ")[2] for line in said) == sorted(refused), errors
+    end = ends(records(out))["reported"]
+    assert (end["answered"], end["failed"], end["dropped"]) == (len(images) + 1 - len(refused), 0, 0)
+    with FaceClient(open_server.grpc) as client:
+        (expected,) = client.analyze(upright, embeddings=False)
+    (face,) = (each for each in records(out, "face") if each["camera"] == "reported")
+    assert (face["height"], face["width"]) == upright.shape[:2]
+    assert face["box"] == [round(side, 2) for side in expected.box]
 
 
 def test_no_server(pictures, tmp_path):

@@ -33,7 +33,6 @@ from facegate_client.cli_options import (
     log_on_stderr,
 )
 from facegate_client.contract import ADMIN_KEY
-from facegate_client.picture_files import opencv
 from facegate_client.transport import Tls
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
@@ -150,12 +149,14 @@ async def _run(
     out: str | None,
     metrics_port: int | None,
 ) -> bool:
+    import cv2
+
     from facegate_client.camera.outputs.exporter import Exporter
     from facegate_client.camera.outputs.json_lines import JsonLines
     from facegate_client.camera.outputs.live_table import LiveTable
     from facegate_client.camera.run import Run
 
-    opencv().setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
+    cv2.setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(new_client())
         specs = _specs(sources)
@@ -216,7 +217,7 @@ async def _feeds(specs: Sequence[SourceSpec], mode: Mode | None, client: AsyncFa
     for spec in specs:
         opener: Opener = partial(open_source, spec)
         if spec.kind == "synthetic":
-            opener = await synthetic_feed(spec, client)
+            opener = await synthetic_feed(spec, client, _say)
         feeds.append(Feed(spec.name, opener, spec.mode or mode))
     return feeds
 

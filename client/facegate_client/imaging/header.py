@@ -4,7 +4,7 @@ Limits are checked on this before a decoder sees a byte. Nothing here trusts the
 count can bound runs in C over the bytes once, and all that is wrong raises InvalidImage.
 
 Layouts: JPEG, ITU-T T.81 annex B; PNG, W3C third edition; WebP, RFC 9649; BMP, Microsoft's BITMAPFILEHEADER and
-BITMAPINFOHEADER; the orientation, EXIF 2.32 section 4.6.4 (tag 0x0112).
+BITMAPINFOHEADER.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from facegate_client.contract import MAX_PIXELS
 from facegate_client.imaging import png, webp
 from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.exif import jpeg_block, orientation_of
 
 Kind = Literal["JPEG", "PNG", "WebP", "BMP"]
 
@@ -26,7 +27,6 @@ _MAX_SEGMENTS = 1000  # extended XMP and ICC profiles of 10 MiB need 160; OpenCV
 _MAX_STRAY = 1024  # fill and stray bytes between two segments; the search for a marker ends here
 _MAX_SCANS = 100  # each scan is a pass over the whole image, however short its data; libjpeg writes 10, mozjpeg 13
 _MAX_LARGE_SCANS = 20  # of 40 megapixels, and as many more as an image is smaller: a pass over 40 takes up to 35 ms
-_MAX_EXIF_TAGS = 512  # sorted by number, and 0x0112 is among the first
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")  # as decoders find one: over fill bytes, stuffing and stray bytes
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC share the range
@@ -70,7 +70,9 @@ def read_header(data: bytes | memoryview) -> ImageHeader:
 
 
 def _jpeg(data: bytes) -> ImageHeader:
-    width = height = orientation = None
+    width = height = None
+    exif: list[memoryview] = []
+    view = memoryview(data)
     if _markers(data, _APP1) > _MAX_SEGMENTS:  # wherever they stand: OpenCV keeps those between scans as well
         raise InvalidImage(f"JPEG of more than {_MAX_SEGMENTS} APP1 segments")
     at = 2
@@ -91,13 +93,13 @@ def _jpeg(data: bytes) -> ImageHeader:
             raise InvalidImage("JPEG of an arithmetic-coded, lossless or hierarchical kind")
         if code in _SOF and width is None:
             _, height, width = _unpack(">BHH", data, at + 2, "JPEG")
-        elif code == _APP1 and orientation is None and data.startswith(b"Exif\0\0", at + 2):
-            orientation = _orientation(data[at + 2 : end])
+        elif code == _APP1 and (block := jpeg_block(view[at + 2 : end])) is not None:
+            exif.append(block)
         elif code == _SOS:
             if width is None or height is None:
                 raise InvalidImage("damaged JPEG: its image data comes before its size")
             _check_scans(_scans(data, end), width * height)
-            return ImageHeader("JPEG", width, height, orientation or 1)
+            return ImageHeader("JPEG", width, height, orientation_of(exif))
         at = max(end, at + 2)
     raise InvalidImage(f"JPEG of more than {_MAX_SEGMENTS} segments")
 
@@ -141,22 +143,18 @@ def _png(data: bytes) -> ImageHeader:
     if data[8:16] != b"\0\0\0\x0dIHDR":
         raise InvalidImage("damaged PNG: it does not begin with its IHDR chunk")
     width, height = _unpack(">II", data, 16, "PNG")
-    orientation = None
-    for name, begin, end in png.chunks(data):
-        if name == b"eXIf" and orientation is None:
-            orientation = _orientation(data[begin:end])
-    return ImageHeader("PNG", width, height, orientation or 1)
+    view = memoryview(data)
+    exif = [view[begin:end] for name, begin, end in png.chunks(data) if name == b"eXIf"]
+    return ImageHeader("PNG", width, height, orientation_of(exif))
 
 
 def _webp(data: bytes) -> ImageHeader:
     if len(data) < 12 + 8:
         raise InvalidImage("truncated WebP: it ends within its header")
-    orientation = None
-    for name, begin, end in webp.chunks(data):
-        if name == b"EXIF" and orientation is None:
-            orientation = _orientation(data[begin:end])
+    view = memoryview(data)
+    exif = [view[begin:end] for name, begin, end in webp.chunks(data) if name == b"EXIF"]
     width, height = _webp_size(data)
-    return ImageHeader("WebP", width, height, orientation or 1)
+    return ImageHeader("WebP", width, height, orientation_of(exif))
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -182,29 +180,13 @@ def _bmp(data: bytes) -> ImageHeader:
     else:
         width, height, _, bits, compression, image_size = _unpack("<iiHHII", data, 18, "BMP")
     height = abs(height)  # negative: the rows are stored top-down
+    if offset < 14 + header_size:
+        raise InvalidImage("damaged BMP: its pixel data begins within its header")
     if compression not in (1, 2):  # RLE8 and RLE4 say their own size; rows are padded to four bytes
         image_size = (width * bits + 31) // 32 * 4 * height
     if offset + image_size > len(data):
         raise InvalidImage(f"truncated BMP: its header asks for {offset + image_size} bytes, {len(data)} came")
     return ImageHeader("BMP", width, height, 1)
-
-
-def _orientation(exif: bytes) -> int:
-    """The orientation in a TIFF structure, 1 where it has none. Damaged EXIF is no reason to refuse a photo."""
-    exif = exif.removeprefix(b"Exif\0\0")  # JPEG's prefix; some writers put it into PNG and WebP too
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return 1
-    (directory,) = struct.unpack_from(order + "I", exif, 4)
-    (count,) = struct.unpack(order + "H", exif[directory : directory + 2].ljust(2, b"\0"))
-    first = directory + 2
-    for at in range(first, first + 12 * min(count, _MAX_EXIF_TAGS), 12):
-        if at + 12 > len(exif):
-            break
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, at)
-        if tag == 0x0112 and kind == 3:  # a SHORT, as the standard has it
-            return value if 1 <= value <= 8 else 1
-    return 1
 
 
 def _unpack(layout: str, data: bytes, at: int, kind: Kind) -> tuple[int, ...]:

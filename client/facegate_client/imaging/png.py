@@ -19,6 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MAX_CHUNKS = 10_000  # 10 MiB in the 8 KiB chunks that libpng writes are 1,280
 _ESSENTIAL = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
+_GREY = 0  # the colour type
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type (table 11.1 of the specification)
 
 # Deflate expands at most 1,032 times: up to here the worst file takes a second, as 40 honest megapixels do. From here
@@ -55,8 +56,9 @@ def essentials(data: bytes) -> bytes:
     inflate all of it (10 MiB to 10 GiB) before it returned an image of a few pixels. And for more pixels of 16 bits and
     transparency than there is memory for.
     """
-    kept = [(name, begin, end) for name, begin, end in chunks(data) if name in _ESSENTIAL]
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    wanted = _ESSENTIAL - {b"tRNS"} if colour == _GREY else _ESSENTIAL  # see transparent_grey
+    kept = [(name, begin, end) for name, begin, end in chunks(data) if name in wanted]
     transparent = colour in (4, 6) or any(name == b"tRNS" for name, _, _ in kept)
     if bits == 16 and transparent and width * height > _MAX_DEEP_PIXELS:
         raise InvalidImage(
@@ -67,6 +69,27 @@ def essentials(data: bytes) -> bytes:
     if sum(map(len, pixels)) > _HARMLESS_BYTES:
         _refuse_bomb(pixels, 2 * _inflated_size(data))
     return b"".join([SIGNATURE, *(view[begin - 8 : end + 4] for _, begin, end in kept)])
+
+
+def transparent_grey(data: bytes) -> int | None:
+    """Returns the sample that a grey PNG's tRNS chunk makes transparent, scaled to 8 bits where it has fewer.
+
+    So are the samples that OpenCV 4.11 decodes; it ignores the chunk, and `essentials` leaves it out. None for other
+    PNGs, and for a chunk that libpng ignores: one after the pixel data, of another length or with a wrong checksum.
+    `data` has passed `read_header`.
+    """
+    bits, colour = data[24], data[25]
+    if colour != _GREY:
+        return None
+    for name, begin, end in chunks(data):
+        if name == b"IDAT":
+            break
+        checksum = int.from_bytes(data[end : end + 4], "big")
+        if name == b"tRNS" and end - begin == 2 and zlib.crc32(data[begin - 4 : end]) == checksum:
+            most = (1 << bits) - 1
+            value = int.from_bytes(data[begin:end], "big") & most  # the other bits are unused (11.3.1.1)
+            return value * 255 // most if bits < 8 else value
+    return None
 
 
 def _inflated_size(data: bytes) -> int:

@@ -16,8 +16,8 @@ from facegate_client.camera.frame import SourceError
 from facegate_client.camera.synthetic.cut_faces import Cutout, cut_head, cut_picture
 from facegate_client.camera.synthetic.scene import CROSSING_FRAMES, Actor, Path, Scene, Truth, Wave, overlap
 from facegate_client.camera.synthetic.source import MOST_FACES, Synthetic, scene_of
+from facegate_client.imaging.image import decode
 from facegate_client.local import Local
-from facegate_client.picture_files import decode
 from facegate_client.requests import analysis
 from facegate_client.results import Box, Face, Faces
 
@@ -236,7 +236,7 @@ def nets(repository: FilePath) -> Iterator[Nets]:
 
 
 def with_faces(nets: Nets, paths: Sequence[FilePath]) -> list[tuple[np.ndarray, Faces]]:
-    pixels = [decode(path.read_bytes(), path.name) for path in paths]
+    pixels = [decode(path.read_bytes()) for path in paths]
     return [(each, nets(each)) for each in pixels]
 
 

@@ -13,6 +13,7 @@ import pytest
 from facegate_client import FaceClient, contract
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
+from support.exact_images import portrait_files
 from support.grpc_gateway import GrpcGateway, grpc_gateway
 from support.refusals import refusal
 
@@ -52,6 +53,15 @@ def black(height: int = 48, width: int = 64) -> pb.Image:
 
 def present(message: Any, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if message.HasField(name)]
+
+
+@pytest.mark.parametrize("name", ["rgbx.bmp", "exif6.jpg", "grey16_trns.png"])
+def test_a_reported_image_is_answered_as_its_pixels_are(ask, samples, name):
+    file, pixels = portrait_files(cv2.imread(str(samples[LIVE]))[::2, ::2])[name]
+    frame = pb.Frame(bgr=pixels.tobytes(), height=pixels.shape[0], width=pixels.shape[1])
+    answers = [ask.Analyze(pb.AnalyzeRequest(image=each)) for each in (pb.Image(encoded=file), pb.Image(frame=frame))]
+    assert len(answers[0].faces) == 1
+    assert answers[0].faces == answers[1].faces
 
 
 def test_a_verdict_is_the_one_that_triton_gives(server, ask, images, samples):

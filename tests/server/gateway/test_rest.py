@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import httpx
 import pytest
 
 from facegate_client import FaceClient
+from support.exact_images import portrait_files
 from support.rest import blank, in_base64, liveness_keys, refused, rest
 
 LIVE, SPOOF = "image_T1.jpg", "image_F2.jpg"
@@ -37,6 +40,15 @@ def nobody(ask) -> Iterator[None]:
 def area(box: Any) -> dict[str, float]:
     x1, y1, x2, y2 = box
     return {"x": x1, "y": y1, "w": x2 - x1, "h": y2 - y1}
+
+
+@pytest.mark.parametrize("name", ["rgbx.bmp", "exif6.jpg", "grey16_trns.png"])
+def test_a_reported_image_is_answered_as_its_pixels_are(server, ask, samples, name):
+    file, pixels = portrait_files(cv2.imread(str(samples[LIVE]))[::2, ::2])[name]
+    with FaceClient(server.grpc) as client:
+        (expected,) = client.analyze(pixels, embeddings=False)
+    got = ask.post("/v1/face/analyze", json={"img": base64.b64encode(file).decode()}).json()
+    assert [face["region"] for face in got["faces"]] == [area(expected.box)]
 
 
 @pytest.mark.parametrize("anti_spoofing", [False, True])

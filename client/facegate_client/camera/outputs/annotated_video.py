@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import av
+import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -21,7 +22,6 @@ from facegate_client.camera.frame import Frame
 from facegate_client.camera.outputs.output import OutputError
 from facegate_client.camera.records import FaceRecord
 from facegate_client.draw import Mark, draw, liveness
-from facegate_client.picture_files import opencv
 
 _CLOCK = 60_000  # ticks a second: whole ones at 24, 25, 29.97, 30, 50 and 60 fps; MPEG-4 takes 65,535 at most
 _NOMINAL_FPS = 30  # a hint to the encoder's rate control; each frame has its own time
@@ -139,7 +139,5 @@ def _fit(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
     size = max(1, round(wide * scale)), max(1, round(tall * scale))
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     fitted = np.zeros((height, width, 3), np.uint8)
-    fitted[top : top + size[1], left : left + size[0]] = opencv().resize(
-        picture, size, interpolation=opencv().INTER_AREA
-    )
+    fitted[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return fitted

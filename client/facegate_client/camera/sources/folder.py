@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.declared_size import check_declared_size
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.shaping import turned_and_cut
 from facegate_client.camera.sources.spec import SourceSpec, printable
 from facegate_client.errors import BadImage
-from facegate_client.images import check_frame, read_image_file
-from facegate_client.picture_files import decode
+from facegate_client.images import read_image_file
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.image import decode
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 DEFAULT_FPS = 10.0
@@ -46,13 +46,13 @@ class Folder:
                 return
             wall_s, read_s = time.time(), time.monotonic()
             try:
-                data = read_image_file(path, path.name)
-                check_declared_size(data, path.name)
-                pixels = decode(data, path.name)
-                check_frame(pixels, path.name)
+                pixels = decode(read_image_file(path, path.name))
                 pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
             except BadImage as error:
                 self._skip(str(error))
+                continue
+            except InvalidImage as error:
+                self._skip(f"{path.name}: {error}")
                 continue
             except SourceError as error:
                 raise SourceError(printable(f"{path.name}: {error}")) from error

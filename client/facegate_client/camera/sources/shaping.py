@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.media_clock import MediaClock, RateLimit
 from facegate_client.camera.sources.spec import SourceSpec
-from facegate_client.contract import MAX_PIXELS, MAX_SIDE
-from facegate_client.picture_files import opencv
+from facegate_client.contract import size_error
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -52,8 +52,7 @@ def turned_and_cut(
     `roi` is x, y, width, height; raises SourceError where it does not lie in the turned frame.
     """
     quarters = round(clockwise / 90) % 4
-    if quarters:
-        cv2 = opencv()  # several times as fast as a copy of numpy's turned view
+    if quarters:  # several times as fast as a copy of numpy's turned view
         turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
         pixels = np.asarray(cv2.rotate(pixels, turns[quarters - 1]), np.uint8)
     if roi is not None:
@@ -67,5 +66,5 @@ def turned_and_cut(
 
 def check_size(width: int, height: int) -> None:
     """Raises SourceError over the contract's limits."""
-    if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
-        raise SourceError(f"{width}x{height} is over the limit of {MAX_PIXELS:,} pixels, {MAX_SIDE:,} a side")
+    if error := size_error(width, height):
+        raise SourceError(error)

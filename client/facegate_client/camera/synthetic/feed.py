@@ -20,22 +20,31 @@ FPS = 10.0
 MOST_PICTURES = 20
 
 
-class _Silent:
-    """Notices that nobody needs: a picture that cannot be decoded shows no face."""
+class _Notices:
+    """Reports skipped pictures. A folder is never lost."""
+
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self._name, self._say = name, say
 
     def lost(self, reason: str) -> None: ...
 
     def back(self) -> None: ...
 
-    def skipped(self, what: str) -> None: ...
+    def skipped(self, what: str) -> None:
+        self._say(f"{self._name}: {what}")
 
 
-async def synthetic_feed(spec: SourceSpec, client: AsyncFaceClient) -> Callable[[SourceNotices], Synthetic]:
-    """Opens the scene; the server finds the faces. Raises SourceError, FaceGateError, and ValueError on an option."""
+async def synthetic_feed(
+    spec: SourceSpec, client: AsyncFaceClient, say: Callable[[str], None]
+) -> Callable[[SourceNotices], Synthetic]:
+    """Opens the scene; the server finds the faces. `say` gets a line for each picture that is skipped.
+
+    Raises SourceError, FaceGateError, and ValueError on an option.
+    """
     if spec.rotate or spec.roi:
         raise ValueError(f"{spec.name}: rotate and roi are not for a synthetic source")
     fps = spec.fps or FPS
-    folder = Folder(replace(spec, kind="path"), _Silent())
+    folder = Folder(replace(spec, kind="path"), _Notices(spec.name, say))
     pictures: list[NDArray[np.uint8]] = await asyncio.to_thread(
         lambda: [frame.pixels for frame in islice(folder.frames(), MOST_PICTURES)]
     )

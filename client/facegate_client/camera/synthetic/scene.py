@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client import contract
 from facegate_client.camera.synthetic.cut_faces import Cutout
 from facegate_client.camera.synthetic.sprite import Sprite
-from facegate_client.picture_files import opencv
+from facegate_client.contract import size_error
 from facegate_client.results import Box
 
 CROSSING = 0.2
@@ -93,8 +93,10 @@ class Scene:
         seed: int = 0,
         pillars: Sequence[tuple[int, int, int, int]] = (),
     ) -> None:
-        if not all(1 <= side <= contract.MAX_SIDE for side in size) or size[0] * size[1] > contract.MAX_PIXELS:
-            raise ValueError(f"size: cannot draw {size[0]}x{size[1]} pixels")
+        if min(size) < 1:
+            raise ValueError(f"size: expected a width and a height above zero, got {size[0]}x{size[1]}")
+        if error := size_error(*size):
+            raise ValueError(f"size: {error}")
         if not 0 < fps < math.inf:
             raise ValueError(f"fps: expected a positive number, got {fps}")
         for x1, y1, x2, y2 in pillars:
@@ -187,7 +189,6 @@ def _highest(path: Path) -> float:
 
 def _background(size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
     """Soft greyish blotches and fine grain, in which no detector finds a face."""
-    cv2 = opencv()
     random = np.random.default_rng(seed)
     width, height = size
     blotches = random.uniform(60, 170, (4, 6, 1)) + random.uniform(-15, 15, (4, 6, 3))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.camera.synthetic.cut_faces import Cutout
-from facegate_client.picture_files import opencv
 from facegate_client.results import Box
 
 _LEAST_BLUR = 0.2  # pixels; a Gaussian's sigma below which nothing can be seen of it
@@ -22,14 +22,13 @@ class Sprite:
     """
 
     def __init__(self, cutout: Cutout, highest: float) -> None:
-        cv2 = opencv()
         self._cutout = cutout
         scale = min(1.0, highest / cutout.face_size[1])
         image = np.dstack([cutout.pixels, cutout.mask])
         self._levels: list[NDArray[np.uint8]] = []
         while not self._levels or min(image.shape[:2]) > 8:
             wide, high = (max(2, round(side * scale)) for side in (cutout.pixels.shape[1], cutout.pixels.shape[0]))
-            image = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
+            image = np.asarray(cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
             image[[0, -1], :, 3] = image[:, [0, -1], 3] = 0  # so that no colour of outside is drawn in at the edges
             self._levels.append(image.copy())
             scale /= 2
@@ -50,7 +49,6 @@ class Sprite:
 
     def draw(self, picture: NDArray[np.uint8], box: Box, blur: float) -> None:
         """Draws it into `picture` (uint8 [h, w, 3]), its face at `box`, blurred by a Gaussian of sigma `blur`."""
-        cv2 = opencv()
         x1, y1, x2, y2 = self.outline(box)
         left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
         right, bottom = min(picture.shape[1], math.ceil(x2)), min(picture.shape[0], math.ceil(y2))
