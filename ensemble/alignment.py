@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ensemble.pyramid import Image, ImagePyramid
 
 LEAST_SPREAD = 1e-2
 """Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""
@@ -37,13 +40,30 @@ def similarity(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64
 
 
 def aligned_crops(
-    image: NDArray[np.uint8], landmarks: NDArray[np.float32], template: NDArray[np.float32], height: int, width: int
+    image: Image | ImagePyramid,
+    landmarks: NDArray[np.float32],
+    template: NDArray[np.float32],
+    height: int,
+    width: int,
 ) -> NDArray[np.uint8]:
     """UINT8 [N, height, width, 3]: each face of `landmarks` [N, 5, 2] (image pixels) cut from `image` [H, W, 3].
 
-    `template` [5, 2] is in the crop's pixels. What lies outside the image is black.
+    `template` [5, 2] is in the crop's pixels. What lies outside the image is black. A face that is shrunk by 2 or more
+    is cut at twice the crop's size, from the mip level that this shrinks by less than 2, and then halved.
     """
+    pyramid = ImagePyramid.of(image)
     crops = np.empty((len(landmarks), height, width, 3), dtype=np.uint8)
     for crop, points in zip(crops, landmarks, strict=True):
-        cv2.warpAffine(image, similarity(points, template), (width, height), dst=crop)
+        matrix = similarity(points, template)
+        scale = math.hypot(matrix[0, 0], matrix[1, 0])
+        if scale > 0.5:
+            cv2.warpAffine(pyramid.image, matrix, (width, height), dst=crop)
+            continue
+        level, divisor = pyramid.level(2 * scale)
+        # OpenCV's coordinates are those of pixels' centres: x of the level is at divisor x + (divisor - 1) / 2 of the
+        # image, and x of the crop at 2 x + 1 / 2 of the doubled crop.
+        matrix[:, 2] += matrix[:, :2].sum(axis=1) * (divisor - 1) / 2
+        matrix[:, :2] *= divisor
+        doubled = cv2.warpAffine(level, 2 * matrix + [0, 0, 0.5], (2 * width, 2 * height))
+        cv2.resize(doubled, (width, height), dst=crop, interpolation=cv2.INTER_AREA)
     return crops
