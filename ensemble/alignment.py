@@ -48,22 +48,16 @@ def aligned_crops(
 ) -> NDArray[np.uint8]:
     """UINT8 [N, height, width, 3]: each face of `landmarks` [N, 5, 2] (image pixels) cut from `image` [H, W, 3].
 
-    `template` [5, 2] is in the crop's pixels. What lies outside the image is black. A face that is shrunk by 2 or more
-    is cut at twice the crop's size, from the mip level that this shrinks by less than 2, and then halved.
+    `template` [5, 2] is in the crop's pixels. What lies outside the image is black. Linear, from the mip level that
+    this shrinks by less than 2.
     """
     pyramid = ImagePyramid.of(image)
     crops = np.empty((len(landmarks), height, width, 3), dtype=np.uint8)
     for crop, points in zip(crops, landmarks, strict=True):
         matrix = similarity(points, template)
-        scale = math.hypot(matrix[0, 0], matrix[1, 0])
-        if scale > 0.5:
-            cv2.warpAffine(pyramid.image, matrix, (width, height), dst=crop)
-            continue
-        level, divisor = pyramid.level(2 * scale)
-        # OpenCV's coordinates are those of pixels' centres: x of the level is at divisor x + (divisor - 1) / 2 of the
-        # image, and x of the crop at 2 x + 1 / 2 of the doubled crop.
-        matrix[:, 2] += matrix[:, :2].sum(axis=1) * (divisor - 1) / 2
-        matrix[:, :2] *= divisor
-        doubled = cv2.warpAffine(level, 2 * matrix + [0, 0, 0.5], (2 * width, 2 * height))
-        cv2.resize(doubled, (width, height), dst=crop, interpolation=cv2.INTER_AREA)
+        level, n = pyramid.level(math.hypot(matrix[0, 0], matrix[1, 0]))
+        # OpenCV's coordinates are those of pixels' centres: x of the level is at n x + (n - 1) / 2 of the image.
+        matrix[:, 2] += matrix[:, :2].sum(axis=1) * (n - 1) / 2
+        matrix[:, :2] *= n
+        cv2.warpAffine(level, matrix, (width, height), dst=crop)
     return crops

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ensemble.pyramid import Image, ImagePyramid
+from ensemble.pyramid import Image, ImagePyramid, stretched
 
 
 def letterbox(image: Image | ImagePyramid, height: int, width: int) -> tuple[Image, float]:
@@ -17,14 +17,20 @@ def letterbox(image: Image | ImagePyramid, height: int, width: int) -> tuple[Ima
     """
     pyramid = ImagePyramid.of(image)
     factor = min(height / pyramid.image.shape[0], width / pyramid.image.shape[1])
-    level, divisor = pyramid.level(factor)
-    rows, columns = level.shape[:2]
-    rest = factor * divisor
-    if round(min(rows, columns) * rest) > 0:  # OpenCV rounds alike, and would scale by the rounded size if given it
-        scaled = cv2.resize(level, None, fx=rest, fy=rest, interpolation=cv2.INTER_LINEAR)
-    else:
-        size = max(1, round(columns * rest)), max(1, round(rows * rest))
-        scaled = cv2.resize(level, size, interpolation=cv2.INTER_LINEAR)
+    level, n = pyramid.level(factor)
+    scaled = _scaled(level, factor * n)
     canvas = np.zeros((height, width, 3), np.uint8)
     canvas[: scaled.shape[0], : scaled.shape[1]] = scaled
     return canvas, factor
+
+
+def _scaled(image: Image, factor: float) -> Image:
+    rows, columns = image.shape[:2]
+    size = round(columns * factor), round(rows * factor)
+    if size == (columns, rows) and factor < 1:  # OpenCV would not scale it at all
+        return stretched(image, (0, 0, columns / factor, rows / factor), *size)
+    if min(size) > 0:  # OpenCV rounds alike, and would scale by the rounded size if given it
+        scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    else:
+        scaled = cv2.resize(image, (max(1, size[0]), max(1, size[1])), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(scaled, np.uint8)

