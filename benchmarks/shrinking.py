@@ -179,8 +179,8 @@ def section(pipeline: Pipeline, pictures: Path) -> list[str]:
         paragraph(
             "The models get small pictures. Linear interpolation alone, as the models' published code shrinks, skips "
             "pixels where it shrinks by more than 2, and noise becomes coarse. So the server shrinks from mip levels, "
-            "and the crops for liveness by area. The labelled pictures were analyzed in both ways, at their own size "
-            f"and enlarged (cubic) to a longer side of {LONGER_SIDE:,} pixels with Gaussian noise."
+            "and the crops for liveness then by area. The labelled pictures were analyzed in both ways, at their own "
+            f"size and enlarged (cubic) to a longer side of {LONGER_SIDE:,} pixels with Gaussian noise."
         ),
         "",
         paragraph(
@@ -219,8 +219,8 @@ def section(pipeline: Pipeline, pictures: Path) -> list[str]:
             f"At their own size the pictures have {moved.faces + lost} faces when shrunk linearly. As served, {lost} "
             f"of them are lost and {new} are new; boxes overlap by IoU of at least {min(moved.overlaps):.3f}. The "
             f"embeddings of {len(shifted)} faces moved, by {statistics.median(shifted):.4f} (median) and at most "
-            f"{max(shifted):.3f}. {moved.verdicts} faces have another liveness verdict, {labelled.verdicts} of them in the "
-            "liveness pictures."
+            f"{max(shifted):.3f}. {moved.verdicts} faces have another liveness verdict, {labelled.verdicts} "
+            "of them in the liveness pictures."
         ),
         "",
     ]
