@@ -20,7 +20,8 @@ from ensemble.detection import Faces
 from ensemble.errors import RequestError
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.pack import Pack
-from ensemble.pipeline import Image, Pipeline
+from ensemble.pipeline import Pipeline
+from ensemble.pyramid import Image
 from facegate_client import contract
 from facegate_client.imaging.image import decode
 

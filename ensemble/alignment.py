@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ensemble.pyramid import Image, ImagePyramid
 
 LEAST_SPREAD = 1e-2
 """Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""
@@ -37,13 +40,24 @@ def similarity(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64
 
 
 def aligned_crops(
-    image: NDArray[np.uint8], landmarks: NDArray[np.float32], template: NDArray[np.float32], height: int, width: int
+    image: Image | ImagePyramid,
+    landmarks: NDArray[np.float32],
+    template: NDArray[np.float32],
+    height: int,
+    width: int,
 ) -> NDArray[np.uint8]:
     """UINT8 [N, height, width, 3]: each face of `landmarks` [N, 5, 2] (image pixels) cut from `image` [H, W, 3].
 
-    `template` [5, 2] is in the crop's pixels. What lies outside the image is black.
+    `template` [5, 2] is in the crop's pixels. What lies outside the image is black. Linear, from the mip level that
+    this shrinks by less than 2.
     """
+    pyramid = ImagePyramid.of(image)
     crops = np.empty((len(landmarks), height, width, 3), dtype=np.uint8)
     for crop, points in zip(crops, landmarks, strict=True):
-        cv2.warpAffine(image, similarity(points, template), (width, height), dst=crop)
+        matrix = similarity(points, template)
+        level, n = pyramid.level(math.hypot(matrix[0, 0], matrix[1, 0]))
+        # OpenCV's coordinates are those of pixels' centres: x of the level is at n x + (n - 1) / 2 of the image.
+        matrix[:, 2] += matrix[:, :2].sum(axis=1) * (n - 1) / 2
+        matrix[:, :2] *= n
+        cv2.warpAffine(level, matrix, (width, height), dst=crop)
     return crops

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.pack import Liveness as FusionRule
+from ensemble.pyramid import Image, ImagePyramid, stretched
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +22,40 @@ class Liveness:
 
 
 def context_crops(
-    image: NDArray[np.uint8], boxes: NDArray[np.float32], scale: float, height: int, width: int
+    image: Image | ImagePyramid, boxes: NDArray[np.float32], scale: float, height: int, width: int
 ) -> NDArray[np.uint8]:
     """UINT8 [N, height, width, 3]: each box of `boxes` [N, 4] (x1 y1 x2 y2) with its surroundings.
 
     The crop is the box grown `scale` times about its centre, or by as much less as makes it no larger than the image
     [H, W, 3], and what then still lies outside is cut off (as yakhyo/face-anti-spoofing, the source of the weights,
     feeds them). Shifting the crop inside instead, as minivision's own code does, tells spoofs apart less well: P(real)
-    of the sample image_F1 is then 0.23, not 0.07.
+    of the sample image_F1 is then 0.20, not 0.10.
+
+    Linear where this shrinks by less than 2; else linear to whole multiples of the crop's sides, and then by area. The
+    models judge sharpness: when a picture is enlarged, with or without noise, P(real) moves by 0.006 to 0.014 in the
+    mean of 34 faces, and by 0.03 to 0.035 with crops made like the other models', by linear interpolation of a mip
+    level that is left to shrink by less than 2.
     """
+    pyramid = ImagePyramid.of(image)
     crops = np.empty((len(boxes), height, width, 3), dtype=np.uint8)
     for crop, box in zip(crops, boxes, strict=True):
-        x1, y1, x2, y2 = context_box(box, scale, image.shape[0], image.shape[1])
-        cv2.resize(image[y1:y2, x1:x2], (width, height), dst=crop)
+        x1, y1, x2, y2 = context_box(box, scale, *pyramid.image.shape[:2])
+        level, n = pyramid.level(2 * max(width / (x2 - x1), height / (y2 - y1)))
+        size = _multiple((x2 - x1) // n, width), _multiple((y2 - y1) // n, height)
+        if n == 1:
+            larger = np.asarray(cv2.resize(level[y1:y2, x1:x2], size), np.uint8)
+        else:
+            larger = stretched(level, (x1 / n, y1 / n, x2 / n, y2 / n), *size)
+        cv2.resize(larger, (width, height), dst=crop, interpolation=cv2.INTER_AREA)
     return crops
+
+
+def _multiple(length: int, side: int) -> int:
+    """The largest whole multiple of `side` that is not longer than `length`; at least 1 and at most 8 times `side`.
+
+    Of a face it is no more than 3 or 4 times; 8 limits the time that a box takes which is far wider than high.
+    """
+    return min(max(length // side, 1), 8) * side
 
 
 def context_box(box: NDArray[np.float32], scale: float, height: int, width: int) -> tuple[int, int, int, int]:

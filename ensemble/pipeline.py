@@ -16,12 +16,11 @@ from ensemble.inferer import Inferer, in_chunks
 from ensemble.letterbox import letterbox
 from ensemble.liveness import Liveness, context_crops, fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pyramid import Image, ImagePyramid
 from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
 from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
 from facegate_client.contract import Code, SeveralFaces
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +84,13 @@ class Pipeline:
         """
         if anti_spoofing:
             self.require_liveness()
-        face_count = None
+        pyramid, face_count = ImagePyramid(image), None
         if faces is None:
-            (faces,) = self._detect([image], min_score, contract.MAX_FACES_LIMIT if several_faces else max_faces)
+            (faces,) = self._detect([pyramid], min_score, contract.MAX_FACES_LIMIT if several_faces else max_faces)
             if several_faces:
                 face_count = len(faces)
                 faces = _one_face(faces, image, several_faces, name)
-        described = self._describe([(image, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing)
+        described = self._describe([(pyramid, faces)], embeddings=embeddings, anti_spoofing=anti_spoofing)
         return Analysis(faces, *described, face_count)
 
     def verify(
@@ -112,7 +111,8 @@ class Pipeline:
         """
         if anti_spoofing:
             self.require_liveness()
-        found = self._detect(images, None, contract.MAX_FACES_LIMIT)
+        pyramids = [ImagePyramid(image) for image in images]
+        found = self._detect(pyramids, None, contract.MAX_FACES_LIMIT)
         empty = [str(number) for number, faces in enumerate(found, 1) if not len(faces)]
         if empty:
             raise RequestError(Code.NOT_FOUND, f"no face in image {' and image '.join(empty)}")
@@ -120,14 +120,14 @@ class Pipeline:
             _one_face(faces, image, several_faces, name)
             for faces, image, name in zip(found, images, names, strict=True)
         ]
-        pairs = list(zip(images, chosen, strict=True))
+        pairs = list(zip(pyramids, chosen, strict=True))
         embeddings, liveness = self._describe(pairs, embeddings=True, anti_spoofing=anti_spoofing)
         assert embeddings is not None  # noqa: S101 - asked for above
         limit = self.pack.recognizer.threshold if threshold is None else threshold
         boxes = np.concatenate([faces.boxes for faces in chosen])
         return judge(embeddings, limit, liveness), boxes, [len(faces) for faces in found]
 
-    def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
+    def _detect(self, images: Sequence[ImagePyramid], min_score: float | None, max_faces: int) -> list[Faces]:
         net = self.pack.detector
         factors = [1.0] * len(images)
 
@@ -155,7 +155,7 @@ class Pipeline:
             ]
 
     def _describe(
-        self, pairs: Sequence[tuple[Image, Faces]], *, embeddings: bool, anti_spoofing: bool
+        self, pairs: Sequence[tuple[ImagePyramid, Faces]], *, embeddings: bool, anti_spoofing: bool
     ) -> tuple[NDArray[np.float32] | None, Liveness | None]:
         """Embeddings and liveness of all faces of all images, the nets side by side where lanes are idle."""
         images = [image for image, faces in pairs for _ in range(len(faces))]
@@ -172,7 +172,7 @@ class Pipeline:
         # What was asked for and is not there raises: "not checked" is said of what was not asked for alone.
         return embedded[0] if embeddings else None, checked[0] if anti_spoofing else None
 
-    def _embed(self, images: Sequence[Image], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _embed(self, images: Sequence[ImagePyramid], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of each face, by the image it is in and its `landmarks` [N, 5, 2]."""
         net = self.pack.recognizer
         usable = np.flatnonzero(alignable(landmarks))
@@ -190,7 +190,7 @@ class Pipeline:
         embeddings[usable] = embedded
         return embeddings
 
-    def _check(self, images: Sequence[Image], boxes: NDArray[np.float32]) -> Liveness:
+    def _check(self, images: Sequence[ImagePyramid], boxes: NDArray[np.float32]) -> Liveness:
         """Of each face, by the image it is in and its box, `boxes` [N, 4]."""
         rule = self.pack.liveness
         assert rule is not None  # noqa: S101 - required before any work
@@ -201,7 +201,7 @@ class Pipeline:
             return fuse(self.lanes.together(works), rule)
 
     def _probabilities(
-        self, net: LivenessNet, images: Sequence[Image], boxes: NDArray[np.float32]
+        self, net: LivenessNet, images: Sequence[ImagePyramid], boxes: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         def crops(rows: slice) -> NDArray[np.uint8]:
             cut = partial(context_crops, scale=net.crop_scale, height=net.height, width=net.width)

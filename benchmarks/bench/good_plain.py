@@ -21,13 +21,14 @@ from queue import SimpleQueue
 import cv2
 import numpy as np
 
-from benchmarks.bench.original_nets import Floats, Image, OriginalNet, OriginalNets, decoded
+from benchmarks.bench.original_nets import Floats, OriginalNet, OriginalNets, decoded
 from benchmarks.bench.peer import Pair, Said, Verdict
 from benchmarks.bench.piped import PipedWay, piped
 from engines.build import fetch_pack, pack_named
 from ensemble.detection import Faces, select_faces
 from ensemble.letterbox import letterbox
 from ensemble.pack import STRIDES, Detector, Pack
+from ensemble.pyramid import ImagePyramid
 from facegate.options import DEFAULT_PACK
 
 
@@ -49,7 +50,7 @@ class GoodPlainWay:
 
     def verify(self, pair: Pair) -> Verdict:
         """Raises ValueError where a picture has no face."""
-        images = [decoded(data) for data in pair]
+        images = [ImagePyramid(decoded(data)) for data in pair]
         faces = [self._best(image) for image in images]
         pairs = list(zip(images, faces, strict=True))
         return self._nets.verdict(
@@ -57,7 +58,7 @@ class GoodPlainWay:
             [self._nets.probabilities(image, face.boxes[0]) for image, face in pairs],
         )
 
-    def _best(self, image: Image) -> Faces:
+    def _best(self, image: ImagePyramid) -> Faces:
         about = self._about
         canvas, factor = letterbox(image, about.height, about.width)
         boxes, scores, landmarks = candidates(self._detector.run(canvas), about)

@@ -18,6 +18,7 @@ from benchmarks.bench.peer import Verdict
 from ensemble.alignment import aligned_crops
 from ensemble.liveness import context_crops, fuse
 from ensemble.pack import Net, Pack
+from ensemble.pyramid import ImagePyramid
 from ensemble.verification import judge
 
 Image = NDArray[np.uint8]
@@ -58,14 +59,14 @@ class OriginalNets:
         self._liveness = [(each, OriginalNet(each, files, threads)) for each in pack.liveness_nets]
         self._template = np.array(pack.recognizer.template, np.float32)
 
-    def embedding(self, image: Image, landmarks: Floats) -> Floats:
+    def embedding(self, image: Image | ImagePyramid, landmarks: Floats) -> Floats:
         """FP32 [1, D] of length one, of the face with `landmarks` [5, 2]."""
         net = self._pack.recognizer
         (crop,) = aligned_crops(image, landmarks[None], self._template, net.height, net.width)
         values = self._recognizer.only(crop)
         return values / np.linalg.norm(values)
 
-    def probabilities(self, image: Image, box: Floats) -> list[Floats]:
+    def probabilities(self, image: Image | ImagePyramid, box: Floats) -> list[Floats]:
         """Each liveness net's softmax, FP32 [1, classes], of the face in `box` [4]."""
         answers = []
         for about, net in self._liveness:

@@ -28,6 +28,7 @@ from benchmarks.bench.original_nets import Floats, Image, OriginalNets, decoded
 from benchmarks.bench.peer import MESSAGE_BYTES, Pair, Verdict, raw_calls
 from engines.build import ROOT, fetch_pack, pack_named
 from ensemble.pack import Pack
+from ensemble.pyramid import ImagePyramid
 from facegate.options import DEFAULT_PACK
 from server.errors import ServeError
 
@@ -50,8 +51,9 @@ class PlainPipeline:
 
     def verify(self, images: list[Image]) -> Verdict:
         """Raises ValueError where a picture has no face."""
-        embeddings = [self._nets.embedding(image, self._best(image)[1]) for image in images]
-        probabilities = [self._nets.probabilities(image, self._best(image)[0]) for image in images]
+        pairs = [(image, ImagePyramid(image)) for image in images]
+        embeddings = [self._nets.embedding(pyramid, self._best(image)[1]) for image, pyramid in pairs]
+        probabilities = [self._nets.probabilities(pyramid, self._best(image)[0]) for image, pyramid in pairs]
         return self._nets.verdict(embeddings, probabilities)
 
     def _best(self, image: Image) -> tuple[Floats, Floats]:

@@ -26,7 +26,7 @@ def test_an_image_that_fits_already_is_unchanged() -> None:
     assert np.array_equal(boxed[:, :10], SEVENTY_COLOURS)
 
 
-@pytest.mark.parametrize("size", [(41, 63), (63, 41), (641, 480), (1280, 51)])
+@pytest.mark.parametrize("size", [(41, 63), (63, 41), (641, 480), (1280, 51), (1281, 603), (1999, 2563)])
 def test_both_axes_have_the_returned_factor(size: tuple[int, int]) -> None:
     """A bright line at two thirds of either axis lies, divided by the factor, where it lay: boxes depend on it."""
     height, width = size
