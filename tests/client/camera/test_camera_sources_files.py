@@ -28,6 +28,9 @@ class Skipped:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
+    def warned(self, what: str) -> None:
+        raise AssertionError("nothing to warn of")
+
     def skipped(self, what: str) -> None:
         self.lines.append(what)
 

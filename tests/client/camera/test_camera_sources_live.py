@@ -33,6 +33,9 @@ class Told:
     def back(self) -> None:
         self.events.append("back")
 
+    def warned(self, what: str) -> None:
+        self.events.append(f"warned: {what}")
+
     def skipped(self, what: str) -> None:
         self.events.append(f"skipped: {what}")
 

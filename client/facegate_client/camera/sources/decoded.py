@@ -11,7 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
 from itertools import chain, islice
@@ -34,12 +34,12 @@ LIVE_TIMEOUT_S = 30.0
 """The same of a live source; its first frame is a part of the connection, and may be the only one in 15 s."""
 
 _KNOWN = "MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, IVF, H.264, HEVC, MJPEG"  # of _FILES, in users' words
-_FILES = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,h264,hevc,mjpeg,mpjpeg,jpeg_pipe"
-_PICTURES = ("png_pipe", "webp_pipe", "bmp_pipe")  # known in order to be refused with a message of their own
-_STREAMS = f"{_FILES},aac,mp3,ac3,eac3,webvtt,{','.join(_PICTURES)}"  # with what HLS may have beside the video
-_TIMELESS = ("mpjpeg", "mjpeg", "jpeg_pipe")  # their times are FFmpeg's guess of 25 frames a second
+_FILES = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,h264,hevc,mjpeg,mpjpeg"
+_STREAMS = f"{_FILES},aac,mp3,ac3,eac3,webvtt"  # with what HLS may have beside the video
+_TIMELESS = ("mpjpeg", "mjpeg")  # their times are FFmpeg's guess of 25 frames a second
 _COVER_ART = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS; AV_DISPOSITION_DEFAULT is 1
-_PART_HEADERS = re.compile(rb"(?:[\x20-\x7e]*\r?\n)*\xff\xd8\xff")
+_JPEG = re.compile(rb"(?:[\x20-\x7e]*\r?\n)*\xff\xd8\xff")  # after its headers, in a multipart stream
+_PICTURE = re.compile(rb"\x89PNG|GIF8|BM|RIFF....WEBP", re.DOTALL)
 _SINGLE_PICTURE = "is a single picture: give the address of the camera's MJPEG or RTSP stream, or a folder of pictures"
 _USUAL_STEP_S = 0.04
 _DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # the tag of a track, as muxers write it
@@ -125,11 +125,15 @@ class Video:
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         packets = self._container.demux(self._stream)
-        if self._live and self._container.format.name == "jpeg_pipe":  # a bare MJPEG stream, or a snapshot
-            first = list(islice(packets, 2))
-            if len(first) < 2 or not first[1].size:  # FFmpeg's last packet is empty
+        if self._live and self._container.format.name == "mjpeg":  # a stream, or a snapshot
+            first = next(packets)
+            try:
+                second = next(packets)
+            except (StopIteration, pyav().error.OSError):
+                second = first
+            if second is first or not second.size:  # FFmpeg's last packet is empty
                 raise SourceError(_SINGLE_PICTURE)
-            return chain(first, packets)
+            return chain((first, second), packets)
         return packets
 
     def _pictures(self, packet: Packet[VideoStream], broken: Callable[[], None]) -> list[VideoFrame]:
@@ -171,8 +175,6 @@ def opened(spec: SourceSpec, live: bool) -> Iterator[Video]:
     video = None
     try:
         with _container(spec, live) as container:
-            if container.format.name in _PICTURES:
-                raise SourceError(_SINGLE_PICTURE)
             video = Video(container, _video_stream(container, live), spec, live)
             yield video
     except (error_types.ProtocolNotFoundError, error_types.DecoderNotFoundError) as error:
@@ -193,25 +195,32 @@ def pyav() -> Any:
 
 
 def _container(spec: SourceSpec, live: bool) -> Any:
-    """The opened container; where FFmpeg does not know it, a second try for what it could know."""
+    """The opened container; where FFmpeg does not recognise it by itself, by the first of its bytes."""
     error_types = pyav().error
-    open_as = partial(_open, spec, live)
+    verified = spec.scheme == "https" and verifies(spec)
     try:
-        return open_as(_STREAMS if verifies(spec) else f"{_STREAMS},hls")
-    except error_types.ArgumentError:  # a format that is not allowed
-        if not (spec.scheme == "https" and verifies(spec)):
+        return _open(spec, live, _STREAMS if verified else f"{_STREAMS},hls")
+    except (error_types.ArgumentError, error_types.InvalidDataError):  # the first is for what is not on the list
+        if spec.kind == "device" or spec.scheme.startswith("rtsp"):
             raise
-        return open_as("hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", io_open=partial(open_verified, spec))
-    except error_types.InvalidDataError:
-        if not (spec.kind == "path" or spec.scheme.startswith("http")) or not _is_multipart(spec, live):
-            raise
-        return open_as(_STREAMS, format="mjpeg")
+        head = _head(spec, live)
+        if _JPEG.match(head):  # bare, or multipart without the boundary that FFmpeg expects at the beginning
+            return _open(spec, live, _STREAMS, format="mjpeg")
+        if live and _PICTURE.match(head):
+            raise SourceError(_SINGLE_PICTURE) from None
+        if verified and head.startswith(b"#EXTM3U"):
+            return _open(spec, live, "hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", io_open=partial(open_verified, spec))
+        raise
 
 
-def _is_multipart(spec: SourceSpec, live: bool) -> bool:
-    """Whether the data begins with the headers of a JPEG, and without the boundary that FFmpeg expects before them."""
+def _head(spec: SourceSpec, live: bool) -> bytes:
+    """Up to 2 KiB of what is at the source's address."""
     with _open(spec, live, "data", format="data") as container:
-        return bool(_PART_HEADERS.match(b"".join(bytes(packet) for packet in islice(container.demux(), 2))))
+        head = b""
+        with suppress(pyav().error.OSError):  # the end of what declares no length
+            for packet in islice(container.demux(), 2):
+                head += bytes(packet)
+        return head
 
 
 def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
@@ -228,8 +237,10 @@ def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
         if spec.scheme.startswith("rtsp"):
             options |= {"protocol_whitelist": "rtp,tcp,tls", "format_whitelist": "rtsp", "rtsp_transport": "tcp"}
         else:
-            plain = "" if verifies(spec) else "http,"
+            plain = "" if tls_options(spec).get("tls_verify") == "1" else "http,"
             options |= {"protocol_whitelist": f"{plain}https,tcp,tls,crypto", "format_whitelist": formats}
+            if live:  # else FFmpeg reads 5 MB of small JPEG pictures before it is sure that they are such
+                options["formatprobesize"] = "8192"
         options |= tls_options(spec)
         if live:  # else FFmpeg collects up to 20 frames, or 5 s of them, before it gives the first
             options |= {"fpsprobesize": "0", "max_ts_probe": "0"}
@@ -272,6 +283,9 @@ def _reason(error: Any, spec: SourceSpec, live: bool, video: Video | None) -> st
     if isinstance(error, error_types.HTTPNotFoundError):
         return "nothing there: check the path"
     if error.errno == errno.EIO:
+        if spec.kind == "stream" and video is None and verifies(spec):
+            authorities = spec.tls_ca or "this system's authorities"
+            return f"cannot be reached, or its certificate is not valid for its name and by {authorities} (tls_ca)"
         if spec.kind == "stream" and video is None:  # a name that nobody knows, too
             return "cannot be reached: check the name and the network"
         if spec.kind == "stream" and not live and video is not None and not video.begun:

@@ -12,7 +12,7 @@ from pathlib import Path
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.declared_size import check_declared_size
 from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.shaping import turned_and_cut
+from facegate_client.camera.sources.shaping import squared, turned_and_cut
 from facegate_client.camera.sources.spec import SourceSpec, printable
 from facegate_client.errors import BadImage
 from facegate_client.images import check_frame, read_image_file
@@ -50,7 +50,7 @@ class Folder:
                 check_declared_size(data, path.name)
                 pixels = decode(data, path.name)
                 check_frame(pixels, path.name)
-                pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
+                pixels = turned_and_cut(squared(pixels, self._spec.sar), self._spec.rotate, self._spec.roi)
             except BadImage as error:
                 self._skip(str(error))
                 continue

@@ -69,6 +69,12 @@ def square_size(width: int, height: int, sar: Fraction | None) -> tuple[int, int
     return square
 
 
+def squared(pixels: NDArray[np.uint8], sar: Fraction | None) -> NDArray[np.uint8]:
+    """uint8 [height, width, 3] with square pixels. Raises as `square_size`."""
+    size = square_size(pixels.shape[1], pixels.shape[0], sar)
+    return pixels if size == pixels.shape[1::-1] else np.asarray(opencv().resize(pixels, size), np.uint8)
+
+
 def _display_matrix(decoded: VideoFrame) -> Matrix:
     """The orientation that a file, or the frame itself, asks for; upright where it asks for none."""
     try:

@@ -27,13 +27,15 @@ class _Silent:
 
     def back(self) -> None: ...
 
+    def warned(self, what: str) -> None: ...
+
     def skipped(self, what: str) -> None: ...
 
 
 async def synthetic_feed(spec: SourceSpec, client: AsyncFaceClient) -> Callable[[SourceNotices], Synthetic]:
     """Opens the scene; the server finds the faces. Raises SourceError, FaceGateError, and ValueError on an option."""
-    if spec.rotate or spec.roi:
-        raise ValueError(f"{spec.name}: rotate and roi are not for a synthetic source")
+    if spec.rotate or spec.roi or spec.sar:
+        raise ValueError(f"{spec.name}: rotate, roi and sar are not for a synthetic source")
     fps = spec.fps or FPS
     folder = Folder(replace(spec, kind="path"), _Silent())
     pictures: list[NDArray[np.uint8]] = await asyncio.to_thread(
