@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Literal, TypedDict
 
+from facegate_client.errors import printable
+
 VERSION = 1
 
 CameraEvent = Literal["started", "lost", "back", "ended", "failed"]
@@ -28,7 +30,7 @@ class Record:
     wall_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, numbers rounded."""
+        """JSON-ready, numbers rounded, texts printable."""
         values = asdict(self)
         time = datetime.fromtimestamp(values.pop("wall_s"), timezone.utc).isoformat(timespec="milliseconds")
         rounded = {name: _rounded(value, _DECIMALS.get(name, _OTHER_DECIMALS)) for name, value in values.items()}
@@ -152,6 +154,8 @@ class CameraRecord(Record):
 def _rounded(value: Any, decimals: int) -> Any:
     if isinstance(value, float):
         return round(value, decimals)
+    if isinstance(value, str):
+        return printable(value, joiners=True)
     if isinstance(value, tuple):
         return [_rounded(each, decimals) for each in value]
     return value

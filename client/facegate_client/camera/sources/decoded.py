@@ -79,7 +79,7 @@ class Video:
                 self.begun = True
                 time_s = picture.time or 0.0
                 step_s = self._step_s or self._observed_step_s(time_s)
-                lasts_s = float(picture.duration * picture.time_base) if picture.duration else step_s
+                lasts_s = float(picture.duration * (picture.time_base or 0)) or step_s
                 self._last_s = max(self._last_s, time_s)
                 self._end_s = max(self._end_s, time_s + lasts_s)
                 yield shaping.frame(picture, None if self._timeless else picture.time, step_s, self._sar())

@@ -13,8 +13,8 @@ from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.declared_size import check_declared_size
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.shaping import squared, turned_and_cut
-from facegate_client.camera.sources.spec import SourceSpec, printable
-from facegate_client.errors import BadImage
+from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.errors import BadImage, printable
 from facegate_client.images import check_frame, read_image_file
 from facegate_client.picture_files import decode
 

@@ -6,7 +6,7 @@ import math
 import struct
 import time
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def squared(pixels: NDArray[np.uint8], sar: Fraction | None) -> NDArray[np.uint8
 def _display_matrix(decoded: VideoFrame) -> Matrix:
     """The orientation that a file, or the frame itself, asks for; upright where it asks for none."""
     try:
-        every = decoded.side_data
+        every: Any = decoded.side_data
         found = [bytes(every[index]) for index in range(len(every)) if every[index].type.name == "DISPLAYMATRIX"]
     except ValueError:  # PyAV does not know the type of one of them, such as EXIF
         return _CLOCKWISE[round(-decoded.rotation / 90) % 4]

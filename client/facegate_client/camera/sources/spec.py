@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from facegate_client.camera.mailbox import Mode
 from facegate_client.contract import MAX_SIDE
+from facegate_client.errors import printable
 
 Kind = Literal["path", "device", "stream", "synthetic"]
 Rotation = Literal[0, 90, 180, 270]
@@ -197,8 +198,3 @@ def _tls(options: dict[str, str], kind: Kind, address: str) -> tuple[str | None,
     if authorities is not None and (not authorities or "\0" in authorities or verified is False):
         raise ValueError("tls_ca: expected a PEM file of certificate authorities, and no tls_verify=false beside it")
     return authorities, verified
-
-
-def printable(name: str) -> str:
-    """`name` with a question mark for each character that a terminal might obey."""
-    return "".join(character if character.isprintable() else "?" for character in name)

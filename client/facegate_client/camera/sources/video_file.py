@@ -12,7 +12,8 @@ from facegate_client.camera.sources.decoded import Broken, opened
 from facegate_client.camera.sources.folder import SUFFIXES
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.shaping import Shaping
-from facegate_client.camera.sources.spec import SourceSpec, printable
+from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.errors import printable
 
 
 class VideoFile:
