@@ -85,7 +85,7 @@ def log_on_stderr() -> Iterator[None]:
 
 
 class _Printable(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
         return printable(super().formatMessage(record))
 
 

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Literal, TypedDict
 
-from facegate_client.errors import printable
-
 VERSION = 1
 
 CameraEvent = Literal["started", "lost", "back", "ended", "failed"]
@@ -30,7 +28,7 @@ class Record:
     wall_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, numbers rounded, texts printable."""
+        """JSON-ready, numbers rounded, texts valid Unicode."""
         values = asdict(self)
         time = datetime.fromtimestamp(values.pop("wall_s"), timezone.utc).isoformat(timespec="milliseconds")
         rounded = {name: _rounded(value, _DECIMALS.get(name, _OTHER_DECIMALS)) for name, value in values.items()}
@@ -155,7 +153,7 @@ def _rounded(value: Any, decimals: int) -> Any:
     if isinstance(value, float):
         return round(value, decimals)
     if isinstance(value, str):
-        return printable(value, joiners=True)
+        return value.encode(errors="replace").decode()  # a lone surrogate, of a file name, is no valid Unicode
     if isinstance(value, tuple):
         return [_rounded(each, decimals) for each in value]
     return value

@@ -82,7 +82,8 @@ class Video:
                 lasts_s = float(picture.duration * (picture.time_base or 0)) or step_s
                 self._last_s = max(self._last_s, time_s)
                 self._end_s = max(self._end_s, time_s + lasts_s)
-                yield shaping.frame(picture, None if self._timeless else picture.time, step_s, self._sar())
+                jpeg = bytes(packet) if self._stream.codec_context.name == "mjpeg" else None
+                yield shaping.frame(picture, jpeg, None if self._timeless else picture.time, step_s, self._sar())
             if not pictures:
                 yield None
 

@@ -28,9 +28,7 @@ def open_source(spec: SourceSpec, notices: SourceNotices) -> Source:
         return Folder(spec, notices)
     pyav()
     if spec.scheme == "rtsps" and not verifies(spec) and spec.tls_verify is None:
-        notices.warned(
-            "its certificate is not verified; name its authority with #tls_ca=FILE, or say #tls_verify=false"
-        )
+        notices.warned("its certificate is not verified: give its authority with #tls_ca=FILE, or #tls_verify=false")
     if spec.kind == "path":
         return VideoFile(spec, notices)
     suffix = PurePosixPath(urlsplit(spec.address).path).suffix.lower() if spec.kind == "stream" else ""

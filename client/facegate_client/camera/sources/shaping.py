@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import time
+from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.media_clock import MediaClock, RateLimit
 from facegate_client.camera.sources.spec import Rotation, SourceSpec
 from facegate_client.contract import MAX_PIXELS, MAX_SIDE
+from facegate_client.imaging.errors import InvalidImage
+from facegate_client.imaging.header import read_header
 from facegate_client.picture_files import opencv
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ Matrix = tuple[int, int, int, int]
 _UPRIGHT: Matrix = (1, 0, 0, 1)
 _CLOCKWISE: tuple[Matrix, ...] = (_UPRIGHT, (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))  # by quarters
 _MIRRORED: tuple[Matrix, ...] = ((-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0))
+_EXIF = (_UPRIGHT, _MIRRORED[0], _CLOCKWISE[2], _MIRRORED[1], _MIRRORED[2], _CLOCKWISE[1], _MIRRORED[3], _CLOCKWISE[3])
 
 
 class Shaping:
@@ -37,11 +41,14 @@ class Shaping:
         self._limit = RateLimit(spec.fps)
         self._spec = spec
 
-    def frame(self, decoded: VideoFrame, pts_s: float | None, step_s: float, sar: Fraction | None) -> Frame | None:
+    def frame(
+        self, decoded: VideoFrame, jpeg: bytes | None, pts_s: float | None, step_s: float, sar: Fraction | None
+    ) -> Frame | None:
         """The next frame, None where the frame-rate limit leaves it out. Raises SourceError.
 
-        `pts_s` is its presentation time in the stream, None where there is none; `step_s` the stream's usual step;
-        `sar` the width of its pixels divided by their height, None for square ones.
+        `jpeg` is the file that the frame was decoded from, None of another codec. `pts_s` is its presentation time in
+        the stream, None where there is none; `step_s` the stream's usual step; `sar` the width of its pixels divided
+        by their height, None for square ones.
         """
         wall_s, read_s = time.time(), time.monotonic()
         media_s = self.clock.at(pts_s, read_s, step_s)
@@ -49,7 +56,7 @@ class Shaping:
             return None
         width, height = square_size(decoded.width, decoded.height, sar)
         pixels = np.asarray(decoded.reformat(width, height, "bgr24").to_ndarray(), np.uint8)
-        matrix = _product(_CLOCKWISE[self._spec.rotate // 90], _display_matrix(decoded))
+        matrix = _product(_CLOCKWISE[self._spec.rotate // 90], _orientation(decoded, jpeg))
         pixels = _cut(_turned(pixels, matrix), self._spec.roi)
         self.count += 1
         return Frame(self.count - 1, media_s, wall_s, read_s, pixels)
@@ -75,12 +82,15 @@ def squared(pixels: NDArray[np.uint8], sar: Fraction | None) -> NDArray[np.uint8
     return pixels if size == pixels.shape[1::-1] else np.asarray(opencv().resize(pixels, size), np.uint8)
 
 
-def _display_matrix(decoded: VideoFrame) -> Matrix:
+def _orientation(decoded: VideoFrame, jpeg: bytes | None) -> Matrix:
     """The orientation that a file, or the frame itself, asks for; upright where it asks for none."""
     try:
         every: Any = decoded.side_data
         found = [bytes(every[index]) for index in range(len(every)) if every[index].type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV does not know the type of one of them, such as EXIF
+    except ValueError:  # PyAV does not know the type of one of them; of JPEG it is EXIF
+        with suppress(InvalidImage):
+            if jpeg is not None:
+                return _EXIF[read_header(jpeg).orientation - 1]
         return _CLOCKWISE[round(-decoded.rotation / 90) % 4]
     if not found:
         return _UPRIGHT
