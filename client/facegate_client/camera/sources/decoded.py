@@ -237,6 +237,7 @@ def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
         address = f"{spec.scheme}:{spec.address.partition(':')[2]}"
         if spec.scheme.startswith("rtsp"):
             options |= {"protocol_whitelist": "rtp,tcp,tls", "format_whitelist": "rtsp", "rtsp_transport": "tcp"}
+            options["probesize"] = "32"  # opening it waits for one packet, and not for a key frame
         else:
             plain = "" if tls_options(spec).get("tls_verify") == "1" else "http,"
             options |= {"protocol_whitelist": f"{plain}https,tcp,tls,crypto", "format_whitelist": formats}
