@@ -327,33 +327,32 @@ def test_a_camera_of_a_frame_a_second_gives_each_when_the_next_begins(told: Told
     """FFmpeg knows that a frame of H.264 is complete when it sees the next one."""
     with RtspCamera(every_s=1.0) as camera, live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
         began_s = time.monotonic()
-        frames = list(islice(source.frames(), 3))
-    assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2]
-    for number, frame in enumerate(frames):
-        assert frame.read_s - began_s < number + 1.8
-    assert frames[2].read_s - frames[0].read_s > 1.5  # not all at once
+        frames = list(islice(source.frames(), 2))
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1]
+    assert frames[0].read_s - began_s < 1.8
+    assert frames[1].read_s - frames[0].read_s > 0.5  # not both at once
     assert not told.events
 
 
 def test_packets_without_frames_are_signs_of_life(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1.5)
-    with RtspCamera(every_s=0.5) as camera:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 0.8)
+    with RtspCamera(every_s=0.3) as camera:
         camera.units = camera.units[1:]  # the first key frame is the fifth
         with live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
             assert next(source.frames()).index == 0
     assert not told.events
 
 
-@pytest.mark.parametrize("every_s", [0.02, 0.3])
+@pytest.mark.parametrize("every_s", [0.02, 0.2])
 def test_a_slow_camera_that_stalls_is_lost(told: Told, every_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1.5)
-    monkeypatch.setattr(reconnect, "LEAST_TIMEOUT_S", 0.6)
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(reconnect, "LEAST_TIMEOUT_S", 0.4)
     with (
         RtspCamera(every_s=every_s) as camera,
         live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source,
     ):
         told.when = source.close
-        threading.Timer(2, camera.stalled.set).start()
+        threading.Timer(1.3, camera.stalled.set).start()
         frames = list(source.frames())
     assert len(frames) > 4
     assert len(told.events) == 1 and told.events[0].startswith("lost: no frame within ")
@@ -363,10 +362,10 @@ def test_multipart_jpeg_of_few_frames_a_second(told: Told) -> None:
     with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
         camera.every_s, camera.size = 1.0, (640, 480)
         began_s = time.monotonic()
-        frames = list(islice(source.frames(), 3))
-    assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2]
+        frames = list(islice(source.frames(), 2))
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1]
     assert frames[0].read_s - began_s < 0.8
-    assert [frame.media_s for frame in frames] == pytest.approx([0, 1, 2], abs=0.3)
+    assert [frame.media_s for frame in frames] == pytest.approx([0, 1], abs=0.3)
     assert not told.events
 
 
