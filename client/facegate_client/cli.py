@@ -35,6 +35,7 @@ from facegate_client.cli_options import (
 )
 from facegate_client.client import FaceClient
 from facegate_client.draw import annotate, decode, encode, side_by_side
+from facegate_client.errors import printable
 from facegate_client.images import read_image_file
 from facegate_client.people_cli import people
 from facegate_client.results import Box, Faces, Verification
@@ -94,9 +95,8 @@ def _note_several_faces(face_counts: dict[Path, int | None]) -> None:
         f"{image} shows {count} faces" for image, count in face_counts.items() if count is not None and count > 1
     ]
     if several:
-        sys.stderr.write(
-            f"faceclient: {' and '.join(several)}, one of which was compared; --several-faces selects which\n"
-        )
+        line = f"{' and '.join(several)}, one of which was compared; --several-faces selects which"
+        sys.stderr.write(f"faceclient: {printable(line)}\n")
 
 
 def _draw_pair(client: FaceClient, images: list[tuple[Path, Box]], anti_spoofing: bool) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from facegate_client.errors import (
     Overloaded,
     ServerFault,
     Unreachable,
+    printable,
 )
 
 ERROR, INTERRUPTED = 2, 130
@@ -74,13 +75,18 @@ Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which th
 def log_on_stderr() -> Iterator[None]:
     """The client's log, a line each: one says so when this process answers instead of the server."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("faceclient: %(message)s"))
+    handler.setFormatter(_Printable("faceclient: %(message)s"))
     logger = logging.getLogger("facegate_client")
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+class _Printable(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
+        return printable(super().formatMessage(record))
 
 
 @contextmanager
@@ -104,5 +110,6 @@ def errors_in_a_line(
         advice = next((f"; {advice}" for kind, advice in advices if isinstance(error, kind)), "")
         expected = isinstance(error, (FaceGateError, OSError, ValueError, ImportError, *known))
         kind = "" if expected else f"unexpected {type(error).__name__}: "
-        sys.stderr.write(" ".join(f"faceclient: {kind}{error}{where}{advice}".split()) + "\n")
+        line = " ".join(f"faceclient: {kind}{error}{where}{advice}".split())
+        sys.stderr.write(f"{printable(line, joiners=True)}\n")
         raise typer.Exit(ERROR) from None

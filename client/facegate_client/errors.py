@@ -12,6 +12,19 @@ from tritonclient.utils import InferenceServerException
 
 from facegate_client.contract import MEMORY_FULL_REASON, TRITON_MEMORY_FULL, Code
 
+_JOINERS = "\u200c\u200d"
+
+
+def printable(text: str, joiners: bool = False) -> str:
+    """`text` with a question mark for each character that a terminal might obey, or that is not valid Unicode.
+
+    With `joiners` the two zero-width joiners stay: they are part of how Persian, Hindi and other names are written.
+    """
+    if text.isprintable():
+        return text
+    kept = _JOINERS if joiners else ""
+    return "".join(each if each.isprintable() or each in kept else "?" for each in text)
+
 
 class FaceGateError(Exception):
     """Anything that kept a call from being answered; catch this one to catch all of them."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client import contract
-from facegate_client.errors import BadImage, InvalidRequest
+from facegate_client.errors import BadImage, InvalidRequest, printable
 from facegate_client.transport import Place, Tensor
 
 
@@ -62,8 +62,9 @@ def read_image_file(path: str | PathLike[str], name: str = "image") -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(contract.MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise BadImage(f"{name}: cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    _check_size(len(data), f"{name} ({path})")
+        reason = getattr(error, "strerror", None) or error
+        raise BadImage(printable(f"{name}: cannot read {path}: {reason}")) from error
+    _check_size(len(data), printable(f"{name} ({path})"))
     return data
 
 

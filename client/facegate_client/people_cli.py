@@ -23,6 +23,7 @@ from facegate_client.cli_options import (
     WhichFace,
     errors_in_a_line,
 )
+from facegate_client.errors import printable
 from facegate_client.transport import Tls
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 NOBODY = 1
 API_KEY = "FACEGATE_API_KEY"
-_JOINERS = "\u200c\u200d"
 
 people = typer.Typer(
     help="Remember people, and say whose face an image shows. Needs a gateway; its key, if any, is FACEGATE_API_KEY.",
@@ -157,8 +157,8 @@ def _client(
 
 def describe(found: Identification, margin: float | None) -> str:
     """Who it is, or why nobody, then a person a line. `margin` is what was asked for."""
-    lines = [_plain(_verdict(found, margin))]
-    lines += [_plain(f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}") for each in found.matches]
+    lines = [_verdict(found, margin)]
+    lines += [f"{each.person.name} ({each.person.id}): distance {each.distance:.4f}" for each in found.matches]
     lines.append(f"threshold {found.threshold:.4f}")
     if found.face_count is not None and found.face_count > 1:
         lines.append(f"{found.face_count} faces, of which one was identified")
@@ -166,7 +166,7 @@ def describe(found: Identification, margin: float | None) -> str:
         lines.append("liveness not checked")
     else:
         lines.append(f"{'live' if found.is_real else 'not live'} (P(real) {found.antispoof_score:.2f})")
-    return "\n".join(lines)
+    return "\n".join(printable(line, joiners=True) for line in lines)
 
 
 def _verdict(found: Identification, margin: float | None) -> str:
@@ -183,15 +183,7 @@ def _line(person: Person) -> str:
     labels = " ".join(f"{name}={value}" for name, value in person.labels.items())
     photos = f"{person.photos} photo{'' if person.photos == 1 else 's'}"
     since = f"since {person.registered_at:%Y-%m-%d %H:%M} UTC"
-    return _plain(f"{person.id} {person.name}, {photos}, {since} {labels}").rstrip()
-
-
-def _plain(text: str) -> str:
-    """With a question mark for each character that a terminal might obey: a gateway refuses them, another may not.
-
-    The two joiners are part of how Persian, Hindi and other names are written.
-    """
-    return "".join(each if each.isprintable() or each in _JOINERS else "?" for each in text)
+    return printable(f"{person.id} {person.name}, {photos}, {since} {labels}", joiners=True).rstrip()
 
 
 def _label(text: str) -> tuple[str, str]:

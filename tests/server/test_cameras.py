@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -24,6 +25,8 @@ from facegate.running import free_ports
 from facegate_client import FaceClient
 from facegate_client.camera.carriers.shared_file import START
 from support.exact_images import portrait_files, reported_images
+from support.made_videos import picture, with_matrix, write_video
+from support.rtsp_server import RtspCamera
 from support.serving import wait_for_line
 
 SHM = Path("/dev/shm")
@@ -229,6 +232,71 @@ def test_reported_images_in_a_folder_and_a_synthetic_camera(open_server, samples
     assert face["box"] == [round(side, 2) for side in expected.box]
 
 
+def test_films_of_all_kinds_end_well_and_one_that_was_cut_off_does_not(server, tmp_path):
+    (tmp_path / "turned.mp4").write_bytes(with_matrix(write_video(tmp_path / "a.mp4", 20).read_bytes(), 0, 1, 1, 0))
+    jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(4)]
+    (tmp_path / "bare.mjpeg").write_bytes(b"".join(jpegs))
+    write_video(tmp_path / "held.mp4", 20, held_s=3)
+    write_video(tmp_path / "held_too.mkv", 20, held_s=3)
+    write_video(tmp_path / "wide.mp4", 20, sar=Fraction(2))
+    films = {"turned.mp4": 20, "bare.mjpeg": 4, "held.mp4": 20, "held_too.mkv": 20, "wide.mp4": 20}
+    paths = [tmp_path / name for name in films]
+    status, said, found = ran(*paths, "--video", tmp_path, url=server.grpc, out=tmp_path / "out")
+    assert status == 0, said
+    assert {name: end["answered"] for name, end in ends(found).items()} == {
+        Path(name).stem: frames for name, frames in films.items()
+    }
+    sizes = {}
+    for number, name in enumerate(films, 1):
+        with av.open(str(tmp_path / f"{number}-{Path(name).stem}-annotated.mp4")) as video:
+            sizes[name] = video.streams.video[0].width, video.streams.video[0].height
+    assert (sizes["turned.mp4"], sizes["wide.mp4"], sizes["held.mp4"]) == ((120, 160), (320, 120), (160, 120))
+    held = paths[3].read_bytes()
+    paths[3].write_bytes(held[: len(held) * 9 // 10])
+    status, said, found = ran(*paths, url=server.grpc, out=tmp_path / "second")
+    assert status == 2 and ends(found)["held_too"]["event"] == "failed"
+    assert [end["event"] for end in ends(found).values()].count("ended") == 4
+
+
+def test_a_camera_of_a_frame_a_second(server, tmp_path):
+    out = tmp_path / "out"
+    with RtspCamera(every_s=1.0) as camera:
+        process = started(f"rtsp://127.0.0.1:{camera.port}/x#name=slow", url=server.grpc, out=out)
+        until(lambda: sum(each["type"] == "frame" for each in lines_of(out)) >= 2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert [each["event"] for each in records(out, "camera")] == ["started", "ended"]
+
+
+def test_names_of_files_are_told_without_what_a_terminal_obeys(server, pictures, tmp_path):
+    """Of files that are there and not, on stderr and in the lines."""
+    name = b"a\n\x1b[31m\xff\xe2\x80\xaeb"  # a new line, a colour, no UTF-8, from right to left
+    folder = os.path.join(os.fsencode(tmp_path), name)
+    os.mkdir(folder)
+    shutil.copy(pictures / "liveness" / "image_T1.jpg", folder + b"/" + name + b".jpg")
+    with open(folder + b"/" + name + b".png", "wb") as file:
+        file.write(b"no picture")
+    photo = os.path.join(folder, name + b".jpg")
+    command = [sys.executable, "-m", "facegate_client.cli"]
+    out = folder + b"/lines"
+    camera = [*command, "camera", folder, folder + b"/none.mp4", "--watch", photo, "--threshold", "1.5"]
+    ended = subprocess.run([*camera, "--url", server.grpc, "--out", out], capture_output=True, check=False)
+    assert ended.returncode == 2
+    said = ended.stderr.decode().splitlines()
+    assert said and all(line.startswith("faceclient: ") and line.isprintable() for line in said), said
+    with open(out, "rb") as file:
+        lines = [json.loads(line) for line in file.read().decode("ascii").splitlines()]
+    texts = [each[key] for each in lines for key in ("camera", "who", "reason") if isinstance(each.get(key), str)]
+    assert "".join(texts).isprintable()
+    assert any(each.get("who", "").startswith("a?") for each in lines if each["type"] == "appearance")
+    for arguments in (["verify", photo, photo + b"x"], ["camera", folder, "--out", folder]):
+        ended = subprocess.run([*command, *arguments, "--url", server.grpc], capture_output=True, check=False)
+        assert ended.returncode == 2
+        (line,) = ended.stderr.decode().splitlines()[-1:]
+        assert line.isprintable() and line.startswith("faceclient: ")
+
+
 def test_no_server(pictures, tmp_path):
     (port,) = free_ports(1)
     status, said, found = ran(pictures / "liveness", url=f"127.0.0.1:{port}", out=tmp_path / "out")
@@ -247,11 +315,11 @@ def test_no_liveness(server_without_liveness, pictures, tmp_path):
 
 def test_a_watched_person_appears_once_and_a_spoof_of_them_is_not_verified(server, pictures, tmp_path):
     """Frames of one picture: one appearance; of a photo of a photo: seen, and vetoed."""
-    for name, picture in {"anna": "image_T1.jpg", "fake": "image_F2.jpg"}.items():
+    for name, photo in {"anna": "image_T1.jpg", "fake": "image_F2.jpg"}.items():
         folder = tmp_path / name
         folder.mkdir()
         for number in range(8):
-            shutil.copy(pictures / "liveness" / picture, folder / f"{number}.jpg")
+            shutil.copy(pictures / "liveness" / photo, folder / f"{number}.jpg")
     photo = tmp_path / "anna.jpg"
     shutil.copy(pictures / "liveness" / "image_T1.jpg", photo)
     options = "--anti-spoofing", "--watch", photo, "--threshold", 1.5  # near enough is not what is tested here

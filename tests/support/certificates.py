@@ -24,13 +24,14 @@ class Certificates:
     client_key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
+def make_certificates(folder: Path, host: str | None = None) -> Certificates:
+    """With `host` the certificates are of that name instead."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _signed("a test's authority", authority_key, "a test's authority", authority_key, is_authority=True)
     (folder / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     for name in ("server", "client"):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _signed(name, key, "a test's authority", authority_key)
+        certificate = _signed(name, key, "a test's authority", authority_key, host=host)
         (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         unsealed = serialization.NoEncryption()
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unsealed)
@@ -39,9 +40,11 @@ def make_certificates(folder: Path) -> Certificates:
     return Certificates(*(folder / file for file in files))
 
 
-def _signed(name, key, issuer, issuer_key, *, is_authority=False):
+def _signed(name, key, issuer, issuer_key, *, is_authority=False, host=None):
     now = datetime.datetime.now(datetime.timezone.utc)
     here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    if host is not None:
+        here = [x509.DNSName(host)]
     return (
         x509.CertificateBuilder()
         .subject_name(_named(name))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,15 @@ def write_video(
     codec: str = "libx264",
     form: str | None = None,
     turned: float | None = None,
+    sar: Fraction | None = None,
+    held_s: float = 0.0,
     options: dict[str, str] | None = None,
 ) -> Any:
-    """`to`, with `frames` of `picture` in it, each tenth a key frame. `turned`: degrees anticlockwise, only told."""
+    """`to`, with `frames` of `picture` in it, each tenth a key frame.
+
+    `turned`: degrees anticlockwise, only told. `sar`: a pixel's width by its height. The last is shown for `held_s`
+    more.
+    """
     target: Any = str(to) if isinstance(to, Path) else to
     with av.open(target, "w", format=form, options=options or {}) as container:
         stream: Any = container.add_stream(codec, rate=fps)
@@ -45,10 +53,25 @@ def write_video(
         stream.gop_size = 10
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        if sar is not None:
+            stream.codec_context.sample_aspect_ratio = sar
         if turned is not None:
             stream.set_display_rotation(turned)
+        packets = []
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, *size), "bgr24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            packets += stream.encode(av.VideoFrame.from_ndarray(picture(number, *size), "bgr24"))
+        packets += stream.encode()
+        for number, packet in enumerate(packets):
+            if held_s and packet.time_base:
+                held = held_s if number == frames - 1 else 0
+                packet.duration = round((1 / fps + held) / packet.time_base)
+            container.mux(packet)
     return to
+
+
+def with_matrix(mp4: bytes, *matrix: float) -> bytes:
+    """The MP4 file, to be shown by a, b, c, d of x' = a x + c y, y' = b x + d y: ISO 14496-12, section 6.2.2."""
+    a, b, c, d = (max(-(2**31), min(2**31 - 1, round(each * 0x10000))) for each in matrix)
+    upright = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    at = mp4.index(upright, mp4.index(b"tkhd"))
+    return mp4[:at] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000) + mp4[at + 36 :]

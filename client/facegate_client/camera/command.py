@@ -33,6 +33,7 @@ from facegate_client.cli_options import (
     log_on_stderr,
 )
 from facegate_client.contract import ADMIN_KEY
+from facegate_client.errors import printable
 from facegate_client.transport import Tls
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
@@ -265,4 +266,4 @@ def _extra() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"faceclient: {line}\n")
+    sys.stderr.write(f"faceclient: {printable(line, joiners=True)}\n")

@@ -28,7 +28,7 @@ class Record:
     wall_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, numbers rounded."""
+        """JSON-ready, numbers rounded, texts valid Unicode."""
         values = asdict(self)
         time = datetime.fromtimestamp(values.pop("wall_s"), timezone.utc).isoformat(timespec="milliseconds")
         rounded = {name: _rounded(value, _DECIMALS.get(name, _OTHER_DECIMALS)) for name, value in values.items()}
@@ -152,6 +152,8 @@ class CameraRecord(Record):
 def _rounded(value: Any, decimals: int) -> Any:
     if isinstance(value, float):
         return round(value, decimals)
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()  # a lone surrogate, of a file name, is no valid Unicode
     if isinstance(value, tuple):
         return [_rounded(each, decimals) for each in value]
     return value

@@ -35,9 +35,11 @@ class SourceEvents:
         self._put("back", None)
         self._say(f"{self._stats.camera} is there")
 
-    def skipped(self, what: str) -> None:
+    def warned(self, what: str) -> None:
         """See SourceNotices."""
         self._say(f"{self._stats.camera}: {what}")
+
+    skipped = warned
 
     def _put(self, event: CameraEvent, reason: str | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends

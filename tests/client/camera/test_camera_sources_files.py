@@ -23,6 +23,9 @@ class Skipped:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
+    def warned(self, what: str) -> None:
+        raise AssertionError("nothing to warn of")
+
     def skipped(self, what: str) -> None:
         self.lines.append(what)
 
@@ -321,3 +324,100 @@ def test_a_file_behind_a_url_that_cannot_be_read_from_there(tmp_path: Path, noti
         server.sent = 0.6
         with pytest.raises(SourceError, match=r"/b.mp4: reading broke off after frame \d+$"):
             read(f"http://{server.address}/b.mp4", notices)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {}),
+        ("a.mp4", "libx264", {"movflags": "faststart"}),
+        ("a.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+        ("a.mov", "mjpeg", {}),
+        ("a.mkv", "libx264", {}),
+        ("a.webm", "libvpx", {}),
+    ],
+)
+def test_a_film_whose_last_frame_is_held_is_complete(
+    tmp_path: Path, notices: Skipped, name: str, codec: str, options: dict[str, str]
+) -> None:
+    frames = read(write_video(tmp_path / name, 20, codec=codec, held_s=3, options=options), notices)
+    assert [frame.index for frame in frames] == list(range(20)) and not notices.lines
+
+
+def test_a_film_whose_writer_left_the_last_frames_duration_out_is_complete(tmp_path: Path, notices: Skipped) -> None:
+    """As older versions of FFmpeg write Matroska: the track's length has it, its last block does not."""
+    path = write_video(tmp_path / "a.mkv", 20, held_s=3)
+    data = path.read_bytes()
+    at = data.rindex(b"\x9b\x82", 0, data.rindex(b"\x1c\x53\xbb\x6b"))  # BlockDuration, 2 bytes, before the cues
+    path.write_bytes(data[:at] + b"\xec\x82" + data[at + 2 :])  # Void
+    assert len(read(path, notices)) == 20 and not notices.lines
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97, -1])
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "held_s"),
+    [
+        ("a.mp4", "libx264", {"movflags": "faststart"}, 0),
+        ("a.mp4", "libx264", {"movflags": "faststart"}, 3),
+        ("a.mkv", "libx264", {}, 0),
+        ("a.mkv", "libx264", {}, 3),
+        ("a.webm", "libvpx", {}, 3),
+        ("a.avi", "mjpeg", {}, 0),
+    ],
+)
+def test_a_film_that_was_cut_off_anywhere_fails(
+    tmp_path: Path, notices: Skipped, name: str, codec: str, options: dict[str, str], held_s: float, share: float
+) -> None:
+    path = write_video(tmp_path / name, 20, codec=codec, held_s=held_s, options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] if share < 0 else data[: round(len(data) * share)])
+    with pytest.raises(SourceError, match=r"cut off|broke off|not one frame|cannot be read"):
+        read(path, notices)
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "a.mjpg", "a.bin"])
+def test_a_bare_mjpeg_file(tmp_path: Path, notices: Skipped, name: str) -> None:
+    jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(4)]
+    (tmp_path / name).write_bytes(b"".join(jpegs))
+    assert [number_of(frame.pixels) for frame in read(tmp_path / name, notices)] == [0, 1, 2, 3]
+    part = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+    (tmp_path / name).write_bytes(b"".join(part + jpeg + b"\r\n" for jpeg in jpegs)[len(b"--frame\r\n") :])
+    assert [number_of(frame.pixels) for frame in read(tmp_path / name, notices)] == [0, 1, 2, 3]
+
+
+def test_a_damaged_picture_in_a_bare_mjpeg_file_is_skipped_or_shown_and_the_others_stay(
+    tmp_path: Path, notices: Skipped
+) -> None:
+    jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(6)]
+    jpegs[2] = jpegs[2][:300]
+    (tmp_path / "a.mjpeg").write_bytes(b"".join(jpegs))
+    frames = read(tmp_path / "a.mjpeg", notices)
+    assert {0, 1, 3, 4, 5} <= {number_of(frame.pixels) for frame in frames}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
+def test_a_single_picture_is_refused_and_the_remedy_is_named(tmp_path: Path, notices: Skipped, suffix: str) -> None:
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), picture(1))
+    with pytest.raises(SourceError, match=r"single picture.*folder"):
+        read(tmp_path / f"a{suffix}", notices)
+
+
+NAMES = [b"a\nb", b"a\x1b[31mb", b"a\xffb", "a\u202eb".encode(), "a\u2028b".encode(), b"a\rb"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_told_of_a_file_is_printable_whatever_its_name(tmp_path: Path, notices: Skipped, name: bytes) -> None:
+    path = os.path.join(os.fsencode(tmp_path), name)
+    with open(path + b".mp4", "wb") as file:
+        file.write(b"no video")
+    spec = parse(os.fsdecode(path + b".mp4"))
+    with pytest.raises(SourceError) as error:
+        list(open_source(spec, notices).frames())
+    os.mkdir(path)
+    with open(path + b"/" + name + b".png", "wb") as file:
+        file.write(b"no picture")
+    folder = parse(os.fsdecode(path))
+    with pytest.raises(SourceError) as empty:
+        list(open_source(folder, notices).frames())
+    told = [spec.name, folder.name, str(error.value), str(empty.value), *notices.lines]
+    assert len(told) == 5 and all(text.isprintable() for text in told)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import pytest
 
 from facegate_client.camera.frame import Frame, Source, SourceError
@@ -15,7 +17,7 @@ from facegate_client.camera.sources import live as reconnect
 from facegate_client.camera.sources.open_source import open_source
 from facegate_client.camera.sources.spec import SourceSpec, parse
 from support.http_camera import HttpCamera
-from support.made_videos import number_of, write_video
+from support.made_videos import number_of, picture, write_video
 from support.rtsp_server import RtspCamera
 
 
@@ -32,6 +34,9 @@ class Told:
 
     def back(self) -> None:
         self.events.append("back")
+
+    def warned(self, what: str) -> None:
+        self.events.append(f"warned: {what}")
 
     def skipped(self, what: str) -> None:
         self.events.append(f"skipped: {what}")
@@ -316,3 +321,100 @@ def test_a_hostile_playlist_reads_no_local_file(tmp_path: Path, told: Told, segm
             assert len(list(source.frames())) == 25  # HLS itself is read
         assert until_lost(f"http://{camera.address}/hostile.m3u8", told) == []
     assert len(told.events) == 1 and str(local) not in told.events[0]
+
+
+def test_a_camera_of_a_frame_a_second_gives_each_when_the_next_begins(told: Told) -> None:
+    """FFmpeg knows that a frame of H.264 is complete when it sees the next one."""
+    with RtspCamera(every_s=1.0) as camera, live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
+        began_s = time.monotonic()
+        frames = list(islice(source.frames(), 2))
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1]
+    assert frames[0].read_s - began_s < 1.8
+    assert frames[1].read_s - frames[0].read_s > 0.5  # not both at once
+    assert not told.events
+
+
+def test_packets_without_frames_are_signs_of_life(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 0.8)
+    with RtspCamera(every_s=0.3) as camera:
+        camera.units = camera.units[1:]  # the first key frame is the fifth
+        with live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source:
+            assert next(source.frames()).index == 0
+    assert not told.events
+
+
+@pytest.mark.parametrize("every_s", [0.02, 0.2])
+def test_a_slow_camera_that_stalls_is_lost(told: Told, every_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(reconnect, "LEAST_TIMEOUT_S", 0.4)
+    with (
+        RtspCamera(every_s=every_s) as camera,
+        live(f"rtsp://127.0.0.1:{camera.port}/live", told) as source,
+    ):
+        told.when = source.close
+        threading.Timer(1.3, camera.stalled.set).start()
+        frames = list(source.frames())
+    assert len(frames) > 4
+    assert len(told.events) == 1 and told.events[0].startswith("lost: no frame within ")
+
+
+def test_multipart_jpeg_of_few_frames_a_second(told: Told) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.every_s, camera.size = 1.0, (640, 480)
+        began_s = time.monotonic()
+        frames = list(islice(source.frames(), 2))
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1]
+    assert frames[0].read_s - began_s < 0.8
+    assert [frame.media_s for frame in frames] == pytest.approx([0, 1], abs=0.3)
+    assert not told.events
+
+
+JPEG_PART = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "part", "end"),
+    [
+        ("video/x-motion-jpeg", b"", b"", b""),
+        ("image/jpeg", b"", b"", b""),
+        ("multipart/x-mixed-replace; boundary=frame", b"", JPEG_PART, b"\r\n--frame\r\n"),
+        ("multipart/x-mixed-replace;boundary=frame", b"", b"", b"\r\n--frame\r\n" + JPEG_PART[:-2]),
+        ("multipart/x-mixed-replace; boundary=--frame", b"\r\n", b"--frame\r\n" + JPEG_PART, b""),
+    ],
+    ids=["bare", "bare as a picture", "no boundary", "no headers", "no line before the boundary"],
+)
+def test_jpeg_streams_of_all_kinds(told: Told, kind: str, start: bytes, part: bytes, end: bytes) -> None:
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.kind, camera.start, camera.part, camera.end = kind, start, part, end
+        frames = list(islice(source.frames(), 6))
+    numbers = [number_of(frame.pixels) for frame in frames]
+    assert numbers == list(range(6))
+    assert not told.events
+
+
+@pytest.mark.parametrize("part", [b"", JPEG_PART, b"--frame\r\n" + JPEG_PART], ids=["bare", "no boundary", "multipart"])
+def test_a_damaged_jpeg_in_a_stream_costs_no_other(told: Told, part: bytes) -> None:
+    def damaged(number: int, jpeg: bytes) -> bytes:
+        return bytes(len(jpeg)) if number == 2 and part else jpeg[:300] if number == 4 else jpeg
+
+    with HttpCamera() as camera, live(f"http://{camera.address}/live", told) as source:
+        camera.part, camera.changed = part, damaged
+        frames = list(islice(source.frames(), 6))
+    assert {0, 1, 3, 5} <= {number_of(frame.pixels) for frame in frames}
+    assert not told.events
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_snapshot_address_is_refused_and_the_remedy_is_named(told: Told, suffix: str, length: bool) -> None:
+    with HttpCamera() as camera:
+        data = cv2.imencode(suffix, picture(1))[1].tobytes()
+        camera.kind, camera.start, camera.frames = "image/jpeg", data, 0
+        camera.files["/snapshot"] = data
+        path = "snapshot" if length else "live"
+        with (
+            live(f"http://me:secret@{camera.address}/{path}", told) as source,
+            pytest.raises(SourceError, match=r"single picture.*stream") as refused,
+        ):
+            list(source.frames())
+    assert not told.events and "secret" not in str(refused.value)

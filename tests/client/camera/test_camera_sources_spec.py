@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +36,9 @@ def test_all_options() -> None:
     spec = parse("synthetic:x=1#name=front%20door&rotate=90&roi=100,50,640,480&fps=2.5&mode=every")
     assert (spec.address, spec.name, spec.rotate, spec.roi) == ("x=1", "front door", 90, (100, 50, 640, 480))
     assert (spec.fps, spec.mode) == (2.5, Mode.every)
+    assert parse("a.mp4#sar=16:11").sar == Fraction(16, 11)
+    spec = parse("rtsps://door/live#tls_ca=%2Fetc%2Fca.pem&tls_verify=true")
+    assert (spec.tls_ca, spec.tls_verify) == ("/etc/ca.pem", True)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,17 @@ def test_all_options() -> None:
         ("a.mp4#fps=0", "fps: expected a number over 0"),
         ("a.mp4#fps=nan", "fps: expected a number over 0"),
         ("a.mp4#mode=all", "mode: expected one of latest, every"),
+        ("a.mp4#sar=4", "sar: expected width:height"),
+        ("a.mp4#sar=0:1", "sar: expected width:height"),
+        ("a.mp4#sar=1:0", "sar: expected width:height"),
+        ("a.mp4#sar=-4:3", "sar: expected width:height"),
+        ("a.mp4#sar=4:3x", "sar: expected width:height"),
+        ("a.mp4#tls_ca=ca.pem", "only for https:// and rtsps://"),
+        ("rtsp://host/live#tls_verify=false", "only for https:// and rtsps://"),
+        ("http://host/live#tls_ca=ca.pem", "only for https:// and rtsps://"),
+        ("https://host/live#tls_verify=no", "tls_verify: expected one of true, false"),
+        ("https://host/live#tls_ca=", "tls_ca: expected a PEM file"),
+        ("https://host/live#tls_ca=ca.pem&tls_verify=false", "no tls_verify=false beside it"),
         ("a.mp4#name=", "name: expected printable"),
         ("a.mp4#name=a%0Ab", "name: expected printable"),
         ("a.mp4#fps=1&fps=2", "fps: given twice"),

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facegate_client.camera.sighting import Sighting
@@ -242,3 +244,51 @@ def test_a_track_that_ends_with_a_cut_keeps_its_last_verdict() -> None:
     known_real(film, face(200), face(400))
     film.show(face(400), picture=other_picture(1))
     assert [line.is_real for line in film.tracks.end()] == [True, None]
+
+
+@pytest.mark.parametrize("side", [0.4 * SIDE, 2.2 * SIDE])
+@pytest.mark.parametrize("frames", [0, 2, 8, 20])
+def test_a_new_face_where_another_was_lost_is_judged_at_once_and_for_itself(frames: int, side: float) -> None:
+    """Of another size, so that it is no track's that is there already."""
+    film = liveness()
+    for _ in range(40):  # for long, so that it is waited for
+        (lost,) = film.show(face(300))
+    assert lost.is_real is True
+    for _ in range(frames):
+        film.show()
+    found = [film.show(face(300, side=side), real=False)[0] for _ in range(40)]
+    assert {each.track for each in found} == {2}
+    assert [each.is_real for each in found[:3]] == [None, None, False]
+    assert {each.is_real for each in found[3:]} == {False}
+
+
+def test_a_face_that_was_there_before_another_vanished_behind_it_is_still_in_doubt() -> None:
+    film = liveness()
+    for _ in range(40):
+        film.show(face(300), face(400))
+    for x in range(400, 330, -10):  # the right one goes behind the left one
+        film.show(face(300), face(x), real=[True, False])
+    found = [film.show(face(300))[0] for _ in range(10)]
+    assert {(each.track, each.is_real) for each in found} == {(1, None)}
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    gap=st.integers(0, 35),
+    side=st.floats(30, 260),
+    shift=st.floats(-80, 80),
+    fps=st.sampled_from([5.0, 10.0, 25.0]),
+)
+def test_a_spoof_that_comes_where_a_real_face_was_lost_is_never_called_real(
+    gap: int, side: float, shift: float, fps: float
+) -> None:
+    film = liveness(fps=fps)
+    for _ in range(30):
+        film.show(face(300))
+    lost_s = film.media_s
+    for _ in range(gap):
+        film.show()
+    for _ in range(40):
+        (found,) = film.show(face(300 + shift, side=side), real=False)
+        same_track_at_once = found.track == 1 and film.media_s - lost_s < 2.5
+        assert found.is_real is not True or same_track_at_once

@@ -1,7 +1,8 @@
 """Video opened and decoded by FFmpeg (PyAV), which is given nothing but what a source may be.
 
 The lists of formats and protocols keep out what makes FFmpeg open something else than it was told to: playlists in
-files, concat, SDP, DASH, image sequences. HLS is read over HTTP alone, and so is all that it names.
+files, concat, SDP, DASH, image sequences. HLS is read over HTTP alone, and so is all that it names; over HTTPS alone
+where certificates are verified.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from facegate_client.camera.frame import Frame, SourceError
+from facegate_client.camera.sources.cut_off import is_cut_off
 from facegate_client.camera.sources.shaping import Shaping, check_size
 from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.camera.sources.tls import open_verified, tls_options, verifies
 from facegate_client.contract import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -23,11 +29,18 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 TIMEOUT_S = 10.0
-"""How long a connection may take, and then each frame."""
+"""How long a connection to a file behind a URL may take, and then each read."""
+LIVE_TIMEOUT_S = 30.0
+"""The same of a live source; its first frame is a part of the connection, and may be the only one in 15 s."""
 
 _KNOWN = "MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, IVF, H.264, HEVC, MJPEG"  # of _FILES, in users' words
 _FILES = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,h264,hevc,mjpeg,mpjpeg"
-_STREAMS = f"{_FILES},hls,aac,mp3,ac3,eac3,webvtt"  # with what HLS may have beside the video
+_STREAMS = f"{_FILES},aac,mp3,ac3,eac3,webvtt"  # with what HLS may have beside the video
+_TIMELESS = ("mpjpeg", "mjpeg")  # their times are FFmpeg's guess of 25 frames a second
+_COVER_ART = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS; AV_DISPOSITION_DEFAULT is 1
+_JPEG = re.compile(rb"(?:[\x20-\x7e]*\r?\n)*\xff\xd8\xff")  # after its headers, in a multipart stream
+_PICTURE = re.compile(rb"\x89PNG|GIF8|BM|RIFF....WEBP", re.DOTALL)
+_SINGLE_PICTURE = "is a single picture: give the address of the camera's MJPEG or RTSP stream, or a folder of pictures"
 _USUAL_STEP_S = 0.04
 _DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # the tag of a track, as muxers write it
 
@@ -43,31 +56,52 @@ class Refused(Broken):
 class Video:
     """A video that is open."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, spec: SourceSpec, live: bool) -> None:
         self._container = container
         self._stream = stream
-        self._step_s = float(1 / stream.average_rate) if stream.average_rate else _USUAL_STEP_S
-        self._timeless = container.format.name == "mpjpeg"  # its times are FFmpeg's guess of 25 frames a second
-        self._last_s = 0.0
+        self._spec = spec
+        self._live = live
+        self._step_s = float(1 / stream.average_rate) if stream.average_rate else None
+        self._timeless = container.format.name in _TIMELESS
+        declared, coded = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
+        self._container_sar = declared if declared != coded else None  # FFmpeg prefers it to the frames' own
+        self._last_s = self._end_s = 0.0
         self.begun = False  # whether a frame was decoded
 
     def frames(self, shaping: Shaping, broken: Callable[[], None]) -> Iterator[Frame | None]:
-        """The frames, None for each that is limited away. `broken` is called for what is skipped. Raises Broken."""
-        for packet in self._container.demux(self._stream):
-            for picture in self._pictures(packet, broken):
+        """The frames, None for each packet that gives none: not yet, or one that is limited away.
+
+        `broken` is called for what is skipped. Raises Broken, and SourceError where a stream is a single picture.
+        """
+        for packet in self._packets():
+            pictures = self._pictures(packet, broken)
+            for picture in pictures:
                 self.begun = True
-                self._last_s = max(self._last_s, picture.time or 0.0)
-                yield shaping.frame(picture, None if self._timeless else picture.time, self._step_s)
+                time_s = picture.time or 0.0
+                step_s = self._step_s or self._observed_step_s(time_s)
+                lasts_s = float(picture.duration * (picture.time_base or 0)) or step_s
+                self._last_s = max(self._last_s, time_s)
+                self._end_s = max(self._end_s, time_s + lasts_s)
+                jpeg = bytes(packet) if self._stream.codec_context.name == "mjpeg" else None
+                yield shaping.frame(picture, jpeg, None if self._timeless else picture.time, step_s, self._sar())
+            if not pictures:
+                yield None
 
     def check_end(self) -> None:
         """After the last frame: raises Broken where the file said that it was longer.
 
-        FFmpeg itself takes the end of a file that was cut off for an end. Half a second is forgiven; MPEG streams and
-        fragmented MP4 say nothing of their length.
+        FFmpeg itself takes the end of a file that was cut off for an end. A local file is compared with the sizes that
+        are written in it, one behind a URL with its duration, of which half a second is forgiven. MPEG streams say
+        nothing of their length.
         """
         promised_s = self._promised_s()
-        if promised_s is not None and not self._reached(promised_s):
-            raise Broken(f"damaged or cut off: it ends at {self._last_s:.1f} s of {promised_s:.1f} s")
+        if self._spec.kind == "path":
+            complete = not is_cut_off(self._spec.address)
+        else:
+            complete = promised_s is None or self._reached(promised_s)
+        if not complete:
+            of = "" if promised_s is None else f" of {promised_s:.1f} s"
+            raise Broken(f"damaged or cut off: it ends at {self._last_s:.1f} s{of}")
 
     def complete(self) -> bool:
         """After the last frame: this was the end that the stream declared, and not the connection's."""
@@ -77,7 +111,31 @@ class Video:
         return bool(self._container.duration) if promised_s is None else self._reached(promised_s)
 
     def _reached(self, promised_s: float) -> bool:
-        return self._last_s + 2 * self._step_s >= promised_s - 0.5
+        step_s = self._step_s or _USUAL_STEP_S
+        return max(self._end_s, self._last_s + 2 * step_s) >= promised_s - 0.5
+
+    def _observed_step_s(self, time_s: float) -> float:
+        """Of a stream that declares no frame rate: the time since the frame before."""
+        step_s = time_s - self._last_s if self._last_s and not self._timeless else 0.0
+        return step_s if 0 < step_s <= LIVE_TIMEOUT_S else _USUAL_STEP_S
+
+    def _sar(self) -> Fraction | None:
+        """The pixels' width divided by their height; what is not above 0 says nothing."""
+        sar = self._spec.sar or self._container_sar or self._stream.codec_context.sample_aspect_ratio
+        return sar if sar is not None and sar > 0 else None
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        packets = self._container.demux(self._stream)
+        if self._live and self._container.format.name == "mjpeg":  # a stream, or a snapshot
+            first = next(packets)
+            try:
+                second = next(packets)
+            except (StopIteration, pyav().error.OSError):
+                second = first
+            if second is first or not second.size:  # FFmpeg's last packet is empty
+                raise SourceError(_SINGLE_PICTURE)
+            return chain((first, second), packets)
+        return packets
 
     def _pictures(self, packet: Packet[VideoStream], broken: Callable[[], None]) -> list[VideoFrame]:
         if packet.is_corrupt:  # it breaks off: decoders that do not mind give half a picture
@@ -96,7 +154,7 @@ class Video:
     def _promised_s(self) -> float | None:
         kind, stream = self._container.format.name.split(",")[0], self._stream
         if kind == "avi" and stream.frames:
-            return stream.frames * self._step_s
+            return stream.frames * (self._step_s or _USUAL_STEP_S)
         if kind == "mov" and stream.duration and stream.time_base and self._container.duration:
             # A trimmed file's track is longer than what is to be shown of it; the whole may have longer sound.
             return min(float(stream.duration * stream.time_base), self._container.duration / 1e6)
@@ -117,8 +175,8 @@ def opened(spec: SourceSpec, live: bool) -> Iterator[Video]:
     error_types = pyav().error
     video = None
     try:
-        with _container(spec) as container:
-            video = Video(container, _video_stream(container, live))
+        with _container(spec, live) as container:
+            video = Video(container, _video_stream(container, live), spec, live)
             yield video
     except (error_types.ProtocolNotFoundError, error_types.DecoderNotFoundError) as error:
         raise SourceError(f"FFmpeg cannot: {error.strerror}") from error
@@ -137,33 +195,73 @@ def pyav() -> Any:
     return av
 
 
-def _container(spec: SourceSpec) -> Any:
+def _container(spec: SourceSpec, live: bool) -> Any:
+    """The opened container; where FFmpeg does not recognise it by itself, by the first of its bytes."""
+    error_types = pyav().error
+    verified = spec.scheme == "https" and verifies(spec)
+    try:
+        return _open(spec, live, _STREAMS if verified else f"{_STREAMS},hls")
+    except (error_types.ArgumentError, error_types.InvalidDataError):  # the first is for what is not on the list
+        if spec.kind == "device" or spec.scheme.startswith("rtsp"):
+            raise
+        head = _head(spec, live)
+        if _JPEG.match(head):  # bare, or multipart without the boundary that FFmpeg expects at the beginning
+            return _open(spec, live, _STREAMS, format="mjpeg")
+        if live and _PICTURE.match(head):
+            raise SourceError(_SINGLE_PICTURE) from None
+        if verified and head.startswith(b"#EXTM3U"):
+            return _open(spec, live, "hls,mpegts,mov,aac,mp3,ac3,eac3,webvtt", io_open=partial(open_verified, spec))
+        raise
+
+
+def _head(spec: SourceSpec, live: bool) -> bytes:
+    """Up to 2 KiB of what is at the source's address."""
+    with _open(spec, live, "data", format="data") as container:
+        head = b""
+        with suppress(pyav().error.OSError):  # the end of what declares no length
+            for packet in islice(container.demux(), 2):
+                head += bytes(packet)
+        return head
+
+
+def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
     options = {"max_pixels": str(MAX_PIXELS)}
     if spec.kind == "path":
         address = f"file:{os.path.abspath(spec.address)}"  # a name like http:x is a file's all the same
-        options |= {"protocol_whitelist": "file", "format_whitelist": _FILES}
+        options |= {"protocol_whitelist": "file", "format_whitelist": "data" if formats == "data" else _FILES}
     elif spec.kind == "device":
         address = spec.address
         options |= {"format_whitelist": "video4linux2,v4l2"}
+        how["format"] = "video4linux2"
     else:
         address = f"{spec.scheme}:{spec.address.partition(':')[2]}"
         if spec.scheme.startswith("rtsp"):
             options |= {"protocol_whitelist": "rtp,tcp,tls", "format_whitelist": "rtsp", "rtsp_transport": "tcp"}
+            options["probesize"] = "32"  # opening it waits for one packet, and not for a key frame
         else:
-            options |= {"protocol_whitelist": "http,https,tcp,tls,crypto", "format_whitelist": _STREAMS}
-    return pyav().open(
-        address,
-        format="video4linux2" if spec.kind == "device" else None,
-        options=options,
-        metadata_errors="replace",
-        timeout=TIMEOUT_S,
-    )
+            plain = "" if tls_options(spec).get("tls_verify") == "1" else "http,"
+            options |= {"protocol_whitelist": f"{plain}https,tcp,tls,crypto", "format_whitelist": formats}
+            if live:  # else FFmpeg reads 5 MB of small JPEG pictures before it is sure that they are such
+                options["formatprobesize"] = "8192"
+        options |= tls_options(spec)
+        if live:  # else FFmpeg collects up to 20 frames, or 5 s of them, before it gives the first
+            options |= {"fpsprobesize": "0", "max_ts_probe": "0"}
+    timeout_s = LIVE_TIMEOUT_S if live else TIMEOUT_S
+    return pyav().open(address, options=options, metadata_errors="replace", timeout=timeout_s, **how)
 
 
 def _video_stream(container: InputContainer, live: bool) -> VideoStream:
-    if not container.streams.video:
+    """The largest video that is no cover art and can be decoded, and of several the one that is marked as default."""
+    streams = [each for each in container.streams.video if not int(each.disposition) & _COVER_ART]
+    if not streams:
         raise Broken("there is no video in it")
-    stream = container.streams.video[0]
+
+    def rank(stream: VideoStream) -> tuple[bool, int, bool]:
+        decoder = stream.codec_context
+        area = 0 if decoder is None else decoder.width * decoder.height
+        return decoder is not None, area, bool(int(stream.disposition) & 1)
+
+    stream = max(streams, key=rank)
     decoder = stream.codec_context
     if decoder is None:
         raise SourceError("FFmpeg has no decoder for its video")
@@ -187,6 +285,9 @@ def _reason(error: Any, spec: SourceSpec, live: bool, video: Video | None) -> st
     if isinstance(error, error_types.HTTPNotFoundError):
         return "nothing there: check the path"
     if error.errno == errno.EIO:
+        if spec.kind == "stream" and video is None and verifies(spec):
+            authorities = spec.tls_ca or "this system's authorities"
+            return f"cannot be reached, or its certificate is not valid for its name and by {authorities} (tls_ca)"
         if spec.kind == "stream" and video is None:  # a name that nobody knows, too
             return "cannot be reached: check the name and the network"
         if spec.kind == "stream" and not live and video is not None and not video.begun:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.shaping import turned_and_cut
-from facegate_client.camera.sources.spec import SourceSpec, printable
-from facegate_client.errors import BadImage
+from facegate_client.camera.sources.shaping import squared, turned_and_cut
+from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.errors import BadImage, printable
 from facegate_client.images import read_image_file
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
@@ -47,7 +47,7 @@ class Folder:
             wall_s, read_s = time.time(), time.monotonic()
             try:
                 pixels = decode(read_image_file(path, path.name))
-                pixels = turned_and_cut(pixels, self._spec.rotate, self._spec.roi)
+                pixels = turned_and_cut(squared(pixels, self._spec.sar), self._spec.rotate, self._spec.roi)
             except BadImage as error:
                 self._skip(str(error))
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Generic, TypeVar
@@ -22,6 +23,7 @@ class Handover(Generic[T]):
         self._made: list[T] = []
         self._error: BaseException | None = None
         self._abandoned = self._ended = False
+        self.longest_wait_s = 0.0  # for a thing, after the first one
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="camera-connection", daemon=True).start()
 
@@ -30,11 +32,16 @@ class Handover(Generic[T]):
         """The thread has freed what it had opened."""
         return self._ended
 
-    def items(self, timeout_s: float) -> Iterator[T]:
-        """What is made, in order. Raises TimeoutError where the next takes longer, and what the generator raises."""
+    def items(self, timeout_s: Callable[[], float]) -> Iterator[T]:
+        """What is made, in order. Raises TimeoutError where the next takes longer, and what the generator raises.
+
+        `timeout_s` is called before each wait.
+        """
+        taken = 0
         while True:
+            began_s = time.monotonic()
             with self._changed:
-                if not self._changed.wait_for(lambda: self._made or self._ended or self._abandoned, timeout_s):
+                if not self._changed.wait_for(lambda: self._made or self._ended or self._abandoned, timeout_s()):
                     raise TimeoutError
                 if self._abandoned:
                     return
@@ -42,6 +49,9 @@ class Handover(Generic[T]):
                     break
                 item = self._made.pop()
                 self._changed.notify_all()
+            if taken:
+                self.longest_wait_s = max(self.longest_wait_s, time.monotonic() - began_s)
+            taken += 1
             yield item
         if self._error is not None:
             raise self._error

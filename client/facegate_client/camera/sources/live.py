@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Generator, Iterator
+from functools import partial
+from typing import Any
 
 from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.decoded import TIMEOUT_S, Broken, Refused, opened
+from facegate_client.camera.sources.decoded import LIVE_TIMEOUT_S, Broken, Refused, opened
 from facegate_client.camera.sources.handover import Handover
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.shaping import Shaping
 from facegate_client.camera.sources.spec import SourceSpec
 
+TIMEOUT_S = LIVE_TIMEOUT_S
+"""How long a stream may be silent, for as long as its rate is not known: cameras may give one frame in 15 s."""
+LEAST_TIMEOUT_S = 10.0
+"""How long any stream may be silent."""
+GAPS = 3
+"""How many times as long as ever before on its connection."""
 LEAST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
 
 class LiveSource:
-    """A `Source` that is connected to again and again, whenever it gives no frame for ten seconds or breaks off.
+    """A `Source` that is connected to again and again, whenever it is silent for too long or breaks off.
 
     `frames` ends with `close`, or where a stream over HTTP has reached the end that it declared; it raises SourceError
     only before the first frame, on what no waiting mends. Times go on over an outage by the clock, indices without a
-    gap.
+    gap. Every packet is a sign of life, also one that gives no frame.
     """
 
     live = True
@@ -43,9 +52,10 @@ class LiveSource:
             connection = self._connection = Handover(self._connect)
             if self._closing.is_set():  # by `close`, before it could see this connection
                 connection.abandon()
+            patience = partial(_patience_s, connection, time.monotonic())
             reason, refused = "the stream ended", False
             try:
-                for frame in connection.items(TIMEOUT_S):
+                for frame in connection.items(patience):
                     if frame is None:
                         continue
                     if failures:
@@ -53,7 +63,7 @@ class LiveSource:
                         failures = 0
                     yield frame
             except TimeoutError:
-                reason = f"no frame within {TIMEOUT_S:.0f} s"
+                reason = f"no frame within {patience():.0f} s"
             except Broken as error:
                 reason, refused = str(error), isinstance(error, Refused)
             except SourceError as error:
@@ -70,7 +80,7 @@ class LiveSource:
             self._wait(pause_s(failures, refused), connection)
 
     def close(self) -> None:
-        """See Source.close. At once; what was opened is freed within ten seconds by a thread that nobody waits for."""
+        """See Source.close. At once; what was opened is freed within 30 s by a thread that nobody waits for."""
         self._closing.set()
         if self._connection is not None:
             self._connection.abandon()
@@ -87,6 +97,13 @@ class LiveSource:
         self._closing.wait(pause)
         while not connection.ended and not self._closing.wait(LEAST_WAIT_S):
             pass
+
+
+def _patience_s(connection: Handover[Any], began_s: float) -> float:
+    """Seconds that a connection, begun at `began_s`, may be silent from now on."""
+    if time.monotonic() - began_s < TIMEOUT_S:
+        return TIMEOUT_S
+    return min(TIMEOUT_S, max(LEAST_TIMEOUT_S, GAPS * connection.longest_wait_s))
 
 
 def pause_s(failures: int, refused: bool) -> float:

@@ -17,5 +17,8 @@ class SourceNotices(Protocol):
     def back(self) -> None:
         """It gives frames again."""
 
+    def warned(self, what: str) -> None:
+        """The source is read, and the user should know `what` about it."""
+
     def skipped(self, what: str) -> None:
         """Part of a source cannot be decoded and is left out; `what` says which part, not whose."""

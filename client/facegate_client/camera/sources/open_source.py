@@ -12,6 +12,7 @@ from facegate_client.camera.sources.folder import Folder
 from facegate_client.camera.sources.live import LiveSource
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.camera.sources.tls import verifies
 from facegate_client.camera.sources.video_file import VideoFile
 
 _FILE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
@@ -20,12 +21,14 @@ _FILE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 def open_source(spec: SourceSpec, notices: SourceNotices) -> Source:
     """The source, which opens nothing before its `frames` are read. `spec.kind` is not "synthetic".
 
-    A URL of HTTP is a file's where its path ends like a video file's, and otherwise live. Of https and rtsps, FFmpeg
-    checks no certificate: cameras sign their own. Raises ImportError where a video needs PyAV and it is missing.
+    A URL of HTTP is a file's where its path ends like a video file's, and otherwise live. Warns where the certificate
+    of an rtsps source is not verified. Raises ImportError where a video needs PyAV and it is missing.
     """
     if spec.kind == "path" and os.path.isdir(spec.address):  # False too where looking fails: VideoFile says why
         return Folder(spec, notices)
     pyav()
+    if spec.scheme == "rtsps" and not verifies(spec) and spec.tls_verify is None:
+        notices.warned("its certificate is not verified: give its authority with #tls_ca=FILE, or #tls_verify=false")
     if spec.kind == "path":
         return VideoFile(spec, notices)
     suffix = PurePosixPath(urlsplit(spec.address).path).suffix.lower() if spec.kind == "stream" else ""

@@ -6,19 +6,21 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from facegate_client.camera.mailbox import Mode
 from facegate_client.contract import MAX_SIDE
+from facegate_client.errors import printable
 
 Kind = Literal["path", "device", "stream", "synthetic"]
 Rotation = Literal[0, 90, 180, 270]
 
 T = TypeVar("T")
 SCHEMES = ("rtsp", "rtsps", "http", "https")
-OPTIONS = ("name", "rotate", "roi", "fps", "mode")
+OPTIONS = ("name", "rotate", "roi", "fps", "mode", "sar", "tls_ca", "tls_verify")
 _TURNS: dict[str, Rotation] = {"0": 0, "90": 90, "180": 180, "270": 270}
 _MODES: dict[str, Mode] = {mode.value: mode for mode in Mode}
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
@@ -37,6 +39,8 @@ class SourceSpec:
     `shown` stands for it in messages. `rotate` is in degrees clockwise, on top of what a file itself says. `roi` is x,
     y, width, height in pixels of the rotated frame. `fps` is the most frames a second of media time that are taken,
     None for all; of a folder, how many pictures make a second. `mode` None: whoever reads the source decides.
+    `sar` is the width of a pixel divided by its height, used instead of what a video declares. `tls_ca` is a PEM file
+    of certificate authorities, and `tls_verify` whether a certificate is verified; None: the default of the scheme.
     """
 
     kind: Kind
@@ -46,6 +50,9 @@ class SourceSpec:
     roi: tuple[int, int, int, int] | None = None
     fps: float | None = None
     mode: Mode | None = None
+    sar: Fraction | None = None
+    tls_ca: str | None = None
+    tls_verify: bool | None = None
 
     @property
     def scheme(self) -> str:
@@ -79,6 +86,8 @@ def parse(text: str) -> SourceSpec:
             _roi(options["roi"]) if "roi" in options else None,
             _fps(options["fps"]) if "fps" in options else None,
             _one_of(_MODES, options["mode"], "mode") if "mode" in options else None,
+            _sar(options["sar"]) if "sar" in options else None,
+            *_tls(options, kind, address),
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
@@ -172,6 +181,20 @@ def _fps(value: str) -> float:
     return fps
 
 
-def printable(name: str) -> str:
-    """`name` with a question mark for each character that a terminal might obey."""
-    return "".join(character if character.isprintable() else "?" for character in name)
+def _sar(value: str) -> Fraction:
+    sides = re.fullmatch(r"([0-9]{1,5}):([0-9]{1,5})", value)
+    if sides is None or 0 in (int(sides[1]), int(sides[2])):
+        raise ValueError(f"sar: expected width:height of a pixel, such as 4:3, got {value!r}")
+    return Fraction(int(sides[1]), int(sides[2]))
+
+
+def _tls(options: dict[str, str], kind: Kind, address: str) -> tuple[str | None, bool | None]:
+    authorities, verify = options.get("tls_ca"), options.get("tls_verify")
+    if authorities is None and verify is None:
+        return None, None
+    if kind != "stream" or urlsplit(address).scheme not in ("https", "rtsps"):
+        raise ValueError("tls_ca and tls_verify: only for https:// and rtsps://")
+    verified = None if verify is None else _one_of({"true": True, "false": False}, verify, "tls_verify")
+    if authorities is not None and (not authorities or "\0" in authorities or verified is False):
+        raise ValueError("tls_ca: expected a PEM file of certificate authorities, and no tls_verify=false beside it")
+    return authorities, verified

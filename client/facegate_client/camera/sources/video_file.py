@@ -9,9 +9,11 @@ from pathlib import Path
 
 from facegate_client.camera.frame import Frame, SourceError
 from facegate_client.camera.sources.decoded import Broken, opened
+from facegate_client.camera.sources.folder import SUFFIXES
 from facegate_client.camera.sources.notices import SourceNotices
 from facegate_client.camera.sources.shaping import Shaping
-from facegate_client.camera.sources.spec import SourceSpec, printable
+from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.errors import printable
 
 
 class VideoFile:
@@ -52,6 +54,8 @@ class VideoFile:
         self._closing.set()
 
     def _check_file(self, path: Path) -> None:
+        if path.suffix.lower() in SUFFIXES:
+            raise SourceError(f"{self._shown} is a single picture: name its folder, or use 'faceclient analyze'")
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise SourceError(f"{self._shown} is neither a file nor a folder")

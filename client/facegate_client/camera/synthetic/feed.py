@@ -30,6 +30,8 @@ class _Notices:
 
     def back(self) -> None: ...
 
+    def warned(self, what: str) -> None: ...
+
     def skipped(self, what: str) -> None:
         self._say(f"{self._name}: {what}")
 
@@ -41,8 +43,8 @@ async def synthetic_feed(
 
     Raises SourceError, FaceGateError, and ValueError on an option.
     """
-    if spec.rotate or spec.roi:
-        raise ValueError(f"{spec.name}: rotate and roi are not for a synthetic source")
+    if spec.rotate or spec.roi or spec.sar:
+        raise ValueError(f"{spec.name}: rotate, roi and sar are not for a synthetic source")
     fps = spec.fps or FPS
     folder = Folder(replace(spec, kind="path"), _Notices(spec.name, say))
     pictures: list[NDArray[np.uint8]] = await asyncio.to_thread(

@@ -89,6 +89,11 @@ class BoxTracker:
         """For each track the box before and the box now, float [4] each; now is a guess where the box is not seen."""
         return {track: (box.before, box.now) for track, box in self._live.items()}
 
+    @property
+    def times(self) -> dict[int, tuple[float, float]]:
+        """For each track of `live` when it was first and last seen, media seconds."""
+        return {track: (box.first_s, box.seen_s) for track, box in self._live.items()}
+
     def _match(self, media_s: float, found: Array) -> dict[int, Matched]:
         """For the rows of `found` that are a followed box's, which box's; it takes them for itself."""
         if not len(found) or not self._live:

@@ -25,17 +25,20 @@ def is_another(match: Matched) -> bool:
     return not match.new and (lost or match.overlap < JUMP)
 
 
-def touching(live: Mapping[int, tuple[Array, Array]]) -> set[int]:
+def touching(live: Mapping[int, tuple[Array, Array]], times: Mapping[int, tuple[float, float]]) -> set[int]:
     """The tracks that touch another, now or on the way from the frame before, had both moved evenly.
 
-    `live` has for each track its box before and now, seen or expected: a face that vanishes behind another's is doubt
-    about the other.
+    `live` has for each track its box before and now, seen or expected, and `times` when it was first and last seen. A
+    face that vanishes behind another's is doubt about the other. A face that was first seen after the other was lost
+    does not touch it: it has a track of its own, of which nothing is known yet that could be another's.
     """
     if not live:
         return set()
     before, now = np.array(list(live.values())).swapaxes(0, 1)
     low, high = np.minimum(before, now)[:, :2], np.maximum(before, now)[:, 2:]
-    near = (low[:, None, 0] < high[None, :, 0]) & (low[:, None, 1] < high[None, :, 1])
+    first, last = np.array([times[track] for track in live]).T
+    met_before = first[:, None] <= last[None, :]
+    near = met_before & (low[:, None, 0] < high[None, :, 0]) & (low[:, None, 1] < high[None, :, 1])
     a, b = np.nonzero(np.triu(near & near.T, 1))  # the pairs whose ways' outlines meet
     touched = np.zeros(len(live), dtype=bool)
     for step in _STEPS:

@@ -106,7 +106,7 @@ class Tracks:
         matches = self._boxes.update(frame.media_s, values[:, :4])
         live = self._boxes.live
         self._end_all_but(live)
-        close = touching(live)
+        close = touching(live, self._boxes.times)
         due: list[int] = []
         entries = []
         for index, (face, matched) in enumerate(zip(faces, matches, strict=True)):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.errors import InvalidRequest
+from facegate_client.errors import InvalidRequest, printable
 from facegate_client.results import Face, Model
 
 
@@ -138,7 +138,7 @@ def _find(paths: list[Path]) -> list[tuple[str, Path]]:
     for path in paths:
         for origin in _entries(path) if path.is_dir() else [path]:
             folder = origin.is_dir()
-            person = origin.name if folder else origin.stem
+            person = printable(origin.name if folder else origin.stem, joiners=True)
             if origins.setdefault(person, origin) != origin:  # else two people would be taken for one
                 raise WatchError(
                     f"{origins[person]} and {origin} are both called {person!r}: rename one, "

@@ -1,0 +1,164 @@
+"""Certificates of https and rtsps sources, against servers that speak TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from facegate_client.camera.frame import SourceError
+from facegate_client.camera.sources.open_source import open_source
+from facegate_client.camera.sources.spec import parse
+from support.certificates import Certificates, make_certificates
+from support.http_camera import HttpCamera
+from support.made_videos import write_video
+from support.rtsp_server import RtspCamera
+
+
+class Told:
+    """What a source tells; it is closed when it is lost."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+
+    def lost(self, reason: str) -> None:
+        self.lines.append(reason)
+        self.source.close()
+
+    def back(self) -> None:
+        raise AssertionError("a source that was lost is closed")
+
+    def warned(self, what: str) -> None:
+        self.warnings.append(what)
+
+    def skipped(self, what: str) -> None:
+        self.lines.append(what)
+
+    def frames(self, text: str, most: int = 5) -> int:
+        """How many frames the source gives, `most` at most."""
+        self.source = open_source(parse(text), self)
+        try:
+            return sum(1 for _ in islice(self.source.frames(), most))
+        except SourceError as error:
+            self.lines.append(str(error))
+            return 0
+        finally:
+            self.source.close()
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("trusted"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="module")
+def servers(
+    trusted: Certificates, other: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[HttpCamera, HttpCamera]]:
+    """One with the trusted certificate, and one with another authority's, which has the same files."""
+    folder = tmp_path_factory.mktemp("films")
+    film = write_video(folder / "a.mp4", 10, options={"movflags": "faststart"}).read_bytes()
+    segment = write_video(folder / "a.ts", 25).read_bytes()
+    with HttpCamera(trusted) as good, HttpCamera(other) as bad, HttpCamera() as plain:
+        good.files = bad.files = plain.files = {
+            "/a.mp4": film,
+            "/a.ts": segment,
+            "/good.m3u8": playlist("a.ts"),
+            "/absolute.m3u8": playlist(f"https://{good.address}/a.ts"),
+            "/bad.m3u8": playlist(f"https://{bad.address}/a.ts"),
+            "/plain.m3u8": playlist(f"http://{plain.address}/a.ts"),
+            "/variants.m3u8": variants(f"https://{bad.address}/good.m3u8"),
+            "/good_variants.m3u8": variants("good.m3u8"),
+        }
+        good.redirects = {
+            "/good.mp4": "/a.mp4",
+            "/bad.mp4": f"https://{bad.address}/a.mp4",
+            "/plain.mp4": f"http://{plain.address}/a.mp4",
+        }
+        yield good, bad
+
+
+def playlist(segment: str) -> bytes:
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n#EXT-X-ENDLIST\n".encode()
+
+
+def variants(address: str) -> bytes:
+    return f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\n{address}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "path", ["a.mp4", "good.mp4", "live", "good.m3u8", "absolute.m3u8", "good_variants.m3u8", "bad.m3u8?verified"]
+)
+def test_an_https_source_that_its_authority_vouches_for(
+    servers: tuple[HttpCamera, HttpCamera], trusted: Certificates, path: str
+) -> None:
+    told = Told()
+    verify = "tls_verify=false" if path.startswith("bad") else f"tls_ca={trusted.ca}"
+    assert told.frames(f"https://{servers[0].address}/{path}#{verify}") == 5
+    assert not told.lines and not told.warnings
+
+
+@pytest.mark.parametrize("path", ["bad.mp4", "plain.mp4", "bad.m3u8", "plain.m3u8", "variants.m3u8"])
+def test_what_an_https_source_names_is_verified_too(
+    servers: tuple[HttpCamera, HttpCamera], trusted: Certificates, path: str
+) -> None:
+    told = Told()
+    assert told.frames(f"https://{servers[0].address}/{path}#tls_ca={trusted.ca}") == 0
+    assert len(told.lines) == 1
+
+
+@pytest.mark.parametrize("path", ["a.mp4", "live", "good.m3u8"])
+def test_an_https_source_is_verified_by_default_and_for_its_name(
+    servers: tuple[HttpCamera, HttpCamera], trusted: Certificates, tmp_path: Path, path: str
+) -> None:
+    good, bad = servers
+    told = Told()
+    assert told.frames(f"https://{good.address}/{path}") == 0  # no authority of this system's
+    assert told.frames(f"https://{bad.address}/{path}#tls_ca={trusted.ca}") == 0
+    assert len(told.lines) == 2 and all("certificate" in line for line in told.lines)
+    assert told.frames(f"https://{bad.address}/{path}#tls_verify=false") == 5
+    elsewhere = make_certificates(tmp_path, host="elsewhere.test")
+    with HttpCamera(elsewhere) as camera:
+        camera.files = good.files
+        assert told.frames(f"https://{camera.address}/{path}#tls_ca={elsewhere.ca}") == 0
+    assert not told.warnings
+
+
+def test_an_rtsps_source_is_verified_where_its_authority_is_named(
+    trusted: Certificates, other: Certificates, tmp_path: Path
+) -> None:
+    with RtspCamera(certificates=trusted) as camera:
+        address = f"rtsps://me:secret@127.0.0.1:{camera.port}/live"
+        told = Told()
+        assert told.frames(address) == 5
+        assert len(told.warnings) == 1 and "certificate" in told.warnings[0] and not told.lines
+        told = Told()
+        assert told.frames(f"{address}#tls_verify=false") == 5
+        assert told.frames(f"{address}#tls_ca={trusted.ca}") == 5
+        assert not told.lines
+        assert told.frames(f"{address}#tls_ca={other.ca}") == 0
+        assert told.frames(f"{address}#tls_verify=true") == 0
+        assert len(told.lines) == 2 and all("certificate" in line for line in told.lines)
+        assert not told.warnings and "secret" not in " ".join(told.lines)
+    elsewhere = make_certificates(tmp_path, host="elsewhere.test")
+    with RtspCamera(certificates=elsewhere) as camera:
+        assert told.frames(f"rtsps://127.0.0.1:{camera.port}/live#tls_ca={elsewhere.ca}") == 0
+
+
+@pytest.mark.parametrize("content", [None, b"no PEM"])
+def test_authorities_that_cannot_be_read_are_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    for address in ("https://127.0.0.1:9/a.mp4", "https://127.0.0.1:9/live", "rtsps://127.0.0.1:9/live"):
+        told = Told()
+        assert told.frames(f"{address}#tls_ca={file}") == 0
+        assert len(told.lines) == 1 and "tls_ca" in told.lines[0] and "ca.pem" in told.lines[0]
