@@ -74,7 +74,7 @@ def test_masks_are_honoured_in_every_header(
     assert np.abs(image - over_white(bgra, chosen)).max() <= 1
 
 
-@pytest.mark.parametrize("header", [40, 52, 108, 124])
+@pytest.mark.parametrize("header", [36, 40, 52, 64, 108, 124])
 def test_sixteen_bits_without_masks_reach_white(header: int) -> None:
     bgra = np.random.default_rng(header).integers(0, 256, (5, 7, 4), np.uint8)
     bgra[0, 0] = 255
@@ -95,6 +95,7 @@ MEANINGLESS = {
     "bits apart": (masked_bmp(BLACK, (0xF0F0, 0xFF0000, 0xFF000000)), "channel masks"),
     "more bits than a pixel": (masked_bmp(BLACK, (0xFF0000, 0xFF00, 0xFF), bits=16), "channel masks"),
     "a header without masks": (masked_bmp(BLACK, RGBX, header=64), "compression 3"),
+    "a header that ends before its masks": (masked_bmp(BLACK, RGBX, header=36), "compression 3"),
     "24 bits": (bmp_of(24, 2, 2, compression=3), "compression 3"),
     "no room for masks": (bmp_of(32, 2, 2, compression=3), "within its channel masks"),
 }

@@ -18,6 +18,7 @@ from facegate_client.imaging.errors import InvalidImage
 
 _BI_RGB, _BI_BITFIELDS, _BI_ALPHABITFIELDS = 0, 3, 6
 _MASKS_AT = 14 + 40  # after a BITMAPINFOHEADER, and within each longer header
+_SHORTEST_READ = 36  # bytes; of shorter headers OpenCV decodes OS/2's, without masks and 16 bits, and refuses others
 _555 = (0x7C00, 0x03E0, 0x001F, 0)  # of 16 bits without masks: red, green, blue, alpha
 _HEADERS_WITH_ALPHA = frozenset((56, 108, 124))
 _HEADERS_WITH_MASKS = _HEADERS_WITH_ALPHA | {40, 52}
@@ -30,7 +31,7 @@ def masked_pixels(data: bytes, width: int, height: int) -> NDArray[np.uint8] | N
     declare it and leave it empty. Raises InvalidImage for masks that select no bits or bits that are not adjacent.
     """
     offset, header_size = struct.unpack_from("<II", data, 10)
-    if header_size < 40:  # OS/2's, which has no masks; its 16 bits are not decoded by OpenCV either
+    if header_size < _SHORTEST_READ:
         return None
     stored_height, bits, compression = struct.unpack_from("<i2xHI", data, 22)
     if compression in (_BI_BITFIELDS, _BI_ALPHABITFIELDS):

@@ -10,8 +10,10 @@ r"""The EXIF orientation of an image file: which tag counts, and which values ar
 - In a JPEG, `Exif\0` in any case, after at most four stray bytes, and one more byte begin a block. In PNG and WebP a
   block is bare; a prefix `Exif\0\0`, which some writers add, is skipped.
 
-Made files gave the same orientation in exiftool 12.57, except that it also reads text, rationals and floating-point
-numbers, takes a tag of no value for the first, and reports another directory's tag, or XMP's, where IFD0 has none.
+Files made for each rule have the same orientation in exiftool 12.57. exiftool differs in these cases, all of them rare:
+it also reads text, rationals and floating-point numbers, a TIFF structure with another number than 42 in its header,
+and a PNG's textual "Raw profile type exif". It takes a tag without values for the first, stops at a damaged directory
+entry, skips a PNG's second EXIF chunk, and reports the tag of another directory, or XMP's, where IFD0 has none.
 
 Layout: EXIF 2.32 (CIPA DC-008), section 4.6, and TIFF 6.0, section 2.
 """
