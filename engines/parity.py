@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.reference import Outputs, Reference, session
+from engines.graphs.published import session
+from engines.reference import Outputs, Reference
 from engines.soundness import UnsoundError, require_sound
 from ensemble.alignment import aligned_crops
 from ensemble.letterbox import letterbox
@@ -17,7 +18,7 @@ from ensemble.liveness import context_crops
 from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU_GRAPH, GRAPH
-from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
+from ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
 from facegate_client.imaging.image import decode
@@ -166,7 +167,7 @@ def _runner(model: str, path: Path) -> Callable[[NDArray[np.uint8]], list[Output
 def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Named]) -> NDArray[np.uint8]:
     """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError, naming one that shows no face."""
     net = pack.nets[model]
-    if model == DETECTOR:
+    if isinstance(net, Detector):
         return np.stack([letterbox(image, net.height, net.width)[0] for _, image in images])
     crops = []
     for name, image in images:

@@ -32,6 +32,9 @@ class Faces:
         return Faces(self.boxes[indices], self.scores[indices], self.landmarks[indices])
 
 
+NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
 def select_faces(
     boxes: Floats, scores: Floats, landmarks: Floats, *, factor: float, min_score: float, nms_iou: float, max_faces: int
 ) -> Faces:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import Faces, choose_face, select_faces
+from ensemble.detection import NO_FACES, Faces, choose_face, select_faces
 from ensemble.errors import RequestError, invalid
 from ensemble.inferer import Inferer, in_chunks
 from ensemble.letterbox import letterbox
 from ensemble.liveness import Liveness, context_crops, fuse
-from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pack import RECOGNIZER, LivenessNet, Pack
 from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
 from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
@@ -36,6 +36,20 @@ class Analysis:
     embeddings: NDArray[np.float32] | None
     liveness: Liveness | None
     face_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """An image as it is or scaled: UINT8 [H, W, 3] BGR, and its pixels per pixel of the image."""
+
+    picture: Image
+    factor: float
+
+    def letterboxed(self, height: int, width: int) -> tuple[Image, Scaled]:
+        """UINT8 [height, width, 3], and of it the part that is the picture."""
+        canvas, factor = letterbox(self.picture, height, width)
+        rows, columns = (max(1, round(side * factor)) for side in self.picture.shape[:2])
+        return canvas, Scaled(canvas[:rows, :columns], self.factor * factor)
 
 
 class Pipeline:
@@ -128,31 +142,51 @@ class Pipeline:
         return judge(embeddings, limit, liveness), boxes, [len(faces) for faces in found]
 
     def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
-        net = self.pack.detector
-        factors = [1.0] * len(images)
+        """The faces of each image; the second look is at those in which the first found none, all in one batch."""
+        found = [NO_FACES] * len(images)
+        scaled = [Scaled(image, 1.0) for image in images]
+        with stage(DETECT):
+            for model in self.pack.detectors:
+                empty = [i for i, faces in enumerate(found) if not len(faces)]
+                if not empty:
+                    break
+                looks = self._look(model, [scaled[i] for i in empty], min_score, max_faces)
+                for i, look in zip(empty, looks, strict=True):
+                    found[i], scaled[i] = look
+        return found
+
+    def _look(
+        self, model: str, pictures: Sequence[Scaled], min_score: float | None, max_faces: int
+    ) -> list[tuple[Faces, Scaled]]:
+        """What the detector `model` finds in each picture, and the picture as it was fed.
+
+        The second look is at the pictures that the first was fed: it finds as many faces as from the images themselves,
+        and takes the same time for an image of any size.
+        """
+        net = self.pack.detectors[model]
+        fed = list(pictures)
 
         def fitted(rows: slice) -> NDArray[np.uint8]:
             canvases = []
             for i in range(rows.start, rows.stop):
-                canvas, factors[i] = letterbox(images[i], net.height, net.width)
+                canvas, fed[i] = pictures[i].letterboxed(net.height, net.width)
                 canvases.append(canvas[None])
             return canvases[0] if len(canvases) == 1 else np.concatenate(canvases)
 
-        with stage(DETECT):
-            names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
-            boxes, scores, landmarks = in_chunks(self._inferer, DETECTOR, len(images), fitted, names)
-            return [
-                select_faces(
-                    boxes[i],
-                    scores[i],
-                    landmarks[i],
-                    factor=factor,
-                    min_score=net.min_score if min_score is None else min_score,
-                    nms_iou=net.nms_iou,
-                    max_faces=max_faces,
-                )
-                for i, factor in enumerate(factors)
-            ]
+        boxes, scores, landmarks = in_chunks(self._inferer, model, len(pictures), fitted, net.output_names)
+        faces = [
+            select_faces(
+                boxes[i],
+                scores[i],
+                landmarks[i],
+                factor=picture.factor,
+                min_score=net.min_score if min_score is None else min_score,
+                nms_iou=net.nms_iou,
+                max_faces=max_faces,
+            )
+            for i, picture in enumerate(fed)
+        ]
+        return list(zip(faces, fed, strict=True))
 
     def _describe(
         self, pairs: Sequence[tuple[Image, Faces]], *, embeddings: bool, anti_spoofing: bool
