@@ -121,8 +121,9 @@ def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, p
         looks = list(_looks(pack, expected, found, image, analyses[0].faces))
         for look in looks:
             worst[look.model] = _worse(worst[look.model], look.pixels)
-            if look.lost and look.model != DETECTOR:
-                flips.append(Flip((look.model,), f"{name}, its best face filling the picture: {look.lost}"))
+            if look.lost:
+                shown = name if look.model == DETECTOR else f"{name}, its best face filling the picture"
+                flips.append(Flip((look.model,), f"{shown}: {look.lost}"))
         # Where neither first look finds a face, what differs is the second's.
         judged = Judged(name, analyses[0], analyses[1], DETECTOR if looks[0].faces else [*pack.detectors][-1])
         every.append(judged)
@@ -241,7 +242,8 @@ def _flips_of_faces(judged: Judged, live: Sequence[LivenessNet], leant: frozense
     same = same_faces(a.faces, b.faces)
     nets = tuple(net.name for net in live)
     flips = [Flip(nets, f"{judged.name}: face {i + 1}: another verdict on the same crops") for i in sorted(leant)]
-    if lost := _lost(a.faces, b.faces, len(same)):
+    lost = _lost(a.faces, b.faces, len(same))
+    if lost and judged.detector != DETECTOR:
         flips.append(Flip((judged.detector,), f"{judged.name}: {lost}"))
     if a.liveness is not None and b.liveness is not None:
         for i, j in same:

@@ -18,7 +18,7 @@ from ensemble.liveness import context_crops
 from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU_GRAPH, GRAPH
-from ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
+from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
 from facegate_client.imaging.image import decode
@@ -184,12 +184,13 @@ def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Name
 
 def _best_candidate(pack: Pack, inferer: OnnxInferer, image: NDArray[np.uint8]) -> str:
     """Why an image has no face, in words."""
-    net = pack.detector
-    answer = inferer.infer(DETECTOR, letterbox(image, net.height, net.width)[0][None])
-    best = float(answer[contract.SCORES].max())
-    if best >= net.min_score:
+    best = 0.0
+    for model, net in pack.detectors.items():
+        answer = inferer.infer(model, letterbox(image, net.height, net.width)[0][None])
+        best = max(best, float(answer[contract.SCORES].max()))
+    if best >= pack.detector.min_score:
         return f"its best candidate scores {best:.2g}, but none has both a box of some size and landmarks apart"
-    return f"its best candidate scores {best:.2g}, the pack's min_score is {net.min_score:g}"
+    return f"its best candidate scores {best:.2g}, the pack's min_score is {pack.detector.min_score:g}"
 
 
 def _largest(differences: Iterable[float]) -> float:

@@ -46,6 +46,8 @@ def select_faces(
     is deterministic.
     """
     likely = np.flatnonzero(scores >= min_score)  # few: what follows is done for these alone
+    if not len(likely):
+        return NO_FACES
     boxes, scores, landmarks = boxes[likely], scores[likely], landmarks[likely]
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Annotated, ClassVar, Literal
 
@@ -102,8 +103,11 @@ class Detector(Net):
         return self
 
     def of_size(self, height: int, width: int) -> Detector:
-        """The same detector for pictures of `height` x `width` pixels, without a second look."""
-        return self.model_copy(update={"height": height, "width": width, "second_look": None})
+        """The same detector for pictures of `height` x `width` pixels, without a second look, and with as many candidates
+        for a pixel: on a CPU 1,024 of a picture of 256 x 256 take a tenth of the time."""
+        candidates = math.ceil(self.candidates * height * width / (self.height * self.width))
+        changed = {"height": height, "width": width, "candidates": candidates, "second_look": None}
+        return self.model_copy(update=changed)
 
 
 class Recognizer(Net):

@@ -38,20 +38,6 @@ class Analysis:
     face_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """An image as it is or scaled: UINT8 [H, W, 3] BGR, and its pixels per pixel of the image."""
-
-    picture: Image
-    factor: float
-
-    def letterboxed(self, height: int, width: int) -> tuple[Image, Scaled]:
-        """UINT8 [height, width, 3], and of it the part that is the picture."""
-        canvas, factor = letterbox(self.picture, height, width)
-        rows, columns = (max(1, round(side * factor)) for side in self.picture.shape[:2])
-        return canvas, Scaled(canvas[:rows, :columns], self.factor * factor)
-
-
 class Pipeline:
     """Faces from images, by the models of one pack. Images are UINT8 [H, W, 3] BGR."""
 
@@ -59,6 +45,7 @@ class Pipeline:
         self.pack = pack
         self.lanes = inferer.lanes
         self._inferer = inferer
+        self._detectors = pack.detectors
         self._template = np.array(pack.recognizer.template, dtype=np.float32)
 
     def require_liveness(self) -> None:
@@ -144,49 +131,41 @@ class Pipeline:
     def _detect(self, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
         """The faces of each image; the second look is at those in which the first found none, all in one batch."""
         found = [NO_FACES] * len(images)
-        scaled = [Scaled(image, 1.0) for image in images]
         with stage(DETECT):
-            for model in self.pack.detectors:
+            for model in self._detectors:
                 empty = [i for i, faces in enumerate(found) if not len(faces)]
                 if not empty:
                     break
-                looks = self._look(model, [scaled[i] for i in empty], min_score, max_faces)
-                for i, look in zip(empty, looks, strict=True):
-                    found[i], scaled[i] = look
+                looks = self._look(model, [images[i] for i in empty], min_score, max_faces)
+                for i, faces in zip(empty, looks, strict=True):
+                    found[i] = faces
         return found
 
-    def _look(
-        self, model: str, pictures: Sequence[Scaled], min_score: float | None, max_faces: int
-    ) -> list[tuple[Faces, Scaled]]:
-        """What the detector `model` finds in each picture, and the picture as it was fed.
-
-        The second look is at the pictures that the first was fed: it finds as many faces as from the images themselves,
-        and takes the same time for an image of any size.
-        """
-        net = self.pack.detectors[model]
-        fed = list(pictures)
+    def _look(self, model: str, images: Sequence[Image], min_score: float | None, max_faces: int) -> list[Faces]:
+        """The faces that the detector `model` finds in each image."""
+        net = self._detectors[model]
+        factors = [1.0] * len(images)
 
         def fitted(rows: slice) -> NDArray[np.uint8]:
             canvases = []
             for i in range(rows.start, rows.stop):
-                canvas, fed[i] = pictures[i].letterboxed(net.height, net.width)
+                canvas, factors[i] = letterbox(images[i], net.height, net.width)
                 canvases.append(canvas[None])
             return canvases[0] if len(canvases) == 1 else np.concatenate(canvases)
 
-        boxes, scores, landmarks = in_chunks(self._inferer, model, len(pictures), fitted, net.output_names)
-        faces = [
+        boxes, scores, landmarks = in_chunks(self._inferer, model, len(images), fitted, net.output_names)
+        return [
             select_faces(
                 boxes[i],
                 scores[i],
                 landmarks[i],
-                factor=picture.factor,
+                factor=factor,
                 min_score=net.min_score if min_score is None else min_score,
                 nms_iou=net.nms_iou,
                 max_faces=max_faces,
             )
-            for i, picture in enumerate(fed)
+            for i, factor in enumerate(factors)
         ]
-        return list(zip(faces, fed, strict=True))
 
     def _describe(
         self, pairs: Sequence[tuple[Image, Faces]], *, embeddings: bool, anti_spoofing: bool
