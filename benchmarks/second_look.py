@@ -70,8 +70,9 @@ class Looks:
         return cls(Pipeline(first, inferer), Pipeline(built.pack, inferer))
 
     def both(self, image: Image) -> tuple[Faces, Faces]:
-        """The faces that one look finds, and two."""
-        return faces_of(self.once, image), faces_of(self.twice, image)
+        """The faces that one look finds, and two: the same where the first finds any."""
+        first = faces_of(self.once, image)
+        return first, first if len(first) else faces_of(self.twice, image)
 
 
 def faces_of(pipeline: Pipeline, image: Image) -> Faces:
