@@ -42,6 +42,9 @@ SAME = 0.5
 MARGIN = 0.25
 """Of a face's box at each side, that a crop without faces stays away from."""
 
+CROPS = 200
+"""Crops without a face of each photo."""
+
 LEAST_SIDE = 32
 """Pixels of a crop without faces."""
 
@@ -225,7 +228,7 @@ def _seconds(pipeline: Pipeline, inputs: Inputs) -> float:
     return statistics.median(times)
 
 
-def report(looks: Looks, pictures: Path, crops: int) -> list[str]:
+def report(looks: Looks, pictures: Path, crops: int = CROPS) -> list[str]:
     """The figures as Markdown, but for what it costs."""
     verification = filling(looks, sorted((pictures / "verification").glob("*.jpg")))
     others = filling(looks, [*_photos(pictures / "detection"), *_photos(pictures / "liveness")])
@@ -263,7 +266,7 @@ def _photos(folder: Path) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pack", default="mobileface", help="a pack's name, or the path of its .toml")
-    parser.add_argument("--crops", type=int, default=200, help="crops without a face of each photo")
+    parser.add_argument("--crops", type=int, default=CROPS, help="crops without a face of each photo")
     options = parser.parse_args()
     pictures = Path(os.environ.get("FACEGATE_MIRROR", "")) / "images"
     if not pictures.is_dir():
