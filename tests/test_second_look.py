@@ -78,54 +78,59 @@ def test_an_scrfd_needs_the_second_look_for_every_such_face(scrfd: PackFile, pic
     assert [(each.once, each.twice) for each in found] == [(0, 4)] * len(SHARES)
 
 
-class TestADetectorOfOneSize:
-    """Its graph takes pictures of 640 x 640 pixels alone, whatever size it declares."""
+@pytest.fixture(scope="module")
+def fixed(weights: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> PackFile:
+    """A pack whose detector takes pictures of 640 x 640 pixels alone, whatever size its graph declares."""
+    tmp_path = tmp_path_factory.mktemp("fixed")
+    values = own_packs.values_of("mobileface")
+    values["name"] = "own_fixed"
+    del values["liveness"]
+    published = onnx.load(weights[values["detector"]["file"]])
+    (taken,) = [value.name for value in published.graph.input if value.name == "input"]
+    for node in published.graph.node:
+        node.input[:] = ["of_one_size" if name == taken else name for name in node.input]
+    shape = numpy_helper.from_array(np.array([1, 3, 640, 640]), "one_size")
+    published.graph.initializer.append(shape)
+    published.graph.node.insert(0, onnx.helper.make_node("Reshape", [taken, "one_size"], ["of_one_size"]))
+    onnx.save(published, tmp_path / values["detector"]["file"])
+    shutil.copyfile(weights["MobileFaceNet.onnx"], tmp_path / "MobileFaceNet.onnx")
+    files = (values["detector"]["file"], "MobileFaceNet.onnx")
+    values["files"] = {name: own_packs.local(tmp_path / name) for name in files}
+    return own_packs.loaded(values, tmp_path)
 
-    @pytest.fixture(scope="class")
-    def fixed(self, weights: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> PackFile:
-        tmp_path = tmp_path_factory.mktemp("fixed")
-        values = own_packs.values_of("mobileface")
-        values["name"] = "own_fixed"
-        del values["liveness"]
-        published = onnx.load(weights[values["detector"]["file"]])
-        (taken,) = [value.name for value in published.graph.input if value.name == "input"]
-        for node in published.graph.node:
-            node.input[:] = ["of_one_size" if name == taken else name for name in node.input]
-        shape = numpy_helper.from_array(np.array([1, 3, 640, 640]), "one_size")
-        published.graph.initializer.append(shape)
-        published.graph.node.insert(0, onnx.helper.make_node("Reshape", [taken, "one_size"], ["of_one_size"]))
-        onnx.save(published, tmp_path / values["detector"]["file"])
-        shutil.copyfile(weights["MobileFaceNet.onnx"], tmp_path / "MobileFaceNet.onnx")
-        files = (values["detector"]["file"], "MobileFaceNet.onnx")
-        values["files"] = {name: own_packs.local(tmp_path / name) for name in files}
-        return own_packs.loaded(values, tmp_path)
 
-    @pytest.fixture(scope="class")
-    def said(self) -> list[str]:
-        return []
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    return []
 
-    @pytest.fixture(scope="class")
-    def built(self, fixed: PackFile, said: list[str]) -> Built:
-        return build_served(fixed, force=True, say=said.append)
 
-    def test_it_is_served_without_the_second_look_and_the_build_says_so(
-        self, fixed: PackFile, built: Built, said: list[str]
-    ) -> None:
-        assert fixed.detector.second_look == (256, 256)
-        (line,) = [each for each in said if "face_detector_256x256" in each]
-        assert "not served" in line
-        assert "\n" not in line
-        assert not (built.repository / "face_detector_256x256").exists()
-        assert list(built.pack.nets) == ["face_detector", "face_recognizer"]
+@pytest.fixture(scope="module")
+def built(fixed: PackFile, said: list[str]) -> Built:
+    return build_served(fixed, force=True, say=said.append)
 
-    def test_its_answers_are_those_of_a_pack_without_one(self, fixed: PackFile, built: Built) -> None:
-        once = fixed.model_copy(update={"detector": fixed.detector.model_copy(update={"second_look": None})})
-        assert built.pack == Pack.model_validate(once.built(fetch_pack(fixed)).model_dump())
 
-    def test_it_is_not_built_again(self, fixed: PackFile, built: Built) -> None:
-        again: list[str] = []
-        assert build_served(fixed, say=again.append).pack == built.pack
-        assert again == ["own_fixed-onnxruntime-fp32: up to date"]
+def test_a_detector_of_one_size_is_served_without_the_second_look_and_the_build_says_so(
+    fixed: PackFile, built: Built, said: list[str]
+) -> None:
+    assert fixed.detector.second_look == (256, 256)
+    (line,) = [each for each in said if "face_detector_256x256" in each]
+    assert "not served" in line
+    assert "\n" not in line
+    assert not (built.repository / "face_detector_256x256").exists()
+    assert list(built.pack.nets) == ["face_detector", "face_recognizer"]
+
+
+def test_answers_of_a_detector_of_one_size_are_those_of_a_pack_without_a_second_look(
+    fixed: PackFile, built: Built
+) -> None:
+    once = fixed.model_copy(update={"detector": fixed.detector.model_copy(update={"second_look": None})})
+    assert built.pack == Pack.model_validate(once.built(fetch_pack(fixed)).model_dump())
+
+
+def test_a_detector_of_one_size_is_not_built_again(fixed: PackFile, built: Built) -> None:
+    again: list[str] = []
+    assert build_served(fixed, say=again.append).pack == built.pack
+    assert again == ["own_fixed-onnxruntime-fp32: up to date"]
 
 
 def test_a_detector_built_as_small_as_the_second_look_has_none(pack: PackFile, repository: Path) -> None:

@@ -224,7 +224,7 @@ def test_a_net_that_fails_its_gate_is_not_installed_and_its_layers_are_named(
     assert len(named) == 2
     assert all(name in layers for name in named)
     unverified = build(verify=False)
-    assert [stamp.gate for stamp in unverified.stamps] == [None] * 4, (
+    assert [stamp.gate for stamp in unverified.stamps] == [None] * len(NETS), (
         "unless the user says so, and then it is on record"
     )
 
