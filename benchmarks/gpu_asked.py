@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.gate import COSINE, P_REAL, PIXELS
 from engines.pictures import Pictures, fed
 from ensemble.inferer import Arrays, Inferer, infer_in_chunks
-from ensemble.pack import DETECTOR, RECOGNIZER, Pack
+from ensemble.pack import RECOGNIZER, Pack
 from facegate_client import contract
 
 DIFFERENT = 24
@@ -57,7 +57,7 @@ def asked_of(pack: Pack, inferer: Inferer, pictures: Pictures) -> dict[str, Aske
 
 def _asked(pack: Pack, inferer: Inferer, net: str, crops: NDArray[np.uint8]) -> Asked:
     pool = _varied(crops[:: -(-len(crops) // TO_CHOOSE_FROM)])
-    names = contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))
+    names = pack.nets[net].output_names
     answers = infer_in_chunks(inferer, net, pool, names)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*answers, strict=True)]
     unit, difference = _measure(pack, net)
@@ -98,7 +98,7 @@ def _far_apart(rows: list[Arrays], difference: Difference) -> list[int]:
 
 def _measure(pack: Pack, net: str) -> tuple[str, Difference]:
     """The unit of a net's differences, and what finds them."""
-    if net == DETECTOR:
+    if net in pack.detectors:
         least = pack.detector.min_score
         return PIXELS, lambda a, b: float(np.max([_pixels(a, b, least), _pixels(b, a, least)]))
     if net == RECOGNIZER:

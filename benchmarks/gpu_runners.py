@@ -17,7 +17,7 @@ from ensemble.in_process_inferer import InProcessInferer, Session, served
 from ensemble.inferer import Inferer
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU, CUDA, OnnxSession, graph_for
-from ensemble.pack import DETECTOR
+from ensemble.pack import DETECTORS
 from ensemble.tensorrt_session import TensorRtSession
 
 CPU_RUNNER = "onnxruntime-cpu-fp32"
@@ -66,7 +66,7 @@ class Runner:
 
 def rows(net: str) -> int:
     """The largest batch of a net that is measured."""
-    return max(1, MOST_FACES // 4) if net == DETECTOR else MOST_FACES
+    return max(1, MOST_FACES // 4) if DETECTORS.fullmatch(net) else MOST_FACES
 
 
 def cpu(nets: Built) -> Candidate:

@@ -22,7 +22,6 @@ from benchmarks.gpu_timing import together
 from engines.gate import LIMITS
 from engines.precision import Precision
 from ensemble.inferer import Arrays
-from facegate_client import contract
 
 CALLERS = 8
 BATCHES = (1, 2, 3, 4, 7, 8)
@@ -54,6 +53,7 @@ class Triton:
 
     def __init__(self, address: str) -> None:
         self._client = tritonclient.grpc.aio.InferenceServerClient(address)
+        self._inputs: dict[str, str] = {}
 
     async def __aenter__(self) -> Triton:
         return self
@@ -74,12 +74,12 @@ class Triton:
         return int((await self._client.get_model_config(net)).config.max_batch_size)
 
     async def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        tensor = tritonclient.grpc.aio.InferInput(
-            contract.NET_INPUTS.get(net, contract.CROPS), list(batch.shape), "UINT8"
-        )
+        if net not in self._inputs:
+            self._inputs[net] = (await self._client.get_model_config(net)).config.input[0].name
+        tensor = tritonclient.grpc.aio.InferInput(self._inputs[net], list(batch.shape), "UINT8")
         tensor.set_data_from_numpy(batch)
         answer = await self._client.infer(net, [tensor], client_timeout=ANSWER_SECONDS)
-        return {name: answer.as_numpy(name) for name in contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))}
+        return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
 
 @dataclass(frozen=True, slots=True)

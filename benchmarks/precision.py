@@ -96,7 +96,7 @@ def page(result: dict[str, Any]) -> str:
     kept = [" + ".join(str(net["kept_in_fp32"]) for net in each["engines"].values()) for each in result.values()]
     lines.append("| nodes kept in fp32, net by net | " + " | ".join(kept) + " |")
     sizes = [f"{sum(net['bytes'] for net in each['engines'].values()) / 1e6:.1f} MB" for each in result.values()]
-    lines.append("| four engines of TensorRT for RTX | " + " | ".join(sizes) + " |")
+    lines.append(f"| {len(some['engines'])} engines of TensorRT for RTX | " + " | ".join(sizes) + " |")
     return re.sub(r"\n+$", "\n", "\n".join([*lines, ""])) + "\n"
 
 

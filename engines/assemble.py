@@ -9,10 +9,12 @@ from typing import Any
 
 import onnx
 from google.protobuf import text_format
+from pydantic import ValidationError
 from tritonclient.grpc import model_config_pb2
 
+from engines.errors import EngineError
 from ensemble.onnx_session import CPU_GRAPH, GRAPH
-from ensemble.pack import Pack
+from ensemble.pack import DETECTOR, RECOGNIZER, Detector, Pack, Recognizer
 from facegate_client import contract
 
 ENSEMBLES = (contract.ANALYZE, contract.VERIFY)
@@ -41,8 +43,7 @@ def assemble(
         (repository / model / "1").mkdir(parents=True)
         shutil.copyfile(form / model / "1" / "model.py", repository / model / "1" / "model.py")
     for model in (*graphs, *ENSEMBLES):
-        # A liveness net under a name of its own has the MiniFASNets' form.
-        readable = form / model if (form / model).is_dir() else form / "minifasnet_v2"
+        readable = form / _template(pack, model)
         for config in (Path("config.pbtxt"), ONNXRUNTIME):
             written = repository / model / config
             written.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +52,24 @@ def assemble(
                 filled.default_model_filename = CPU_GRAPH  # where NVIDIA's own Triton runs it, it is for the CPU
             filled.parameters["licence"].string_value = licences.get(model, pack.licence)
             written.write_text(text_format.MessageToString(filled), encoding="utf-8")
+
+
+def _template(pack: Pack, model: str) -> str:
+    """Which model of the readable form a model has its configuration from."""
+    if model in ENSEMBLES:
+        return model
+    net = pack.nets[model]
+    return DETECTOR if isinstance(net, Detector) else RECOGNIZER if isinstance(net, Recognizer) else "minifasnet_v2"
+
+
+def packed(repository: Path) -> Pack:
+    """The pack that `repository` was assembled with. Raises EngineError where it has none that can be read."""
+    config = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse((repository / contract.ANALYZE / "config.pbtxt").read_text(encoding="utf-8"), config)
+        return Pack.model_validate_json(config.parameters["pack"].string_value)
+    except (OSError, ValueError, text_format.ParseError, ValidationError):
+        raise EngineError(f"{repository.name}: {contract.ANALYZE} has no configuration that can be read") from None
 
 
 def _filled(pack: Pack, model: str, graph: onnx.ModelProto | None, text: str) -> Any:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from engines.assemble import assemble
+from engines.assemble import assemble, packed
 from engines.fetch import fetch, is_here
-from engines.graphs import served_graph
+from engines.graphs import GraphError, served_graph
 from engines.graphs.cpu import cpu_graphs
 from engines.graphs.resized import resized
 from engines.known_answers import make_known_answers, save_known_answers
@@ -23,7 +23,7 @@ from engines.lock import locked
 from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
 from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
 from engines.parity import Parity, prove
-from ensemble.pack import Detector, Pack
+from ensemble.pack import DETECTOR, Detector, Pack
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM = ROOT / "model_repository"
@@ -138,25 +138,26 @@ def build_served(
     if size == (pack.detector.height, pack.detector.width):
         size = None
     if size:
-        pack = _of_size(pack, size)
+        pack = _of_size(pack, size, say)
     fetched = fetch_pack(pack, liveness=liveness, accept_license=accept_license)
-    built = pack.built({file: fetched[file] for file in weight_files(pack, liveness=liveness)})
+    weights = {file: fetched[file] for file in weight_files(pack, liveness=liveness)}
     licences = {model: pack.files[net.file].licence for model, net in pack.nets.items()}
-    done = Built(built, fetched, licences, repository)
-    if not force and _is_current(built, licences, repository):  # without a wait for others that build for minutes
+    inputs = inputs_checksum(pack.built(weights), licences)
+    if not force and _is_current(repository, inputs):  # without a wait for others that build for minutes
         say(f"{name}: up to date")
-        return done
+        return Built(packed(repository), fetched, licences, repository)
     REPOSITORIES.mkdir(parents=True, exist_ok=True)
     with locked(REPOSITORIES):
-        if not force and _is_current(built, licences, repository):
+        if not force and _is_current(repository, inputs):
             say(f"{name}: up to date")
         else:
             graphs = dict(fetched)
             if size:
-                graphs[built.detector.file] = resized(fetched[built.detector.file], *size, RESIZED / pack.name)
-            _make(built, licences, repository, graphs, liveness, say)
+                graphs[pack.detector.file] = resized(fetched[pack.detector.file], *size, RESIZED / pack.name)
+            built = with_possible_look(pack, graphs, say).built(weights)
+            _make(built, licences, repository, graphs, liveness, inputs, say)
             say(f"{name}: assembled")
-    return done
+    return Built(packed(repository), fetched, licences, repository)
 
 
 def repository_name(pack: Pack, target: str, precision: str, *, size: Size | None, liveness: bool) -> str:
@@ -166,10 +167,31 @@ def repository_name(pack: Pack, target: str, precision: str, *, size: Size | Non
     return "-".join(parts if liveness else [*parts, "without-liveness"])
 
 
-def _of_size(pack: PackFile, size: Size) -> PackFile:
-    """The pack with a detector of another size. Raises PackError for one that a detector cannot have."""
+def with_possible_look(pack: PackFile, weights: Mapping[str, Path], say: Say) -> PackFile:
+    """The pack, and where its detector cannot be run at the size of the second look, the pack without that look, which
+    is said. `weights` are the published nets' files by their names."""
+    if pack.detector.second_look is None:
+        return pack
+    for model, net in pack.detectors.items():
+        try:
+            served_graph(pack, model, weights[net.file])
+        except GraphError as error:
+            if model != DETECTOR:  # a detector that cannot be served at all is refused elsewhere
+                say(f"{model}: not served, so a face that fills the picture may not be found: {error}")
+            return pack.model_copy(update={"detector": pack.detector.model_copy(update={"second_look": None})})
+    return pack
+
+
+def _of_size(pack: PackFile, size: Size, say: Say) -> PackFile:
+    """The pack with a detector of another size, and its second look if that is smaller. Raises PackError for a size
+    that a detector cannot have."""
+    changed: dict[str, object] = {"height": size[0], "width": size[1]}
+    look = pack.detector.second_look
+    if look and (look[0] >= size[0] or look[1] >= size[1]):
+        say(f"--detector-size {size[0]}x{size[1]}: no second look, since {look[0]}x{look[1]} is not smaller")
+        changed["second_look"] = None
     try:
-        detector = Detector.model_validate({**pack.detector.model_dump(), "height": size[0], "width": size[1]})
+        detector = Detector.model_validate({**pack.detector.model_dump(), **changed})
     except ValidationError as error:
         reason = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
         raise PackError(f"--detector-size {size[0]}x{size[1]}: {reason}") from None
@@ -177,7 +199,13 @@ def _of_size(pack: PackFile, size: Size) -> PackFile:
 
 
 def _make(
-    built: Pack, licences: Mapping[str, str], repository: Path, fetched: Mapping[str, Path], liveness: bool, say: Say
+    built: Pack,
+    licences: Mapping[str, str],
+    repository: Path,
+    fetched: Mapping[str, Path],
+    liveness: bool,
+    inputs: str,
+    say: Say,
 ) -> None:
     """Put a proven repository in the place of the one that may be there."""
     skipped = set() if liveness else _liveness_nets(built)
@@ -189,7 +217,7 @@ def _make(
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
         save_known_answers(make_known_answers(built, fresh, fetched), fresh)
-        write_manifest(fresh, inputs_checksum(built, licences))
+        write_manifest(fresh, inputs)
         put_in_place(fresh, repository, scratch)
 
 
@@ -216,13 +244,13 @@ def put_in_place(fresh: Path, repository: Path, scratch: Path) -> None:
         raise
 
 
-def _is_current(pack: Pack, licences: Mapping[str, str], repository: Path) -> bool:
+def _is_current(repository: Path, inputs: str) -> bool:
     try:
         manifest = read_manifest(repository)
         check_files(repository, manifest.files, repository)
     except ManifestError:
         return False
-    return manifest.inputs == inputs_checksum(pack, licences)
+    return manifest.inputs == inputs
 
 
 def _liveness_nets(pack: Pack) -> set[str]:

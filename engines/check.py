@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.assemble import assemble
-from engines.build import FORM, Say, fetch_pack, parity_line, weight_files
+from engines.build import FORM, Say, fetch_pack, parity_line, weight_files, with_possible_look
 from engines.contact_sheet import contact_sheet, describe
 from engines.graphs import GraphError, served_graph
 from engines.graphs.cpu import cpu_graphs
@@ -38,6 +38,7 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
     for picture in pictures:
         _image(picture)
     fetched = fetch_pack(pack, accept_license=accept_license)
+    pack = with_possible_look(pack, fetched, say)
     built = pack.built({name: fetched[name] for name in weight_files(pack)})
     graphs = _graphs(pack, built, fetched, say)
     samples = [fetched[name] for name in SAMPLES]

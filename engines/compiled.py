@@ -51,8 +51,12 @@ from ensemble.pack import Pack
 
 STORE = ROOT / "build" / "engines"
 NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
-CROPPING = ("image", "detection", "alignment", "liveness")
-"""The modules of ensemble/ that make a net's crops of a picture."""
+CROPPING = (
+    *sorted((ROOT / "client/facegate_client/imaging").glob("*.py")),
+    *(ROOT / "ensemble" / f"{name}.py" for name in ("pyramid", "letterbox", "detection", "alignment", "liveness")),
+    ROOT / "engines/pictures.py",
+)
+"""The code that makes a net's crops of a picture."""
 
 
 def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Progress) -> Engines:
@@ -164,7 +168,7 @@ class _Work:
             net.model_dump(mode="json", exclude={"file", "max_batch", "keep_fp32"})
             for net in (self.pack.detector, self.pack.nets[model])
         ]
-        code = [(ROOT / "ensemble" / f"{name}.py").read_bytes() for name in CROPPING]
+        code = [file.read_bytes() for file in CROPPING]
         known = self.pictures.calibration().digest + json.dumps(fed_by)
         return sha256(known.encode() + b"".join(code))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from engines.pictures import Image, Pictures, crops_of
 from engines.precision import Precision
-from ensemble.detection import Faces
+from ensemble.detection import Faces, select_faces
 from ensemble.inferer import Inferer, infer_in_chunks
-from ensemble.letterbox import letterbox
 from ensemble.liveness import fuse
 from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from ensemble.pipeline import Analysis, Pipeline
@@ -36,8 +35,6 @@ LIMITS = {
 }
 """The largest difference allowed: of boxes and landmarks in detector pixels, of an embedding as 1 - cosine, of a
 liveness net's P(real)."""
-
-NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
 class Figure(NamedTuple):
@@ -95,12 +92,12 @@ class Gate:
 
 
 class Judged(NamedTuple):
-    """One picture: the analyses of it, and detector pixels per image pixel."""
+    """One picture: the analyses of it, and the detector that can be the reason where their faces differ."""
 
     name: str
     expected: Analysis
     found: Analysis
-    factor: float
+    detector: str
 
     @property
     def same_best(self) -> bool:
@@ -117,16 +114,26 @@ def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, p
     every: list[Judged] = []
     flips: list[Flip] = []
     for name, image in pictures.images():
-        judged = _judged(pack, expected, found, name, image, checked)
+        analyses = [
+            Pipeline(pack, inferer).analyze(image, anti_spoofing=checked, embeddings=True)
+            for inferer in (expected, found)
+        ]
+        looks = list(_looks(pack, expected, found, image, analyses[0].faces))
+        for look in looks:
+            worst[look.model] = _worse(worst[look.model], look.pixels)
+            if look.lost:
+                shown = name if look.model == DETECTOR else f"{name}, its best face filling the picture"
+                flips.append(Flip((look.model,), f"{shown}: {look.lost}"))
+        # Where neither first look finds a face, what differs is the second's.
+        judged = Judged(name, analyses[0], analyses[1], DETECTOR if looks[0].faces else [*pack.detectors][-1])
         every.append(judged)
-        worst[DETECTOR] = _worse(worst[DETECTOR], *_pixels(judged, _candidates(pack, expected, image)))
         worst[RECOGNIZER] = _worse(worst[RECOGNIZER], _turn(pack, expected, found, image, judged))
         leant = _lean(pack, expected, found, image, judged, live)
         worst |= {net.name: _worse(worst[net.name], leant.differences[net.name]) for net in live}
         flips += _flips_of_faces(judged, live, leant.flipped)
     pairs = list(combinations([each for each in every if len(each.expected.faces) and len(each.found.faces)], 2))
     flips += _flips_of_pairs(pack, pairs)
-    units = {DETECTOR: PIXELS, RECOGNIZER: COSINE}
+    units = {**dict.fromkeys(pack.detectors, PIXELS), RECOGNIZER: COSINE}
     figures = (
         Figure(model, units.get(model, P_REAL), value, LIMITS[precision][units.get(model, P_REAL)])
         for model, value in worst.items()
@@ -134,14 +141,6 @@ def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, p
     faces = sum(len(each.expected.faces) for each in every)
     unjudged = tuple(_unjudged(pack, every, pairs, checked))
     return Gate(tuple(figures), tuple(flips), len(every), faces, len(pairs), unjudged)
-
-
-def _judged(pack: Pack, expected: Inferer, found: Inferer, name: str, image: Image, checked: bool) -> Judged:
-    analyses = [
-        Pipeline(pack, inferer).analyze(image, anti_spoofing=checked, embeddings=True) for inferer in (expected, found)
-    ]
-    factor = letterbox(image, pack.detector.height, pack.detector.width)[1]
-    return Judged(name, analyses[0], analyses[1], factor)
 
 
 def _turn(pack: Pack, expected: Inferer, found: Inferer, image: Image, judged: Judged) -> float:
@@ -183,23 +182,57 @@ def _both(
     return a, b
 
 
-def _candidates(pack: Pack, inferer: Inferer, image: Image) -> Faces:
-    """What the detector answers before NMS, in its own pixels."""
-    names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
-    crops = crops_of(pack, DETECTOR, image, NO_FACES)
-    boxes, scores, landmarks = infer_in_chunks(inferer, DETECTOR, crops, names)
-    return Faces(boxes[0], scores[0], landmarks[0])
+def _seen(pack: Pack, model: str, inferer: Inferer, image: Image, faces: Faces) -> list[tuple[Faces, Faces]]:
+    """For each input that a detector is given for a picture and its `faces`: the candidates that it answers, and the
+    faces among them, both in its own pixels."""
+    net, seen = pack.detectors[model], []
+    crops = crops_of(pack, model, image, faces)
+    if not len(crops):
+        return []
+    for boxes, scores, landmarks in zip(*infer_in_chunks(inferer, model, crops, net.output_names), strict=True):
+        selected = select_faces(
+            boxes,
+            scores,
+            landmarks,
+            factor=1.0,
+            min_score=net.min_score,
+            nms_iou=net.nms_iou,
+            max_faces=contract.DEFAULT_MAX_FACES,
+        )
+        seen.append((Faces(boxes, scores, landmarks), selected))
+    return seen
 
 
-def _pixels(judged: Judged, candidates: Faces) -> Iterable[float]:
-    """How far each face found in both is from the nearest of the expected `candidates` that is as good as the expected
-    face, in detector pixels."""
-    a, b = judged.expected.faces, judged.found.faces
-    for i, j in same_faces(a, b):
-        equals = candidates.take(np.flatnonzero(candidates.scores >= a.scores[i] - TIE))
-        boxes = np.abs(equals.boxes - b.boxes[j] * judged.factor).max(axis=1)
-        points = np.abs(equals.landmarks - b.landmarks[j] * judged.factor).max(axis=(1, 2))
-        yield float(np.maximum(boxes, points).min())
+class Look(NamedTuple):
+    """One input of a detector. `pixels`: how far a face found in both is at most from the nearest of the expected
+    candidates that is as good as the expected face, in the detector's pixels. `lost`: which faces are not found in
+    both, in words, or "". `faces`: how many were found in either.
+    """
+
+    model: str
+    pixels: float
+    lost: str
+    faces: int
+
+
+def _looks(pack: Pack, expected: Inferer, found: Inferer, image: Image, faces: Faces) -> Iterator[Look]:
+    """What the detectors make of a picture and its expected `faces`, that of the first look first."""
+    for model in pack.detectors:
+        seen = [_seen(pack, model, inferer, image, faces) for inferer in (expected, found)]
+        for (candidates, a), (_, b) in zip(*seen, strict=True):
+            same, apart = same_faces(a, b), [0.0]
+            for i, j in same:
+                equals = candidates.take(np.flatnonzero(candidates.scores >= a.scores[i] - TIE))
+                boxes = np.abs(equals.boxes - b.boxes[j]).max(axis=1)
+                points = np.abs(equals.landmarks - b.landmarks[j]).max(axis=(1, 2))
+                apart.append(float(np.maximum(boxes, points).min()))
+            yield Look(model, _worse(*apart), _lost(a, b, len(same)), len(a) + len(b))
+
+
+def _lost(a: Faces, b: Faces, same: int) -> str:
+    """Which of the expected faces `a` and of the found ones `b` are not among the `same` ones, in words, or ""."""
+    lost, new = len(a) - same, len(b) - same
+    return f"of {len(a)} faces {lost} not found, and {new} others" if lost or new else ""
 
 
 def _flips_of_faces(judged: Judged, live: Sequence[LivenessNet], leant: frozenset[int]) -> list[Flip]:
@@ -207,16 +240,16 @@ def _flips_of_faces(judged: Judged, live: Sequence[LivenessNet], leant: frozense
     the detector's, which has moved the crop."""
     a, b = judged.expected, judged.found
     same = same_faces(a.faces, b.faces)
-    lost, new = len(a.faces) - len(same), len(b.faces) - len(same)
     nets = tuple(net.name for net in live)
     flips = [Flip(nets, f"{judged.name}: face {i + 1}: another verdict on the same crops") for i in sorted(leant)]
-    if lost or new:
-        flips.append(Flip((DETECTOR,), f"{judged.name}: of {len(a.faces)} faces {lost} not found, and {new} others"))
+    lost = _lost(a.faces, b.faces, len(same))
+    if lost and judged.detector != DETECTOR:
+        flips.append(Flip((judged.detector,), f"{judged.name}: {lost}"))
     if a.liveness is not None and b.liveness is not None:
         for i, j in same:
             if a.liveness.is_real[i] != b.liveness.is_real[j]:
                 change = f"P(real) {a.liveness.p_real[i]:.3f} became {b.liveness.p_real[j]:.3f}"
-                flips.append(Flip(nets if i in leant else (DETECTOR,), f"{judged.name}: face {i + 1}: {change}"))
+                flips.append(Flip(nets if i in leant else (judged.detector,), f"{judged.name}: face {i + 1}: {change}"))
     return flips
 
 
@@ -225,8 +258,9 @@ def _flips_of_pairs(pack: Pack, pairs: Sequence[tuple[Judged, Judged]]) -> list[
     for one, other in pairs:
         a, b = _distance(one.expected, other.expected), _distance(one.found, other.found)
         if (a < pack.recognizer.threshold) != (b < pack.recognizer.threshold):
-            cause = RECOGNIZER if one.same_best and other.same_best else DETECTOR
-            flips.append(Flip((cause,), f"{one.name} and {other.name}: distance {a:.4f} became {b:.4f}"))
+            moved = {each.detector for each in (one, other) if not each.same_best}
+            cause = tuple(sorted(moved)) or (RECOGNIZER,)
+            flips.append(Flip(cause, f"{one.name} and {other.name}: distance {a:.4f} became {b:.4f}"))
     return flips
 
 

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from engines.gate import COSINE, LIMITS, P_REAL, SAME_FACE
 from engines.parity import ParityError
+from engines.pictures import FILLING, close_up
 from engines.precision import Precision
 from ensemble import handlers
 from ensemble.detection import Faces
 from ensemble.errors import RequestError
+from ensemble.inferer import Inferer
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
+from ensemble.pack import DETECTOR, Pack
 from ensemble.pipeline import Pipeline
 from ensemble.pyramid import Image
 from facegate_client import contract
@@ -41,15 +43,20 @@ DETECTED = {
 precision. Landmarks and boxes of these two faces moved by up to 5 detector pixels changed P(live) by 0.02 and an
 embedding by 0.09 (1 - cosine)."""
 
+CLEARLY = 0.05
+"""How far from the pack's lowest score a face's score is, so that in every precision the same look finds it."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
     """A request to `model` and the outputs to expect, tensors by name; `limits` has the largest difference allowed of
-    each output: of BOX_n as 1 - IoU, of EMBEDDINGS as 1 - cosine, of any other as its value."""
+    each output: of BOX_n as 1 - IoU, of EMBEDDINGS as 1 - cosine, of any other as its value. `found_by` names the
+    detector that finds the face of each image; it is empty where the faces are given."""
 
     model: str
+    found_by: tuple[str, ...]
     anti_spoofing: bool
     inputs: Arrays
     outputs: Arrays
@@ -66,27 +73,31 @@ class KnownAnswer:
 def make_known_answers(pack: Pack, repository: Path, samples: Mapping[str, Path]) -> list[KnownAnswer]:
     """A request to each of the ensemble models, answered by the graphs of `repository` under ONNX Runtime.
 
-    face_analyze is given the faces, so that each model always gets the same crops; face_verify detects them. Without
-    liveness models liveness is left out. Raises ParityError where a sample picture shows no face.
+    face_analyze is given the faces, so that each model always gets the same crops; face_verify detects them, the spoof
+    by the second look where the pack has one. Without liveness models liveness is left out. Raises ParityError where a
+    sample picture shows no face.
     """
     inferer = OnnxInferer(repository, pack.nets)
     pipeline = Pipeline(pack, inferer)
     liveness = bool(pack.liveness_nets) and all(inferer.serves(net.name) for net in pack.liveness_nets)
     (live, spoof), rows = _with_faces(pipeline, [decode(samples[name].read_bytes()) for name in SAMPLES])
+    filling = _filling(pack, inferer, spoof, rows[1, :4])
     rows[1, ::2] += live.shape[1]  # beside the live face
     given = np.frombuffer(rows.astype("<f4").tobytes(), np.uint8)
-    requests: dict[str, tuple[Any, Arrays]] = {
-        contract.ANALYZE: (handlers.analyze, {**_frame(np.hstack([live, spoof])), contract.FACES_IN: given}),
-        contract.VERIFY: (handlers.verify, {**_frame(live, "_1"), **_frame(spoof, "_2")}),
+    found_by = (DETECTOR, DETECTOR if filling is None else [*pack.detectors][-1])
+    verified = spoof if filling is None else filling
+    requests: dict[str, tuple[Any, tuple[str, ...], Arrays]] = {
+        contract.ANALYZE: (handlers.analyze, (), {**_frame(np.hstack([live, spoof])), contract.FACES_IN: given}),
+        contract.VERIFY: (handlers.verify, found_by, {**_frame(live, "_1"), **_frame(verified, "_2")}),
     }
     known = []
-    for model, (handler, inputs) in requests.items():
+    for model, (handler, found, inputs) in requests.items():
         try:
             answer = handler(pipeline, inputs, json.dumps({contract.ANTI_SPOOFING: liveness}))
         except RequestError as error:
             raise ParityError(f"{model} on the sample pictures {' and '.join(SAMPLES)}: {error}") from None
         outputs = {name: answer[name] for name in _wanted(pack, answer)}
-        known.append(KnownAnswer(model, liveness, inputs, outputs, {}).within(Precision(pack.precision)))
+        known.append(KnownAnswer(model, found, liveness, inputs, outputs, {}).within(Precision(pack.precision)))
     return known
 
 
@@ -95,6 +106,7 @@ def save_known_answers(known: Iterable[KnownAnswer], repository: Path) -> None:
     arrays: Arrays = {}
     for each in known:
         arrays[f"{each.model}/anti_spoofing"] = np.array(each.anti_spoofing)
+        arrays[f"{each.model}/found_by"] = np.array(each.found_by, dtype=np.str_)
         arrays |= {f"{each.model}/inputs/{name}": value for name, value in each.inputs.items()}
         arrays |= {f"{each.model}/outputs/{name}": value for name, value in each.outputs.items()}
         arrays |= {f"{each.model}/limits/{name}": np.array(value) for name, value in each.limits.items()}
@@ -112,6 +124,7 @@ def load_known_answers(repository: Path) -> list[KnownAnswer]:
     return [
         KnownAnswer(
             model,
+            tuple(arrays[f"{model}/found_by"].tolist()),
             bool(arrays[f"{model}/anti_spoofing"]),
             below(f"{model}/inputs/"),
             below(f"{model}/outputs/"),
@@ -132,6 +145,22 @@ def _with_faces(pipeline: Pipeline, pictures: Sequence[Image]) -> tuple[list[Ima
         if all(map(len, found)):
             return frames, np.concatenate([_rows(faces) for faces in found])
     raise ParityError(f"no face in {' or '.join(SAMPLES)}")
+
+
+def _filling(pack: Pack, inferer: Inferer, image: Image, box: NDArray[np.float32]) -> Image | None:
+    """The face in `box` so large that the second look alone finds it, UINT8 [S, S, 3]; None where there is no second
+    look, or no such size."""
+    score = pack.detector.min_score
+    first = pack.model_copy(update={"detector": pack.detector.of_size(pack.detector.height, pack.detector.width)})
+    for share in (FILLING, 1.35, 1.5, 1.75, 2.0):
+        frame = close_up(image, box, share)
+        once, twice = (
+            Pipeline(each, inferer).analyze(frame, anti_spoofing=False, embeddings=False, min_score=least).faces
+            for each, least in ((first, max(0.0, score - CLEARLY)), (pack, min(1.0, score + CLEARLY)))
+        )
+        if len(once) == 0 and len(twice) == 1:
+            return frame
+    return None
 
 
 def _scaled(image: Image, scale: float) -> Image:

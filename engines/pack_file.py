@@ -112,7 +112,8 @@ class PackFile(Pack):
 
 def _fed(net: Net, sha256: str) -> dict[str, object]:
     """What a net answers depends on: its weights, and how they are fed and read."""
-    return {"sha256": sha256, **net.model_dump(mode="json", exclude={"file", "max_batch", "keep_fp32"})}
+    others = {"file", "max_batch", "keep_fp32", "second_look"}  # the second look is a net of its own
+    return {"sha256": sha256, **net.model_dump(mode="json", exclude=others)}
 
 
 def _digest(values: object) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.reference import Outputs, Reference, session
+from engines.graphs.published import session
+from engines.reference import Outputs, Reference
 from engines.soundness import UnsoundError, require_sound
 from ensemble.alignment import aligned_crops
 from ensemble.letterbox import letterbox
@@ -17,7 +18,7 @@ from ensemble.liveness import context_crops
 from ensemble.net_fault import ONE_AT_A_TIME, NetFault
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU_GRAPH, GRAPH
-from ensemble.pack import DETECTOR, LivenessNet, Net, Pack, Recognizer
+from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
 from ensemble.pipeline import Pipeline
 from facegate_client import contract
 from facegate_client.imaging.image import decode
@@ -166,7 +167,7 @@ def _runner(model: str, path: Path) -> Callable[[NDArray[np.uint8]], list[Output
 def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Named]) -> NDArray[np.uint8]:
     """What `model` is fed for these images: UINT8 [B, H, W, 3]. Raises ParityError, naming one that shows no face."""
     net = pack.nets[model]
-    if model == DETECTOR:
+    if isinstance(net, Detector):
         return np.stack([letterbox(image, net.height, net.width)[0] for _, image in images])
     crops = []
     for name, image in images:
@@ -183,12 +184,13 @@ def crops_of(pack: Pack, inferer: OnnxInferer, model: str, images: Sequence[Name
 
 def _best_candidate(pack: Pack, inferer: OnnxInferer, image: NDArray[np.uint8]) -> str:
     """Why an image has no face, in words."""
-    net = pack.detector
-    answer = inferer.infer(DETECTOR, letterbox(image, net.height, net.width)[0][None])
-    best = float(answer[contract.SCORES].max())
-    if best >= net.min_score:
+    best = 0.0
+    for model, net in pack.detectors.items():
+        answer = inferer.infer(model, letterbox(image, net.height, net.width)[0][None])
+        best = max(best, float(answer[contract.SCORES].max()))
+    if best >= pack.detector.min_score:
         return f"its best candidate scores {best:.2g}, but none has both a box of some size and landmarks apart"
-    return f"its best candidate scores {best:.2g}, the pack's min_score is {net.min_score:g}"
+    return f"its best candidate scores {best:.2g}, the pack's min_score is {pack.detector.min_score:g}"
 
 
 def _largest(differences: Iterable[float]) -> float:

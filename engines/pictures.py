@@ -18,7 +18,7 @@ from ensemble.detection import Faces
 from ensemble.inferer import Inferer
 from ensemble.letterbox import letterbox
 from ensemble.liveness import context_crops
-from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pack import DETECTOR, RECOGNIZER, Detector, LivenessNet, Pack
 from ensemble.pipeline import Pipeline
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
@@ -29,6 +29,9 @@ HELD_OUT = 2
 
 MOST = 64
 """Pictures that are calibrated on, at most: more move no scale by much."""
+
+FILLING = 1.2
+"""A face that fills the picture, as the height of its box over the picture's: at 640 x 640 YuNet loses some of them."""
 
 Image = NDArray[np.uint8]
 
@@ -96,11 +99,28 @@ def fed(pack: Pack, inferer: Inferer, images: Iterable[tuple[str, Image]]) -> di
     return together
 
 
+def close_up(image: Image, box: NDArray[np.float32], share: float) -> Image:
+    """UINT8 [S, S, 3]: the square around the centre of `box`, x1 y1 x2 y2, of whose height the box has `share`.
+
+    Where it is outside the image, the pixels at the edge are repeated.
+    """
+    left, top, right, bottom = (float(value) for value in box)
+    side = max(1, round((bottom - top) / share))
+    rows = round((top + bottom - side) / 2) + np.arange(side)
+    columns = round((left + right - side) / 2) + np.arange(side)
+    return image[np.clip(rows, 0, image.shape[0] - 1)][:, np.clip(columns, 0, image.shape[1] - 1)]
+
+
 def crops_of(pack: Pack, model: str, image: Image, faces: Faces) -> NDArray[np.uint8]:
-    """UINT8 [N, H, W, 3]: what one net is fed for one picture and its faces."""
+    """UINT8 [N, H, W, 3]: what one net is fed for one picture and its faces, the best first.
+
+    The detector of the second look is fed the best face, filling the picture.
+    """
     net = pack.nets[model]
-    if model == DETECTOR:
-        return letterbox(image, net.height, net.width)[0][None]
+    if isinstance(net, Detector):
+        shown = [image] if model == DETECTOR else [close_up(image, box, FILLING) for box in faces.boxes[:1]]
+        fitted = [letterbox(each, net.height, net.width)[0] for each in shown]
+        return np.stack(fitted) if fitted else np.empty((0, net.height, net.width, 3), np.uint8)
     if model == RECOGNIZER:
         template = np.array(pack.recognizer.template, dtype=np.float32)
         points = faces.landmarks[alignable(faces.landmarks)]

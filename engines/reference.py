@@ -6,28 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnx
 from numpy.typing import NDArray
 
+from engines.graphs.published import session
+from engines.graphs.resized import resize
 from ensemble.pack import STRIDES, Detector, LivenessNet, Net
 from facegate_client import contract
 
 Outputs = dict[str, NDArray[np.float32]]
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """A graph under ONNX Runtime, silent: what it fails at it raises, and its warnings are of no use to a user."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 class Reference:
-    """A published net and the way it is fed and read, as its authors describe it."""
+    """A published net and the way it is fed and read, as its authors describe it.
+
+    A detector is run at the input size of `net`, whichever its file declares.
+    """
 
     def __init__(self, net: Net, weights: Path) -> None:
         self._net = net
-        self._session = session(weights)
+        sized = isinstance(net, Detector)
+        self._session = session(resize(onnx.load(weights), net.height, net.width) if sized else weights)
 
     def raw(self, picture: NDArray[np.uint8]) -> Outputs:
         """What the net answers to one UINT8 [H, W, 3] BGR picture, by its own names and in its own shapes."""

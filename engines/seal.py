@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from google.protobuf import text_format
-from pydantic import ValidationError
-from tritonclient.grpc import model_config_pb2
-
+from engines.assemble import packed
 from engines.build import inputs_checksum
 from engines.errors import EngineError
 from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
-from ensemble.pack import Pack
-from facegate_client import contract
 
 
 def seal(repository: Path, licences: Mapping[str, str], options: str) -> None:
@@ -31,13 +26,3 @@ def is_whole(repository: Path, licences: Mapping[str, str], options: str | None 
     except (ManifestError, EngineError):
         return False
     return manifest.inputs == inputs and options in (None, manifest.options)
-
-
-def packed(repository: Path) -> Pack:
-    """The pack that a repository was assembled with. Raises EngineError where it has none that can be read."""
-    config = model_config_pb2.ModelConfig()
-    try:
-        text_format.Parse((repository / contract.ANALYZE / "config.pbtxt").read_text(encoding="utf-8"), config)
-        return Pack.model_validate_json(config.parameters["pack"].string_value)
-    except (OSError, ValueError, text_format.ParseError, ValidationError):
-        raise EngineError(f"{repository.name}: {contract.ANALYZE} has no configuration that can be read") from None

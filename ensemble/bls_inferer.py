@@ -38,11 +38,11 @@ class BlsInferer:
     def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
         if not self.serves(net):
             raise NetUnavailable(net)
-        names = contract.NET_OUTPUTS.get(net, (contract.PROBABILITIES,))
+        names = self._nets[net].output_names
         request = pb_utils.InferenceRequest(
             model_name=net,
             requested_output_names=list(names),
-            inputs=[pb_utils.Tensor(contract.NET_INPUTS.get(net, contract.CROPS), np.ascontiguousarray(batch))],
+            inputs=[pb_utils.Tensor(self._nets[net].input_name, np.ascontiguousarray(batch))],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         )
         try:

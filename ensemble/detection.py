@@ -32,6 +32,9 @@ class Faces:
         return Faces(self.boxes[indices], self.scores[indices], self.landmarks[indices])
 
 
+NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
 def select_faces(
     boxes: Floats, scores: Floats, landmarks: Floats, *, factor: float, min_score: float, nms_iou: float, max_faces: int
 ) -> Faces:
@@ -43,6 +46,8 @@ def select_faces(
     is deterministic.
     """
     likely = np.flatnonzero(scores >= min_score)  # few: what follows is done for these alone
+    if not len(likely):
+        return NO_FACES
     boxes, scores, landmarks = boxes[likely], scores[likely], landmarks[likely]
     sized = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2))

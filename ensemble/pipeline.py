@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import Faces, choose_face, select_faces
+from ensemble.detection import NO_FACES, Faces, choose_face, select_faces
 from ensemble.errors import RequestError, invalid
 from ensemble.inferer import Inferer, in_chunks
 from ensemble.letterbox import letterbox
 from ensemble.liveness import Liveness, context_crops, fuse
-from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from ensemble.pack import RECOGNIZER, LivenessNet, Pack
 from ensemble.pyramid import Image, ImagePyramid
 from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
 from ensemble.verification import Verdict, check_embeddings, judge
@@ -44,6 +44,7 @@ class Pipeline:
         self.pack = pack
         self.lanes = inferer.lanes
         self._inferer = inferer
+        self._detectors = pack.detectors
         self._template = np.array(pack.recognizer.template, dtype=np.float32)
 
     def require_liveness(self) -> None:
@@ -128,7 +129,21 @@ class Pipeline:
         return judge(embeddings, limit, liveness), boxes, [len(faces) for faces in found]
 
     def _detect(self, images: Sequence[ImagePyramid], min_score: float | None, max_faces: int) -> list[Faces]:
-        net = self.pack.detector
+        """The faces of each image; the second look is at those in which the first found none, all in one batch."""
+        found = [NO_FACES] * len(images)
+        with stage(DETECT):
+            for model in self._detectors:
+                empty = [i for i, faces in enumerate(found) if not len(faces)]
+                if not empty:
+                    break
+                looks = self._look(model, [images[i] for i in empty], min_score, max_faces)
+                for i, faces in zip(empty, looks, strict=True):
+                    found[i] = faces
+        return found
+
+    def _look(self, model: str, images: Sequence[ImagePyramid], min_score: float | None, max_faces: int) -> list[Faces]:
+        """The faces that the detector `model` finds in each image."""
+        net = self._detectors[model]
         factors = [1.0] * len(images)
 
         def fitted(rows: slice) -> NDArray[np.uint8]:
@@ -138,21 +153,19 @@ class Pipeline:
                 canvases.append(canvas[None])
             return canvases[0] if len(canvases) == 1 else np.concatenate(canvases)
 
-        with stage(DETECT):
-            names = (contract.BOXES, contract.SCORES, contract.LANDMARKS)
-            boxes, scores, landmarks = in_chunks(self._inferer, DETECTOR, len(images), fitted, names)
-            return [
-                select_faces(
-                    boxes[i],
-                    scores[i],
-                    landmarks[i],
-                    factor=factor,
-                    min_score=net.min_score if min_score is None else min_score,
-                    nms_iou=net.nms_iou,
-                    max_faces=max_faces,
-                )
-                for i, factor in enumerate(factors)
-            ]
+        boxes, scores, landmarks = in_chunks(self._inferer, model, len(images), fitted, net.output_names)
+        return [
+            select_faces(
+                boxes[i],
+                scores[i],
+                landmarks[i],
+                factor=factor,
+                min_score=net.min_score if min_score is None else min_score,
+                nms_iou=net.nms_iou,
+                max_faces=max_faces,
+            )
+            for i, factor in enumerate(factors)
+        ]
 
     def _describe(
         self, pairs: Sequence[tuple[ImagePyramid, Faces]], *, embeddings: bool, anti_spoofing: bool

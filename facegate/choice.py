@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from engines.assemble import packed
 from engines.build import REPOSITORIES, Built, Say, Size, build_served, repository_name
 from engines.device import Gpu, NoGpuError, gpus
 from engines.errors import EngineError
@@ -15,7 +16,7 @@ from engines.manifest import MANIFEST
 from engines.pack_file import PackFile
 from engines.precision import Precision
 from engines.runtime import runtime
-from engines.seal import is_whole, packed
+from engines.seal import is_whole
 from engines.stamp import Stamp, read_stamp, sha256
 from engines.target import Target
 from ensemble.pack import RECOGNIZER

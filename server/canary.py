@@ -25,11 +25,10 @@ STUCK_SECONDS = 60.0
 MODELS = {
     contract.EMBEDDINGS: "face_recognizer",
     contract.DISTANCE: "face_recognizer or face_detector",
-    contract.BOX: "face_detector",
     contract.ANTISPOOF_SCORE: "the liveness models",
     contract.IS_REAL: "the liveness models",
 }
-"""The models that an output depends on most, by its name without a number."""
+"""The models that an output depends on most, by its name without a number; BOX_n depends on a detector."""
 
 
 class CanaryError(RuntimeError):
@@ -61,7 +60,9 @@ class Canary:
             if answer.status_code == 200:
                 _compare(known, answer)
             elif answer.status_code == 404 and Code.NOT_FOUND in answer.text:
-                raise WrongAnswerError(f"{known.model}: face_detector found no face in a sample picture")
+                raise WrongAnswerError(
+                    f"{known.model}: {' or '.join(sorted({*known.found_by}))} found no face in a sample picture"
+                )
             elif answer.status_code == 503 and Code.RESOURCE_EXHAUSTED in answer.text:
                 busy = True
             else:
@@ -120,7 +121,8 @@ def _compare(known: KnownAnswer, answer: httpx.Response) -> None:
         values = np.array(received[name]["data"], np.float64).reshape(expected.shape)
         difference = _difference(name, expected.astype(np.float64), values)
         if not difference <= known.limits[name]:  # NaN is not
-            model = MODELS[name.rstrip("_12")]
+            box = name.startswith(contract.BOX)
+            model = known.found_by[int(name[-1]) - 1] if box else MODELS[name.rstrip("_12")]
             shown = ""
             if values.size <= 4:
                 shown = f": expected {_shown(expected)}, received {_shown(values)}"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import COUNTED, labelled_faces
-from engines.gate import NO_FACES, same_faces
-from ensemble.detection import Faces
+from engines.gate import same_faces
+from ensemble.detection import NO_FACES, Faces
 from ensemble.pipeline import Analysis
 from facegate_client.imaging.image import decode
 

@@ -20,7 +20,19 @@ from numpy.typing import NDArray
 
 from benchmarks.bench.cases import wanted
 from benchmarks.bench.pictures import picture
-from benchmarks.bench.roofline import Job, Way, batch_of, best, best_ways, graph, job, rate, session, thread_counts
+from benchmarks.bench.roofline import (
+    NETS,
+    Job,
+    Way,
+    batch_of,
+    best,
+    best_ways,
+    graph,
+    job,
+    rate,
+    session,
+    thread_counts,
+)
 from benchmarks.bench.spread import spread
 from engines.build import Built, build_served, pack_named, sample_pictures
 from engines.reference import Reference
@@ -54,14 +66,15 @@ def measure(quick: bool) -> list[Row]:
     built = build_served(pack_named("mobileface"), say=lambda _: None)
     seconds = 0.1 if quick else 0.5
     image = decode(picture("640x480", 1).data)
-    fed = {model: _fed(net, image) for model, net in built.pack.nets.items()}
-    files = {model: built.fetched[net.file] for model, net in built.pack.nets.items()}
+    nets = {model: net for model, net in built.pack.nets.items() if model in NETS}
+    fed = {model: _fed(net, image) for model, net in nets.items()}
+    files = {model: built.fetched[net.file] for model, net in nets.items()}
     originals = {model: _by_default(file, fed[model]) for model, file in files.items()}
     tuned = {model: best(_side_by_side(file, fed[model])) for model, file in files.items()}
     ways = best_ways(built.repository)
     grid = {
         (model, threads, rows): job(opened, batch_of(image, opened, rows))
-        for model, net in built.pack.nets.items()
+        for model, net in nets.items()
         for threads in thread_counts()
         for opened in [session(graph(built.repository, model), threads)]
         for rows in ROWS
@@ -182,7 +195,7 @@ def _crops(built: Built, images: Iterable[Image]) -> dict[str, Image]:
     pipeline = Pipeline(built.pack, OnnxInferer(built.repository, built.pack.nets))
     net = built.pack.recognizer
     template = np.array(net.template, dtype=np.float32)
-    crops: dict[str, list[Image]] = {model: [] for model in built.pack.nets if model != DETECTOR}
+    crops: dict[str, list[Image]] = {model: [] for model in built.pack.nets if model not in built.pack.detectors}
     for image in images:
         faces = pipeline.analyze(image, anti_spoofing=False, embeddings=False).faces
         crops[RECOGNIZER].append(aligned_crops(image, faces.landmarks, template, net.height, net.width))

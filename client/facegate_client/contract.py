@@ -37,11 +37,6 @@ IMAGES = "IMAGES"
 FACES = "FACES"
 CROPS = "CROPS"
 PROBABILITIES = "PROBABILITIES"
-NET_INPUTS = {"face_detector": IMAGES, "face_recognizer": FACES}  # a liveness net's is CROPS
-NET_OUTPUTS: dict[str, tuple[str, ...]] = {
-    "face_detector": (BOXES, SCORES, LANDMARKS),
-    "face_recognizer": (EMBEDDINGS,),
-}  # a liveness net's is PROBABILITIES
 
 # Request parameters.
 ANTI_SPOOFING = "anti_spoofing"

@@ -21,7 +21,7 @@ from ensemble import handlers
 from ensemble.cores import lane_count
 from ensemble.errors import RequestError
 from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import DETECTOR, RECOGNIZER, Pack
+from ensemble.pack import RECOGNIZER, Pack
 from ensemble.pipeline import Pipeline
 from ensemble.policy import Policy
 from ensemble.request import Inputs
@@ -64,7 +64,7 @@ class Local:
     def __init__(self, repository: Path) -> None:
         pack = _pack(repository)
         inferer = OnnxInferer(repository, pack.nets)
-        for net in (DETECTOR, RECOGNIZER):
+        for net in (*pack.detectors, RECOGNIZER):
             if not inferer.serves(net):
                 raise FileNotFoundError(f"there is no {repository / net}")
         self.model = Model(

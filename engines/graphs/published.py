@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from engines.graphs.errors import GraphError
-from engines.reference import session
 from ensemble.pack import Net
 
 
-def output_shapes(net: Net, weights: Path) -> dict[str, tuple[int, ...]]:
+def session(graph: Path | onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A graph under ONNX Runtime, silent: what it fails at it raises, and its warnings are of no use to a user."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    source = str(graph) if isinstance(graph, Path) else graph.SerializeToString()
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def output_shapes(net: Net, published: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Each output's shape for one black picture of the size that the pack says. Raises GraphError where it fails."""
     picture = np.zeros((1, 3, net.height, net.width), dtype=np.float32)
     try:
-        opened = session(weights)
+        opened = session(published)
         names = [output.name for output in opened.get_outputs()]
         answers = opened.run(names, {opened.get_inputs()[0].name: picture})
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own

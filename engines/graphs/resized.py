@@ -13,7 +13,15 @@ def resized(weights: Path, height: int, width: int, folder: Path) -> Path:
     Only the sizes that the file declares are changed: a net that is convolutions throughout then answers for the new
     size, and of any other the shapes no longer fit, which is found when it is first run.
     """
-    model = onnx.load(weights)
+    model = resize(onnx.load(weights), height, width)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / f"{weights.stem}-{height}x{width}.onnx"
+    onnx.save(model, written)
+    return written
+
+
+def resize(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
+    """`model` itself, its one picture declared as `height` x `width`, and its outputs as of any size."""
     constants = {initializer.name for initializer in model.graph.initializer}
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
@@ -23,7 +31,4 @@ def resized(weights: Path, height: int, width: int, folder: Path) -> Path:
     for value in model.graph.output:
         for dim in value.type.tensor_type.shape.dim:
             dim.Clear()
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / f"{weights.stem}-{height}x{width}.onnx"
-    onnx.save(model, written)
-    return written
+    return model

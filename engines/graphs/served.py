@@ -18,36 +18,36 @@ from engines.graphs.published import output_shapes
 from engines.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
 from engines.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
 from engines.graphs.yunet import decode_yunet
-from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
+from ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
 from facegate_client import contract
 
 __all__ = ["SERVED_OPSET", "served_graph"]
 
 
 def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:
-    """The graph served as `model`, made of the published net in `weights`.
+    """The graph served as `model`, made of the published net in `weights`: that of the second look at another size.
 
     Raises GraphError when the file is no ONNX graph or its shapes contradict the pack.
     """
     net = pack.nets[model]
-    published = published_graph(net, weights)
+    published = published_graph(net, weights, of_its_size=model == DETECTOR or not isinstance(net, Detector))
     if isinstance(net, LivenessNet):
         require_logits(net, published.graph)
+    shapes = output_shapes(net, published)
     source = in_served_opset(published, weights)
     build = Builder(source.graph)
-    taken = contract.NET_INPUTS.get(model, contract.CROPS)
-    moved = build.make_way((taken, *contract.NET_OUTPUTS.get(model, (contract.PROBABILITIES,))))
-    shapes = {moved.get(name, name): shape for name, shape in output_shapes(net, weights).items()}
+    moved = build.make_way((net.input_name, *net.output_names))
+    shapes = {moved.get(name, name): shape for name, shape in shapes.items()}
     if isinstance(net, Detector) and net.head == "scrfd":
         heads = scrfd_heads(net, shapes)
         free_heads(build, net, heads)
     free_the_batch(build)
-    _feed_bytes(build, taken, net)
+    _feed_bytes(build, net.input_name, net)
     build.answer_in_floats()
     if isinstance(net, Detector) and net.head == "scrfd":
         decode_scrfd(build, net, heads)
     elif isinstance(net, Detector):
-        decode_yunet(build, net)
+        decode_yunet(build, net, shapes)
     else:
         _read(build, pack, net, shapes)
     return _finish(source, model, net)

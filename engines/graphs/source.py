@@ -10,19 +10,25 @@ from google.protobuf.message import Message
 from onnx import TensorProto, version_converter
 
 from engines.graphs.errors import GraphError
+from engines.graphs.resized import resize
 from ensemble.pack import Net
 
 SERVED_OPSET = 18
 
 
-def published_graph(net: Net, weights: Path) -> onnx.ModelProto:
-    """The net in `weights` as it was published. Raises GraphError when it is no ONNX graph or contradicts the pack."""
+def published_graph(net: Net, weights: Path, *, of_its_size: bool = True) -> onnx.ModelProto:
+    """The net in `weights` as it was published, or, unless it is `of_its_size`, for pictures of the pack's size.
+
+    Raises GraphError when it is no ONNX graph or contradicts the pack.
+    """
     try:
         source = onnx.load(weights, load_external_data=False)
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(source)):
             raise ValueError("it keeps weights in other files; save it as one file")
         onnx.checker.check_model(source)
         _opset(source)
+        if not of_its_size:
+            resize(source, net.height, net.width)
     except Exception as error:  # onnx raises protobuf's and its own here, and plain RuntimeErrors
         raise GraphError(f"{weights.name}: not a usable ONNX graph: {first_line(error)}") from None
     _check_input(source, net)

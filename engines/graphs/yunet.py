@@ -8,6 +8,8 @@ modules/objdetect/src/face_detect.cpp):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engines.graphs.builder import Builder
 from engines.graphs.candidates import anchors, give, keep_best
 from engines.graphs.errors import GraphError
@@ -16,9 +18,19 @@ from ensemble.pack import STRIDES, Detector
 KINDS = ("cls", "obj", "bbox", "kps")
 
 
-def decode_yunet(build: Builder, net: Detector) -> None:
-    """Replace the twelve raw outputs by BOXES, SCORES and LANDMARKS. Raises GraphError for another net's outputs."""
+def decode_yunet(build: Builder, net: Detector, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Replace the twelve raw outputs, of these `shapes` in a run, by BOXES, SCORES and LANDMARKS.
+
+    Raises GraphError for another net's outputs.
+    """
     raw = {kind: _concatenated(build, net, kind) for kind in KINDS}
+    for stride in STRIDES:
+        cells = (net.height // stride) * (net.width // stride)
+        if found := {shapes[f"{kind}_{stride}"][:2] for kind in KINDS} - {(1, cells)}:
+            raise GraphError(
+                f"{net.file}: a yunet of {net.height} x {net.width} answers [1, {cells}, values] at stride {stride}; "
+                f"this net answers {[*found.pop(), 'values']}"
+            )
     scores = build.node("Sqrt", build.node("Mul", _clipped(build, raw["cls"]), _clipped(build, raw["obj"])))
     best = keep_best(build, net, anchors(net.height, net.width, 1), scores, raw["bbox"], raw["kps"])
 

@@ -111,7 +111,13 @@ def test_the_machine_is_described(result):
 def test_parity_has_every_net_with_its_limit(result):
     (found,) = result["parity"]["by_runner"].values()
     assert (found["within_limits"], found["pictures"], found["verdicts_that_differ"]) == (True, 3, 0)
-    assert list(found["nets"]) == ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+    assert list(found["nets"]) == [
+        "face_detector",
+        "face_detector_256x256",
+        "face_recognizer",
+        "minifasnet_v2",
+        "minifasnet_v1se",
+    ]
     assert all(net["largest_difference"] <= net["limit"] and net["within_limit"] for net in found["nets"].values())
 
 
@@ -119,6 +125,7 @@ def test_times_of_the_nets_are_consistent(result):
     figures = result["nets"]["figures"]
     assert {net: list(by_batch) for net, by_batch in figures.items()} == {
         "face_detector": ["1"],
+        "face_detector_256x256": ["1"],
         "face_recognizer": ["1", "2", "4"],
         "minifasnet_v2": ["1", "2", "4"],
         "minifasnet_v1se": ["1", "2", "4"],
@@ -158,7 +165,13 @@ def test_every_net_of_the_server_is_held_against_the_cpu(result):
     served = result["server"]["served"]
     assert (served["right"], served["backend"], served["native"]) == (True, "onnxruntime", False)
     assert served["precision"] == "fp32"
-    assert list(served["nets"]) == ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+    assert list(served["nets"]) == [
+        "face_detector",
+        "face_detector_256x256",
+        "face_recognizer",
+        "minifasnet_v2",
+        "minifasnet_v1se",
+    ]
     assert all(net["inputs"] == 24 and net["wrong"] == 0 for net in served["nets"].values())
 
 

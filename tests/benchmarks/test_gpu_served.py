@@ -15,7 +15,7 @@ from engines.pictures import Pictures
 from engines.precision import Precision
 from ensemble.onnx_inferer import OnnxInferer
 
-NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+NETS = ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from ensemble.pack import Pack
 DEFAULT, ONNXRUNTIME = Path("config.pbtxt"), Path("configs/onnxruntime.pbtxt")
 CONFIGS = [DEFAULT, ONNXRUNTIME]
 NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+"""Those that have a readable configuration."""
 MODELS = [*NETS, *ENSEMBLES]
 Config = Any  # protobuf's classes have no types
 
@@ -41,7 +42,7 @@ def graph(inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> onnx.M
 def other(pack: Pack) -> Pack:
     """A pack whose every size differs from the default's, and which names a liveness net of its own."""
     values = pack.model_dump(mode="json", exclude={"files", "archives"})
-    values["detector"] |= {"height": 320, "width": 480, "max_batch": 3, "candidates": 99}
+    values["detector"] |= {"height": 320, "width": 480, "max_batch": 3, "candidates": 99, "second_look": [160, 256]}
     values["recognizer"] |= {"height": 128, "width": 96, "max_batch": 5, "dimension": 512}
     values["liveness"]["nets"][1] |= {"name": "another_net", "height": 60, "width": 70, "max_batch": 7}
     return Pack.model_validate(values)
@@ -51,6 +52,9 @@ def other(pack: Pack) -> Pack:
 def repository(other: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     graphs = {
         "face_detector": graph({"IMAGES": [320, 480, 3]}, {"BOXES": [99, 4], "SCORES": [99], "LANDMARKS": [99, 5, 2]}),
+        "face_detector_160x256": graph(
+            {"IMAGES": [160, 256, 3]}, {"BOXES": [88, 4], "SCORES": [88], "LANDMARKS": [88, 5, 2]}
+        ),
         "face_recognizer": graph({"FACES": [128, 96, 3]}, {"EMBEDDINGS": [512]}),
         "minifasnet_v2": graph({"CROPS": [80, 80, 3]}, {"PROBABILITIES": [3]}),
         "another_net": graph({"CROPS": [60, 70, 3]}, {"PROBABILITIES": [3]}),
@@ -106,6 +110,8 @@ def test_an_ensemble_asks_triton_for_its_nets_by_default_and_runs_them_itself_un
 
 def test_the_readable_dimensions_are_the_default_packs(pack: Pack) -> None:
     for model, net in pack.nets.items():
+        if model not in NETS:
+            continue  # the second look has the detector's configuration
         config = parsed(FORM / model / DEFAULT)
         assert list(config.input[0].dims) == [net.height, net.width, 3]
         assert config.max_batch_size == net.max_batch
@@ -118,6 +124,11 @@ def test_assembly_writes_the_graphs_dimensions_and_the_packs_batch(repository: P
     detector = parsed(repository / "face_detector" / config)
     assert dims(detector) == {"IMAGES": [320, 480, 3], "BOXES": [99, 4], "SCORES": [99], "LANDMARKS": [99, 5, 2]}
     assert detector.max_batch_size == 3
+    second = parsed(repository / "face_detector_160x256" / config)
+    assert (second.name, second.max_batch_size) == ("face_detector_160x256", 3)
+    assert dims(second) == {"IMAGES": [160, 256, 3], "BOXES": [88, 4], "SCORES": [88], "LANDMARKS": [88, 5, 2]}
+    specs = [list(spec.input["IMAGES"].dim) for spec in second.optimization.cuda.graph_spec]
+    assert specs == ([[160, 256, 3]] * 2 if config == DEFAULT else [])
     recognizer = parsed(repository / "face_recognizer" / config)
     assert dims(recognizer) == {"FACES": [128, 96, 3], "EMBEDDINGS": [512]}
     assert recognizer.max_batch_size == 5

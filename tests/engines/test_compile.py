@@ -44,7 +44,9 @@ def graph(op: str = "Relu", **attributes: Any) -> bytes:
     return model.SerializeToString()
 
 
-@pytest.mark.parametrize("model", ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"])
+@pytest.mark.parametrize(
+    "model", ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+)
 def test_every_served_graph_becomes_an_engine(trt: Any, repository: Path, pack: Pack, model: str) -> None:
     served = (repository / model / "1" / "model.onnx").read_bytes()
     phases = []

@@ -20,8 +20,8 @@ from engines.graphs.cpu import BLOCK, for_cpu
 from ensemble.onnx_inferer import OnnxInferer
 from ensemble.onnx_session import CPU, CUDA, graph_for
 
-NETS = ("face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")
-LIVENESS = NETS[2:]
+NETS = ("face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")
+LIVENESS = NETS[3:]
 SIDE = 8  # pixels of the nets made here
 RNG = np.random.default_rng(11)
 PICTURES = RNG.normal(size=(3, 3, SIDE, SIDE)).astype(np.float32)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from engines.errors import EngineError
 from engines.gate import Gate, judge
 from engines.pack_file import PackFile
-from engines.pictures import Pictures, fed
+from engines.pictures import Pictures, close_up, fed
 from engines.precision import Precision
 from ensemble.inferer import Arrays
 from ensemble.onnx_inferer import OnnxInferer
+from ensemble.pipeline import Pipeline
 from facegate_client import contract
 
 Change = Callable[[Arrays], Arrays]
@@ -68,7 +69,7 @@ def test_nets_that_answer_alike_pass(judged: Callable[..., Gate]) -> None:
     assert gate
     assert (gate.pictures, gate.pairs) == (3, 3)
     assert gate.faces == 3
-    assert [figure.worst for figure in gate.figures] == pytest.approx([0.0] * 4, abs=1e-6)
+    assert [figure.worst for figure in gate.figures] == pytest.approx([0.0] * 5, abs=1e-6)
     assert not gate.failed
 
 
@@ -119,6 +120,33 @@ def test_a_face_that_is_lost_or_new_is_a_flip_of_the_detectors(judged: Callable[
     assert gate.failed == {"face_detector"}
     assert len(gate.flips) == 3
     assert "of 1 faces 1 not found, and 0 others" in str(gate.flips[0])
+
+
+def test_the_second_look_is_judged_on_faces_that_fill_the_picture(judged: Callable[..., Gate]) -> None:
+    near = judged("face_detector_256x256", replaced(contract.BOXES, lambda boxes: boxes + 0.5))
+    assert near
+    assert near.worst("face_detector_256x256").worst == pytest.approx(0.5, abs=0.01)
+    assert near.worst("face_detector").worst == pytest.approx(0, abs=1e-6)
+    assert judged("face_detector_256x256", replaced(contract.BOXES, lambda boxes: boxes + 1.5)).failed == {
+        "face_detector_256x256"
+    }
+    lost = judged("face_detector_256x256", replaced(contract.SCORES, lambda scores: scores * 0.5))
+    assert lost.failed == {"face_detector_256x256"}
+    assert len(lost.flips) == 3
+
+
+def test_of_a_picture_that_needs_the_second_look_that_is_blamed(
+    pack: PackFile, inferer: OnnxInferer, samples: dict[str, Path], tmp_path: Path
+) -> None:
+    photo = cv2.imread(str(samples["image_F1.jpg"]))
+    faces = Pipeline(pack, inferer).analyze(photo, anti_spoofing=False, embeddings=False).faces
+    cv2.imwrite(str(tmp_path / "filling.png"), close_up(photo, faces.boxes[0], 1.5))
+    pictures = Pictures.under(tmp_path)
+    assert judge(pack, Precision.fp16, inferer, inferer, pictures).faces == 1
+    blind = Changed(inferer, "face_detector_256x256", replaced(contract.SCORES, lambda scores: scores * 0))
+    gate = judge(pack, Precision.fp16, inferer, blind, pictures)
+    assert gate.failed == {"face_detector_256x256"}
+    assert any(flip.what.startswith("filling.png: of 1 faces 1 not found") for flip in gate.flips)
 
 
 def test_embeddings_may_turn_by_what_the_precision_allows(judged: Callable[..., Gate]) -> None:
@@ -201,7 +229,7 @@ def test_nets_that_are_left_out_are_not_judged(pack: PackFile, inferer: OnnxInfe
     reduced = WithoutLiveness(inferer, "", lambda answer: answer)
     gate = judge(pack, Precision.fp16, reduced, reduced, some)
     assert gate
-    assert [figure.model for figure in gate.figures] == ["face_detector", "face_recognizer"]
+    assert [figure.model for figure in gate.figures] == ["face_detector", "face_detector_256x256", "face_recognizer"]
 
 
 def test_a_detector_that_moves_crops_is_blamed_for_what_liveness_nets_make_of_them(

@@ -28,7 +28,8 @@ def test_a_shipped_pack_loads_under_its_own_name(path: Path) -> None:
 
 
 def test_the_default_pack_says_how_every_net_is_served(pack: PackFile) -> None:
-    assert set(pack.nets) == {"face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"}
+    liveness = ("minifasnet_v2", "minifasnet_v1se")
+    assert set(pack.nets) == {"face_detector", "face_detector_256x256", "face_recognizer", *liveness}
     assert [net.crop_scale for net in pack.liveness.nets] == [2.7, 4.0]
     assert (pack.liveness.min_real, pack.recognizer.dimension) == (0.5, 128)
 
@@ -90,9 +91,13 @@ def test_the_embedding_digest_of_a_shipped_pack_is_pinned(path: Path) -> None:
 
 def test_the_default_packs_digests_are_those_of_its_first_release(pack: PackFile, weights: dict[str, Path]) -> None:
     """Embeddings that users have stored are compared by them."""
-    built = pack.built({file: weights[file] for file in pack.files})
-    assert built.digest == "e96c8759d619da0157f50d24e3574044ee74c36d178d259f8b227fd2ccd51220"
+    files = {file: weights[file] for file in pack.files}
+    built = pack.built(files)
     assert built.embedding_digest == "37c75e541bc3e3e5c440a303819e839412498171092825232de8bc6323d9454a"
+    once = pack.detector.model_copy(update={"second_look": None})
+    looks_once = pack.model_copy(update={"detector": once}).built(files)
+    assert looks_once.embedding_digest == built.embedding_digest
+    assert looks_once.digest == "e96c8759d619da0157f50d24e3574044ee74c36d178d259f8b227fd2ccd51220" != built.digest
 
 
 def test_layers_to_keep_in_fp32_are_named_for_each_precision(tmp_path: Path) -> None:
@@ -134,6 +139,17 @@ def test_layers_to_keep_in_fp32_are_named_for_each_precision(tmp_path: Path) -> 
         pytest.param('"Conv_0", "Conv_2",', '"Conv_0", "",', "detector.keep_fp32.int8.1: ", id="a nameless layer"),
         pytest.param("commercial_use = true\n", "", "commercial_use: ", id="a missing permission"),
         pytest.param("height = 640", "height = 630", "detector: ", id="half a cell"),
+        pytest.param(
+            "[256, 256]", "[256, 250]", "detector: second_look must be multiples of 32", id="half a cell again"
+        ),
+        pytest.param("[256, 256]", "[640, 640]", "detector: second_look must be smaller", id="the same size"),
+        pytest.param("[256, 256]", "[256, 672]", "detector: second_look must be smaller", id="a wider second look"),
+        pytest.param("[256, 256]", "[0, 256]", "detector.second_look.0: ", id="a second look at nothing"),
+        pytest.param("[256, 256]", "[-256, 256]", "detector.second_look.0: ", id="a negative second look"),
+        pytest.param("[256, 256]", "[256.0, 256]", "detector.second_look.0: ", id="a fraction for a second look"),
+        pytest.param("[256, 256]", "[256]", "detector.second_look", id="one side of a second look"),
+        pytest.param("[256, 256]", "[256, 256, 3]", "detector.second_look", id="three sides of a second look"),
+        pytest.param("second_look = [256, 256]", "second_look = 256", "detector.second_look: ", id="no pair"),
         pytest.param('head = "yunet"', 'head = "retinaface"', "detector.head: ", id="an unknown family"),
         pytest.param("[38.2946, 51.6963]", "[138.2946, 51.6963]", "recognizer: ", id="a point outside the crop"),
         pytest.param("min_real = 0.5", "min_real = 0.5\nreal_class = 3", "liveness: ", id="no such class"),
@@ -180,8 +196,11 @@ def test_a_pack_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
         load_pack(tmp_path / "binary.toml")
 
 
-@pytest.mark.parametrize("name", ["face_analyze", "face_verify"])
-def test_a_net_with_the_name_of_an_ensemble_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["face_analyze", "face_verify", "face_detector", "face_recognizer", "face_detector_256x256", "face_detector_64x96"],
+)
+def test_a_net_with_the_name_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(TEXT.replace('name = "minifasnet_v1se"', f'name = "{name}"'), encoding="utf-8")
     with pytest.raises(PackError, match=name):

@@ -25,7 +25,7 @@ from ensemble.onnx_inferer import OnnxInferer
 Graphs = dict[str, onnx.ModelProto]
 Crops = dict[str, NDArray[np.uint8]]
 Answers = dict[str, NDArray[np.float32]]
-NETS = ("face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")
+NETS = ("face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")
 NO_CROPS = np.zeros((0, 8, 8, 3), dtype=np.uint8)
 
 

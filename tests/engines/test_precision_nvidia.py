@@ -43,7 +43,10 @@ def graphs(repository: Path, pictures: Path, pack: PackFile) -> dict[str, onnx.M
     return {**served, "scrfd": served_graph(pack_named("buffalo_sc"), "face_detector", scrfd)}
 
 
-@pytest.mark.parametrize("model", ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se", "scrfd"])
+@pytest.mark.parametrize(
+    "model",
+    ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se", "scrfd"],
+)
 @pytest.mark.parametrize("precision", Precision)
 def test_a_net_is_parsed_and_built(
     trt: Any,

@@ -31,6 +31,7 @@ class RuleInferer:
 
     p_real: tuple[float, float] = (0.9, 0.9)
     missing: tuple[str, ...] = ()
+    second_look: int = 0  # the faces that the second look finds
     short: str = ""  # the net that answers one row too few
     asked: list[tuple[str, int]] = field(default_factory=list)
     shown: dict[str, NDArray[np.uint8]] = field(default_factory=dict)  # each net's last batch
@@ -51,8 +52,9 @@ class RuleInferer:
         return {name: values[: -1 if net == self.short else None] for name, values in outputs.items()}
 
     def _answer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
-        if net == "face_detector":
-            there = np.arange(CANDIDATES) < batch[:, :1, 0, 0]
+        if net.startswith("face_detector"):
+            faces = batch[:, :1, 0, 0] if net == "face_detector" else np.full((len(batch), 1), self.second_look)
+            there = np.arange(CANDIDATES) < faces
             left = np.arange(CANDIDATES, dtype=np.float32) * 8
             boxes = np.stack([left, left * 0, left + 6, left * 0 + 6], axis=1)
             landmarks = left[:, None, None] + np.array([[1, 1], [5, 1], [3, 3], [1, 5], [5, 5]])
@@ -71,10 +73,17 @@ class RuleInferer:
 
 @pytest.fixture
 def small(pack: Pack) -> Pack:
-    """The default pack with a detector of 64 x 64 pixels and embeddings of two values."""
-    detector = pack.detector.model_copy(update={"height": 64, "width": 64, "candidates": CANDIDATES})
+    """The default pack with a detector of 64 x 64 pixels that looks once, and embeddings of two values."""
+    sizes = {"height": 64, "width": 64, "candidates": CANDIDATES, "second_look": None}
+    detector = pack.detector.model_copy(update=sizes)
     recognizer = pack.recognizer.model_copy(update={"dimension": 2})
     return pack.model_copy(update={"detector": detector, "recognizer": recognizer})
+
+
+@pytest.fixture
+def twice(small: Pack) -> Pack:
+    """The same with a second look at 32 x 32 pixels."""
+    return small.model_copy(update={"detector": small.detector.model_copy(update={"second_look": (32, 32)})})
 
 
 def photo(faces: int) -> NDArray[np.uint8]:
@@ -112,6 +121,58 @@ def test_every_face_of_an_image_is_described_by_one_detection(small: Pack) -> No
     assert analysis.embeddings.shape == (3, 2)
     assert analysis.liveness is not None
     assert analysis.liveness.is_real.tolist() == [True] * 3
+
+
+def test_a_picture_with_a_face_is_looked_at_once(twice: Pack, small: Pack) -> None:
+    inferer = RuleInferer(second_look=3)
+    found = analyze(twice, inferer, photo(2)).faces
+    assert "face_detector_32x32" not in inferer.runs()
+    assert np.array_equal(found.boxes, analyze(small, inferer, photo(2)).faces.boxes)
+
+
+def test_a_picture_without_a_face_is_looked_at_again_and_boxes_are_in_its_own_pixels(twice: Pack) -> None:
+    """The same face, 6 pixels wide, is 6 / 64 of a picture at the first look and 6 / 32 at the second."""
+    for height, width in ((64, 64), (128, 128), (48, 96), (500, 333), (10, 7)):
+        faces = [
+            analyze(twice, RuleInferer(second_look=1), np.full((height, width, 3), value, np.uint8)).faces
+            for value in (1, 0)
+        ]
+        assert [len(each) for each in faces] == [1, 1]
+        assert np.allclose(faces[0].boxes * 2, faces[1].boxes), (height, width)
+        assert np.allclose(faces[0].landmarks * 2, faces[1].landmarks)
+
+
+def test_the_lowest_score_and_the_most_faces_are_those_of_both_looks(twice: Pack) -> None:
+    assert len(analyze(twice, RuleInferer(second_look=5), photo(0), max_faces=2).faces) == 2
+    assert len(analyze(twice, RuleInferer(second_look=5), photo(0), min_score=0.88).faces) == 3
+    inferer = RuleInferer(second_look=5)
+    assert len(analyze(twice, inferer, photo(3), min_score=0.95).faces) == 0
+    assert inferer.runs() == {"face_detector": 1, "face_detector_32x32": 1}
+
+
+@pytest.mark.parametrize(("faces", "again"), [((1, 2), []), ((0, 2), [1]), ((0, 0), [2])])
+def test_the_pictures_of_a_verification_that_have_no_face_share_a_second_look(
+    twice: Pack, faces: tuple[int, int], again: list[int]
+) -> None:
+    inferer = RuleInferer(second_look=1)
+    _, boxes, counts = verify(twice, inferer, *faces)
+    assert [rows for net, rows in inferer.asked if net == "face_detector_32x32"] == again
+    assert counts == [count or 1 for count in faces]
+    widths = (boxes[:, 2] - boxes[:, 0]).tolist()
+    assert widths == pytest.approx([6.0 if count else 12.0 for count in faces])
+
+
+def test_given_faces_are_not_looked_for(twice: Pack) -> None:
+    inferer = RuleInferer(second_look=1)
+    _, faces = crowd(twice, 1)
+    analyze(twice, inferer, photo(0), faces=faces)
+    assert not any(net.startswith("face_detector") for net in inferer.runs())
+
+
+def test_a_second_look_that_answers_too_few_rows_is_an_error(twice: Pack) -> None:
+    inferer = RuleInferer(short="face_detector_32x32", second_look=1)
+    with pytest.raises(RuntimeError, match="face_detector_32x32"):
+        analyze(twice, inferer, photo(0))
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])

@@ -73,7 +73,7 @@ def test_a_sound_pack_is_proved_and_drawn(toml: Callable[..., Path], tmp_path: P
     checked = run("packs", "check", toml(), "--sheet", tmp_path / "out" / "sheet.png")
     assert checked.exit_code == 0, checked.output
     assert "face_recognizer  112 x 112 RGB, values -2.12 to 2.64, MobileFaceNet.onnx: a test's" in checked.output
-    assert checked.output.count("from the published net") == 6
+    assert checked.output.count("from the published net") == 9
     assert lines(checked)[-1].startswith("mine is sound; look at ")
     sheet = cv2.imread(str(tmp_path / "out" / "sheet.png"))
     assert sheet.shape[0] > 5 * 160  # a row for each of four nets, and one with the template's points

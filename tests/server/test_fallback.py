@@ -245,7 +245,7 @@ def test_the_fallback_keeps_the_rules_of_its_environment(nobody, repository, sam
         FaceClient(nobody, fallback="local", local_repository=repository)
 
 
-@pytest.mark.parametrize("missing", ["face_recognizer", "face_detector/1"])
+@pytest.mark.parametrize("missing", ["face_recognizer", "face_detector/1", "face_detector_256x256"])
 def test_missing_nets_are_told_before_an_outage(repository, tmp_path, missing):
     broken = shutil.copytree(repository, tmp_path / "broken")
     shutil.rmtree(broken / missing)

@@ -25,7 +25,7 @@ from support.serving import Server
 from support.wire import encoded, infer
 
 STAND_IN = Path(__file__).parents[1] / "support" / "tensorrt_on_cpu.py"
-NETS = ["face_detector", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
+NETS = ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
 CONFIGURATIONS = ["tensorrt", "onnxruntime"]
 TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
 
