@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -88,8 +89,8 @@ def test_the_proof_is_made_on_a_users_own_picture_too(toml: Callable[..., Path],
 
 def test_liveness_is_judged_on_samples_whose_answer_is_known(toml: Callable[..., Path]) -> None:
     said = "".join(line for line in lines(run("packs", "check", toml())) if line.startswith("liveness "))
-    assert "image_T1.jpg, a live face: P(real) 1.000, real" in said
-    assert "image_F2.jpg, a spoof: P(real) 0.013, fake" in said
+    assert re.search(r"image_T1\.jpg, a live face: P\(real\) (1\.000|0\.99\d), real", said)
+    assert re.search(r"image_F2\.jpg, a spoof: P\(real\) 0\.0\d\d, fake", said)
 
 
 @pytest.mark.parametrize(

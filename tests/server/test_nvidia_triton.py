@@ -22,7 +22,7 @@ from server.nvidia import find_nvidia
 from server.supervisor import Supervisor
 from server.triton import SHM_BYTES, Settings, _command
 from support.nvidia_root import make_root, serving_from
-from support.serving import Server
+from support.serving import MODELS, Server
 from support.wire import encoded, infer
 
 
@@ -62,7 +62,7 @@ def test_the_images_own_server_answers_with_its_own_backends(server, root, sampl
     assert process.exe() == str(root / "bin/tritonserver")
     assert f"--backend-directory={root}/backends" in process.cmdline()
     stubs = process.children(recursive=True)
-    assert [stub.exe() for stub in stubs] == [str(root / "backends/python/triton_python_backend_stub")] * 6
+    assert [stub.exe() for stub in stubs] == [str(root / "backends/python/triton_python_backend_stub")] * MODELS
     assert all(stub.environ()["ORT_DISABLE_TELEMETRY"] == "1" for stub in stubs)
     assert f"facegate: Triton: NVIDIA's Triton in {root}, with its own backends" in server.log.read_text()
 

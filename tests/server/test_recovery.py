@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from support.impatient import serving_impatiently
-from support.serving import serving, wait_for_line
+from support.serving import MODELS, serving, wait_for_line
 from support.wire import encoded, infer
 
 
@@ -108,14 +108,14 @@ def test_service_comes_back_after_a_kill_under_load(restless, samples, victim, r
         with coming_back(restless, reason):
             processes(restless, victim)[0].kill()
         load.wait_for_verdicts(5)
-        assert len(regions(restless)) == held == 6
+        assert len(regions(restless)) == held == MODELS
         assert load.wrong == 0
 
 
 def test_every_model_is_watched(restless):
     """A dead process behind a net that the ensemble does not even ask is noticed too."""
     stubs = processes(restless, "triton_python_backend_stub")
-    assert len(stubs) == 6
+    assert len(stubs) == MODELS
     net = next(stub for stub in stubs if "minifasnet_v2" in " ".join(stub.cmdline()))
     with coming_back(restless, f"process {net.pid} behind a model is gone"):
         net.kill()
@@ -215,7 +215,7 @@ def test_what_is_left_when_all_its_processes_are_killed_the_next_one_removes(rep
             process.kill()
         psutil.wait_procs(family, timeout=30)
         server.process.wait()
-    assert len(regions(server)) == 6
+    assert len(regions(server)) == MODELS
     with serving(tmp_path / "next") as another:
         assert not regions(server)
     assert another.process.wait(60) == 0

@@ -36,7 +36,7 @@ from server.embedded import find_embedded
 from server.errors import ServeError
 from support.missing import cannot_be_had
 from support.raw_http2 import GOAWAY, PING, pinging, with_header
-from support.serving import serving
+from support.serving import MODELS, serving
 
 
 def serve(*options, **environment):
@@ -162,14 +162,14 @@ def elsewhere(repository, tmp_path_factory):
 def test_the_key_opens_administration(elsewhere):
     with tritonclient.grpc.InferenceServerClient(elsewhere.grpc) as client:
         index = client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": ADMIN_KEY})
-        assert len(index.models) == 6
+        assert len(index.models) == MODELS
     assert "sesame" not in elsewhere.log.read_text()
 
 
 def test_no_secret_is_in_the_environment_of_processes_that_decode_images(elsewhere):
     (triton,) = psutil.Process(elsewhere.process.pid).children()
     stubs = triton.children(recursive=True)
-    assert (triton.name(), len(stubs)) == ("tritonserver", 6)
+    assert (triton.name(), len(stubs)) == ("tritonserver", MODELS)
     for process in (triton, *stubs):
         environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
         assert not [name for name, value in SECRETS.items() if name in environment or value in environment]
@@ -313,7 +313,7 @@ def test_a_client_may_send_keepalive_pings(server):
 
 def test_the_memory_that_pictures_pass_through_is_private(server):
     own = list(Path("/dev/shm").glob(f"*facegate-*-{server.process.pid}-*"))
-    assert len(own) == 6
+    assert len(own) == MODELS
     assert {path.stat().st_mode & 0o777 for path in own} == {0o600}
 
 

@@ -97,3 +97,7 @@ def wait_for_line(process: subprocess.Popen[str], log: Path, line: str, count: i
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"no {line!r} in the server's log:\n{log.read_text()}")
         time.sleep(0.05)
+
+
+MODELS = 7
+"""Models of the default pack as served: two that callers ask, two detectors, the recognizer, two for liveness."""

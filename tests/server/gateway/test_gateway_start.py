@@ -334,6 +334,7 @@ def test_a_gateway_that_hangs_is_replaced(both):
     running, address = both
     hung = the_gateway(running)
     before = running.log.read_text().count("facegate: gateway ready:")
+    time.sleep(2)  # four probes: one that has never answered is given minutes to start
     hung.suspend()
     wait_for_line(running.process, running.log, "facegate: gateway ready:", count=before + 1)
     assert not hung.is_running()
