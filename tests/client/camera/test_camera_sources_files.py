@@ -375,6 +375,33 @@ def test_a_film_that_was_cut_off_anywhere_fails(
         read(path, notices)
 
 
+@pytest.mark.parametrize("rest", [4, 7, 60, -1])
+def test_a_fragmented_film_that_was_cut_off_between_two_fragments_fails(
+    tmp_path: Path, notices: Skipped, rest: int
+) -> None:
+    """`rest`: how many bytes are left of the last moof; -1: its frames are missing."""
+    path = write_video(tmp_path / "a.mp4", 20, options={"movflags": "frag_keyframe+empty_moov"})
+    data = path.read_bytes()
+    start, end = data.rindex(b"moof") - 4, data.rindex(b"mdat") - 4
+    path.write_bytes(data[: end if rest < 0 else start + rest])
+    with pytest.raises(SourceError, match="cut off"):
+        read(path, notices)
+    path.write_bytes(data + bytes(5))  # padding
+    assert len(read(path, notices)) == 20
+
+
+@pytest.mark.parametrize("share", [step / 20 for step in range(1, 20)])
+def test_what_is_told_of_a_film_that_was_cut_off_names_no_end_of_file(
+    tmp_path: Path, notices: Skipped, share: float
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 20, options={"movflags": "faststart"})
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * share)])
+    with pytest.raises(SourceError) as error:
+        read(path, notices)
+    assert "End of file" not in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["a.mjpeg", "a.mjpg", "a.bin"])
 def test_a_bare_mjpeg_file(tmp_path: Path, notices: Skipped, name: str) -> None:
     jpegs = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(4)]

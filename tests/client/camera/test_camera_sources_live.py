@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
@@ -284,6 +285,18 @@ def test_a_stream_that_says_when_it_ends_is_not_played_again(tmp_path: Path, tol
             told.when = source.close
             assert [number_of(frame.pixels) for frame in source.frames()] == list(range(10))
     assert not told.events
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+def test_a_bare_stream_of_a_known_length_is_read_once(told: Told, codec: str) -> None:
+    form = "mjpeg" if codec == "mjpeg" else "h264"
+    with HttpCamera() as camera:
+        camera.files["/raw"] = write_video(io.BytesIO(), 4, codec=codec, form=form).getvalue()
+        frames = until_lost(f"http://{camera.address}/raw", told)
+        assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2, 3] and not told.events
+        camera.sent = 0.6
+        assert len(until_lost(f"http://{camera.address}/raw", told)) < 4
+    assert len(told.events) == 1  # the connection broke off
 
 
 def playlist(*segments: str) -> bytes:

@@ -162,3 +162,9 @@ def test_authorities_that_cannot_be_read_are_named(tmp_path: Path, content: byte
         told = Told()
         assert told.frames(f"{address}#tls_ca={file}") == 0
         assert len(told.lines) == 1 and "tls_ca" in told.lines[0] and "ca.pem" in told.lines[0]
+
+
+def test_what_is_told_of_authorities_is_printable(tmp_path: Path) -> None:
+    told = Told()
+    assert told.frames(f"https://127.0.0.1:9/live#tls_ca={tmp_path}/a%0A%1B%5B31m%E2%80%AEb.pem") == 0
+    assert len(told.lines) == 1 and "tls_ca" in told.lines[0] and told.lines[0].isprintable()

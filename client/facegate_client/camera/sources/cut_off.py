@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # RFC 8794; RFC 9559, section 5.1
 _BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")  # that ISO 14496-12 files begin with
-_WITH_FRAMES = (b"moov", b"moof", b"mdat")
+_WITH_SIZES = (*_BOXES, b"moof", b"mfra", b"sidx", b"udta", b"meta", b"uuid")  # what else follows is no box, perhaps
 
 
 def is_cut_off(path: str) -> bool:
@@ -50,7 +50,8 @@ def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    at = 0
+    """A fragment's description (moof) is followed by its frames, and a box by another box or by nothing."""
+    at, kind = 0, b""
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
@@ -59,9 +60,13 @@ def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
             length, least = int.from_bytes(head[8:16], "big"), 16
         if length < least:  # 0: to the end of the file
             return
-        at += length
-        if head[4:8] in _WITH_FRAMES:
+        at, kind = at + length, head[4:8]
+        if kind in _WITH_SIZES:
             yield at
+    file.seek(min(at, size))
+    rest = file.read(8)
+    if kind == b"moof" or (kind in _WITH_SIZES and any(rest)):  # zeros are padding
+        yield at + 8
 
 
 def _vint(data: bytes, at: int) -> tuple[int, int] | None:

@@ -23,6 +23,7 @@ from facegate_client.camera.sources.shaping import Shaping, check_size
 from facegate_client.camera.sources.spec import SourceSpec
 from facegate_client.camera.sources.tls import open_verified, tls_options, verifies
 from facegate_client.contract import MAX_PIXELS
+from facegate_client.errors import printable
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -108,7 +109,10 @@ class Video:
         if self._container.format.name == "rtsp":  # cameras declare what they like, and say nothing at its end
             return False
         promised_s = self._promised_s()
-        return bool(self._container.duration) if promised_s is None else self._reached(promised_s)
+        if promised_s is not None:
+            return self._reached(promised_s)
+        sized = self._container.size > 0 and self._container.format.name != "hls"  # FFmpeg fails where less arrives
+        return bool(self._container.duration) or (sized and self.begun)
 
     def _reached(self, promised_s: float) -> bool:
         step_s = self._step_s or _USUAL_STEP_S
@@ -276,7 +280,9 @@ def _reason(error: Any, spec: SourceSpec, live: bool, video: Video | None) -> st
     """What happened and what to do, or FFmpeg's words without the address, which its exceptions' own text has."""
     error_types = pyav().error
     if isinstance(error, error_types.ExitError):
-        return f"no answer within {TIMEOUT_S:.0f} s"
+        return f"no answer within {LIVE_TIMEOUT_S if live else TIMEOUT_S:.0f} s"
+    if isinstance(error, error_types.EOFError):  # where a header should be
+        return "damaged or cut off: it ends before its first frame"
     if isinstance(error, error_types.InvalidDataError | error_types.ArgumentError):
         if video is not None and video.begun:
             return "cannot be read any further"
@@ -286,7 +292,7 @@ def _reason(error: Any, spec: SourceSpec, live: bool, video: Video | None) -> st
         return "nothing there: check the path"
     if error.errno == errno.EIO:
         if spec.kind == "stream" and video is None and verifies(spec):
-            authorities = spec.tls_ca or "this system's authorities"
+            authorities = printable(spec.tls_ca or "this system's authorities")
             return f"cannot be reached, or its certificate is not valid for its name and by {authorities} (tls_ca)"
         if spec.kind == "stream" and video is None:  # a name that nobody knows, too
             return "cannot be reached: check the name and the network"

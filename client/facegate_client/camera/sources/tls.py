@@ -8,6 +8,7 @@ from typing import Any
 
 from facegate_client.camera.frame import SourceError
 from facegate_client.camera.sources.spec import SourceSpec
+from facegate_client.errors import printable
 
 _AUTHORITIES = (  # where distributions keep them, for a Python that looks elsewhere
     "/etc/ssl/certs/ca-certificates.crt",
@@ -72,7 +73,8 @@ def _authorities(spec: SourceSpec) -> str:
         try:
             ssl.create_default_context(cafile=spec.tls_ca)
         except (OSError, ssl.SSLError) as error:
-            raise SourceError(f"tls_ca: cannot read {spec.tls_ca} as PEM: {error.strerror or error}") from error
+            file = printable(spec.tls_ca)
+            raise SourceError(f"tls_ca: cannot read {file} as PEM: {error.strerror or error}") from error
         return os.path.abspath(spec.tls_ca)
     found = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
     file = next((each for each in found if each and os.path.isfile(each)), None)
