@@ -73,8 +73,8 @@ def _authorities(spec: SourceSpec) -> str:
         try:
             ssl.create_default_context(cafile=spec.tls_ca)
         except (OSError, ssl.SSLError) as error:
-            file = printable(spec.tls_ca)
-            raise SourceError(f"tls_ca: cannot read {file} as PEM: {error.strerror or error}") from error
+            shown = printable(spec.tls_ca)
+            raise SourceError(f"tls_ca: cannot read {shown} as PEM: {error.strerror or error}") from error
         return os.path.abspath(spec.tls_ca)
     found = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
     file = next((each for each in found if each and os.path.isfile(each)), None)
