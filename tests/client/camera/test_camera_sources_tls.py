@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -88,6 +90,30 @@ def servers(
 
 def playlist(segment: str) -> bytes:
     return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n#EXT-X-ENDLIST\n".encode()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_verified_playlist_of_several_segments(trusted: Certificates, tmp_path: Path, ended: bool) -> None:
+    """Without an end it is read again for segments that were added. In a process of its own: FFmpeg may abort."""
+    with HttpCamera(trusted) as camera:
+        camera.files["/a.ts"] = write_video(tmp_path / "a.ts", 25).read_bytes()
+        segments = "#EXTINF:1,\na.ts\n" * 3
+        end = "#EXT-X-ENDLIST\n" if ended else ""
+        camera.files["/a.m3u8"] = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n{segments}{end}".encode()
+        script = (
+            "import os, sys, threading\n"
+            "from unittest.mock import Mock\n"
+            "from facegate_client.camera.sources.open_source import open_source\n"
+            "from facegate_client.camera.sources.spec import parse\n"
+            "source = open_source(parse(sys.argv[1]), Mock())\n"
+            "threading.Timer(2.0, source.close).start()\n"
+            "print(sum(1 for frame in source.frames()), flush=True)\n"
+            "os._exit(0)\n"  # not before a thread within FFmpeg has ended
+        )
+        address = f"https://{camera.address}/a.m3u8#tls_ca={trusted.ca}"
+        ran = subprocess.run([sys.executable, "-c", script, address], capture_output=True, text=True, timeout=20)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 50  # more than two segments have
 
 
 def variants(address: str) -> bytes:

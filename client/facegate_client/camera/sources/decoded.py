@@ -250,6 +250,8 @@ def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
         options |= tls_options(spec)
         if live:  # else FFmpeg collects up to 20 frames, or 5 s of them, before it gives the first
             options |= {"fpsprobesize": "0", "max_ts_probe": "0"}
+    if "io_open" in how:  # FFmpeg would look for its own connections, to use again, behind what Python reads, and abort
+        options |= {"http_persistent": "0", "http_multiple": "0"}
     timeout_s = LIVE_TIMEOUT_S if live else TIMEOUT_S
     return pyav().open(address, options=options, metadata_errors="replace", timeout=timeout_s, **how)
 
