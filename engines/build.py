@@ -168,8 +168,10 @@ def repository_name(pack: Pack, target: str, precision: str, *, size: Size | Non
 
 
 def with_possible_look(pack: PackFile, weights: Mapping[str, Path], say: Say) -> PackFile:
-    """The pack, and where its detector cannot be run at the size of the second look, the pack without that look, which
-    is said. `weights` are the published nets' files by their names."""
+    """Returns the pack, without its second look where the detector cannot run at that size.
+
+    `say` reports what is left out. `weights` are the published models' files by their names.
+    """
     if pack.detector.second_look is None:
         return pack
     for model, net in pack.detectors.items():

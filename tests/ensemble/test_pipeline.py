@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ensemble.detection import Faces
 from ensemble.errors import RequestError
-from ensemble.inferer import Arrays
+from ensemble.inferer import Arrays, NetUnavailable
 from ensemble.lanes import Lanes
 from ensemble.pack import Pack
 from ensemble.pipeline import Analysis, Pipeline
@@ -45,6 +45,8 @@ class RuleInferer:
         return 32
 
     def infer(self, net: str, batch: NDArray[np.uint8]) -> Arrays:
+        if not self.serves(net):
+            raise NetUnavailable(net)
         self.asked.append((net, len(batch)))
         self.shown[net] = batch
         time.sleep(0.001 if len(batch) > 6 else 0)  # the smaller chunk is ready first
@@ -167,6 +169,26 @@ def test_given_faces_are_not_looked_for(twice: Pack) -> None:
     _, faces = crowd(twice, 1)
     analyze(twice, inferer, photo(0), faces=faces)
     assert not any(net.startswith("face_detector") for net in inferer.runs())
+
+
+def test_a_picture_without_a_face_is_an_error_where_the_second_look_is_not_served(twice: Pack) -> None:
+    inferer = RuleInferer(missing=("face_detector_32x32",))
+    assert len(analyze(twice, inferer, photo(2)).faces) == 2
+    for ask in (lambda: analyze(twice, inferer, photo(0)), lambda: verify(twice, inferer, 1, 0)):
+        with pytest.raises(NetUnavailable, match="face_detector_32x32"):
+            ask()
+
+
+def test_more_than_one_face_of_the_second_look_is_refused_and_counted_like_those_of_the_first(twice: Pack) -> None:
+    inferer = RuleInferer(second_look=3)
+    assert analyze(twice, inferer, photo(0), several_faces=SeveralFaces.BEST).face_count == 3
+    for ask in (
+        lambda: analyze(twice, inferer, photo(0), several_faces=SeveralFaces.REFUSE),
+        lambda: verify(twice, inferer, 1, 0, several_faces=SeveralFaces.REFUSE),
+    ):
+        with pytest.raises(RequestError) as refusal:
+            ask()
+        assert refusal.value.code is Code.INVALID_ARGUMENT
 
 
 def test_a_second_look_that_answers_too_few_rows_is_an_error(twice: Pack) -> None:

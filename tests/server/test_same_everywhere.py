@@ -25,18 +25,23 @@ def served(request):
 
 
 @pytest.fixture(scope="module")
-def pipeline(pack, repository):
-    return Pipeline(pack, OnnxInferer(repository, pack.nets))
+def inferer(pack, repository):
+    return OnnxInferer(repository, pack.nets)
 
 
 @pytest.fixture(scope="module")
-def filled(pack, pipeline, samples):
+def pipeline(pack, inferer):
+    return Pipeline(pack, inferer)
+
+
+@pytest.fixture(scope="module")
+def filled(pack, inferer, pipeline, samples):
     """A PNG that the first look finds no face in, and the second one."""
     photo = decode(samples["image_F1.jpg"].read_bytes())
     box = pipeline.analyze(photo, anti_spoofing=False, embeddings=False).faces.boxes[0]
     image = cut_to_fill(photo, box, 1.5)
     detector = pack.detector.model_copy(update={"second_look": None})
-    once = Pipeline(pack.model_copy(update={"detector": detector}), pipeline._inferer)
+    once = Pipeline(pack.model_copy(update={"detector": detector}), inferer)
     assert not len(once.analyze(image, anti_spoofing=False, embeddings=False).faces)
     return cv2.imencode(".png", image)[1].tobytes()
 
