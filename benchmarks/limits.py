@@ -27,7 +27,7 @@ MARGINS = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A picture, and what the pipeline says of it."""
+    """A picture and its analysis by the pipeline."""
 
     image: Image
     seen: Analysis

@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # RFC 8794; RFC 9559, section 5.1
 _BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")  # that ISO 14496-12 files begin with
-_WITH_SIZES = (*_BOXES, b"moof", b"mfra", b"sidx", b"udta", b"meta", b"uuid")  # what else follows is no box, perhaps
+_WITH_SIZES = (*_BOXES, b"moof", b"mfra", b"sidx", b"udta", b"meta", b"uuid")  # anything else may not be a box
 
 
 def is_cut_off(path: str) -> bool:
-    """Whether bytes are missing at the end of an MP4, MOV, Matroska, WebM or AVI file.
+    """Returns whether bytes are missing at the end of an MP4, MOV, Matroska, WebM or AVI file.
 
     False for other containers, and where the writer left the size open, as recorders do that were switched off.
     """
@@ -22,7 +22,7 @@ def is_cut_off(path: str) -> bool:
 
 
 def _ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Where the outermost parts of the file end, as their headers say."""
+    """Yields the offsets at which the outermost parts of the file end according to their headers, in bytes."""
     head = file.read(64)
     if head[:4] == b"RIFF":
         yield from _riff_ends(file, size)
@@ -70,7 +70,7 @@ def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
 
 
 def _vint(data: bytes, at: int) -> tuple[int, int] | None:
-    """The number of an EBML element's size, and where it ends; None for an unknown size (RFC 8794, section 4)."""
+    """Returns an EBML element's size and where that field ends; None if unknown (RFC 8794, section 4)."""
     if at >= len(data) or not data[at]:
         return None
     length = 9 - data[at].bit_length()

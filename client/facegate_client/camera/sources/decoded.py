@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """How long a connection to a file behind a URL may take, and then each read."""
 LIVE_TIMEOUT_S = 30.0
-"""The same of a live source; its first frame is a part of the connection, and may be the only one in 15 s."""
+"""Timeout of a live source. Opening it includes its first packet, and cameras may send only one in 15 s."""
 
 _KNOWN = "MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, IVF, H.264, HEVC, MJPEG"  # of _FILES, in users' words
 _FILES = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,h264,hevc,mjpeg,mpjpeg"
@@ -119,12 +119,12 @@ class Video:
         return max(self._end_s, self._last_s + 2 * step_s) >= promised_s - 0.5
 
     def _observed_step_s(self, time_s: float) -> float:
-        """Of a stream that declares no frame rate: the time since the frame before."""
+        """Returns the seconds since the previous frame, for a stream that declares no frame rate."""
         step_s = time_s - self._last_s if self._last_s and not self._timeless else 0.0
         return step_s if 0 < step_s <= LIVE_TIMEOUT_S else _USUAL_STEP_S
 
     def _sar(self) -> Fraction | None:
-        """The pixels' width divided by their height; what is not above 0 says nothing."""
+        """Returns the pixels' width divided by their height; None where no positive value is declared."""
         sar = self._spec.sar or self._container_sar or self._stream.codec_context.sample_aspect_ratio
         return sar if sar is not None and sar > 0 else None
 
@@ -200,7 +200,7 @@ def pyav() -> Any:
 
 
 def _container(spec: SourceSpec, live: bool) -> Any:
-    """The opened container; where FFmpeg does not recognise it by itself, by the first of its bytes."""
+    """Opens the container. If FFmpeg does not recognise the format, its first bytes decide."""
     error_types = pyav().error
     verified = spec.scheme == "https" and verifies(spec)
     try:
@@ -219,7 +219,7 @@ def _container(spec: SourceSpec, live: bool) -> Any:
 
 
 def _head(spec: SourceSpec, live: bool) -> bytes:
-    """Up to 2 KiB of what is at the source's address."""
+    """Returns up to 2 KiB from the source's address."""
     with _open(spec, live, "data", format="data") as container:
         head = b""
         with suppress(pyav().error.OSError):  # the end of what declares no length
@@ -257,7 +257,7 @@ def _open(spec: SourceSpec, live: bool, formats: str, **how: Any) -> Any:
 
 
 def _video_stream(container: InputContainer, live: bool) -> VideoStream:
-    """The largest video that is no cover art and can be decoded, and of several the one that is marked as default."""
+    """Returns the largest decodable video stream that is not cover art; of equal ones the default."""
     streams = [each for each in container.streams.video if not int(each.disposition) & _COVER_ART]
     if not streams:
         raise Broken("there is no video in it")

@@ -23,7 +23,7 @@ class Handover(Generic[T]):
         self._made: list[T] = []
         self._error: BaseException | None = None
         self._abandoned = self._ended = False
-        self.longest_wait_s = 0.0  # for a thing, after the first one
+        self.longest_wait_s = 0.0  # between two items
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="camera-connection", daemon=True).start()
 

@@ -17,11 +17,11 @@ from facegate_client.camera.sources.shaping import Shaping
 from facegate_client.camera.sources.spec import SourceSpec
 
 TIMEOUT_S = LIVE_TIMEOUT_S
-"""How long a stream may be silent, for as long as its rate is not known: cameras may give one frame in 15 s."""
+"""Longest silence, seconds, while the rate is unknown: cameras may send one frame in 15 s."""
 LEAST_TIMEOUT_S = 10.0
-"""How long any stream may be silent."""
+"""Shortest timeout for silence, seconds."""
 GAPS = 3
-"""How many times as long as ever before on its connection."""
+"""A stream is lost after this many times its longest pause so far."""
 LEAST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
@@ -80,7 +80,7 @@ class LiveSource:
             self._wait(pause_s(failures, refused), connection)
 
     def close(self) -> None:
-        """See Source.close. At once; what was opened is freed within 30 s by a thread that nobody waits for."""
+        """See Source.close. At once; what was opened is freed within 30 s by a background thread."""
         self._closing.set()
         if self._connection is not None:
             self._connection.abandon()

@@ -18,7 +18,7 @@ class SourceNotices(Protocol):
         """It gives frames again."""
 
     def warned(self, what: str) -> None:
-        """The source is read, and the user should know `what` about it."""
+        """Reports a warning about a source that can be read."""
 
     def skipped(self, what: str) -> None:
         """Part of a source cannot be decoded and is left out; `what` says which part, not whose."""

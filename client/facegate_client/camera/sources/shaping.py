@@ -63,7 +63,7 @@ class Shaping:
 
 
 def square_size(width: int, height: int, sar: Fraction | None) -> tuple[int, int]:
-    """The size with square pixels, of which no side is smaller. Raises SourceError over the contract's limits."""
+    """Returns width and height with square pixels, neither reduced. Raises SourceError over the contract's limits."""
     if sar is None:
         check_size(width, height)
         return width, height
@@ -137,7 +137,7 @@ def _cut(pixels: NDArray[np.uint8], roi: tuple[int, int, int, int] | None) -> ND
 
 
 def _product(after: Matrix, before: Matrix) -> Matrix:
-    """The orientation that comes of `before` and then `after`."""
+    """Returns the orientation of applying `before` and then `after`."""
     a, b, c, d = before
     e, f, g, h = after
     return e * a + g * b, f * a + h * b, e * c + g * d, f * c + h * d

@@ -1,4 +1,4 @@
-"""Which certificates are verified, of https and rtsps sources."""
+"""Certificate verification of https and rtsps sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facegate_client.camera.frame import SourceError
 from facegate_client.camera.sources.spec import SourceSpec
 from facegate_client.errors import printable
 
-_AUTHORITIES = (  # where distributions keep them, for a Python that looks elsewhere
+_AUTHORITIES = (  # the distributions' paths, used if Python's default does not exist
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -38,7 +38,7 @@ def tls_options(spec: SourceSpec) -> dict[str, str]:
 
 
 def open_verified(spec: SourceSpec, url: str, flags: int, options: dict[str, str]) -> Any:
-    """What FFmpeg opens on behalf of a playlist, to be read in Python.
+    """Opens a URL that a playlist names, with verification, as a file for FFmpeg to read.
 
     FFmpeg itself gives the options of TLS to the playlist's connection alone: what the playlist names would be read
     without verification. `flags` is unused.
