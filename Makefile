@@ -22,11 +22,11 @@ help:
 
 venv: $(READY)
 
-$(READY): requirements.lock pyproject.toml client/pyproject.toml
+$(READY): requirements.lock pyproject.toml client/pyproject.toml ensemble/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "FaceGate needs Python 3.10, 3.11 or 3.12, and $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v)'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable client --editable .
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable client --editable ensemble --editable .
 	@touch $(READY)
 
 # TensorRT for RTX, about 100 MB: its parser and builder need no GPU.
@@ -37,7 +37,7 @@ $(RTX): $(READY) requirements-rtx.lock
 	@touch $(RTX)
 
 demo: $(READY)
-	$(RUN) -m facegate.demo
+	$(RUN) -m facegate.cli.demo
 
 serve: $(READY)
 	$(VENV)/bin/facegate serve
@@ -67,7 +67,7 @@ precision: $(RTX)
 	$(RUN) -m benchmarks.precision
 
 gpu-proof: $(READY)
-	$(RUN) -m benchmarks.gpu_proof
+	$(RUN) -m benchmarks.gpu.proof
 
 soak: $(READY)
 	$(RUN) -m benchmarks.soak
@@ -79,7 +79,7 @@ recovery: $(READY)
 protos: $(READY)
 	$(RUN) -m grpc_tools.protoc -I client -I $$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
 		--python_out=client --pyi_out=client --grpc_python_out=client client/facegate_client/service/face_service.proto
-	$(RUN) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. server/gateway/localai/backend.proto
+	$(RUN) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. facegate/gateway/localai/backend.proto
 
 # As many seconds for each target; new inputs go to build/fuzz.
 SECONDS ?= 60
@@ -93,15 +93,17 @@ fuzz: $(READY)
 # The locks of the container's Python, 3.12.
 UV_312 := uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
+OURS := --no-emit-package facegate-client --no-emit-package facegate-ensemble --no-emit-package facegate
+
 # The lock from pyproject.toml, for every Python and platform that is supported, with hashes. Needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
-		--no-header --upgrade --all-extras client/pyproject.toml pyproject.toml --no-emit-package facegate-client --no-emit-package facegate \
+		--no-header --upgrade --all-extras client/pyproject.toml ensemble/pyproject.toml pyproject.toml $(OURS) \
 		--output-file requirements.lock
 	echo tensorrt-rtx-cu13 | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --upgrade - --output-file requirements-rtx.lock
-	$(UV_312) --extra build --extra serve --extra gateway --constraint requirements.lock --override deploy/overrides.txt pyproject.toml deploy/requirements.in \
-		--no-emit-package facegate-client --no-emit-package facegate --output-file deploy/requirements.lock
+	$(UV_312) --extra serve --extra gateway --constraint requirements.lock --override deploy/overrides.txt pyproject.toml deploy/requirements.in \
+		$(OURS) --output-file deploy/requirements.lock
 	$(UV_312) --constraint requirements.lock deploy/pycuda-tools.in --output-file deploy/pycuda-tools.lock
 	echo pycuda | $(UV_312) --no-deps - --output-file deploy/pycuda.lock
 	for v in 11.2.1.2 10.15.1.29; do printf 'tensorrt-cu13==%s\ntensorrt-cu13-bindings==%s\n' $$v $$v | \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From a model pack to a repository that Triton serves; see `--help`."""
 
-from facegate.building import app
+from facegate.cli.build import app
 
 if __name__ == "__main__":
     app()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from facegate.words import one_line, say
+from facegate.cli.console import one_line, say
 
 PARTS = {
     "nets": "The served nets against the published ones, under plain ONNX Runtime.",

@@ -17,13 +17,15 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.build import ROOT, build, build_served, fetch_pack, pack_named
-from engines.parity import Parity, prove
-from ensemble.detection import choose_face
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Analysis, Pipeline
+from benchmarks import ROOT
+from facegate.build.build import build, build_served, fetch_pack
+from facegate.build.checks.parity import Parity, prove
+from facegate.packs.shipped import pack_named
 from facegate_client.contract import SeveralFaces
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.detection import choose_face
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 Box = tuple[float, float, float, float]
 MIN_SCORES = (0.4, 0.5, 0.6, 0.7, 0.8)

@@ -22,18 +22,18 @@ import cv2
 import psutil
 import typer
 
+from benchmarks import ROOT
 from benchmarks.bench.machine import machine
 from benchmarks.soak import server_megabytes
-from engines.build import ROOT
-from facegate.running import running_server
+from facegate.cameras.run import Feed, Run, Settings
+from facegate.cameras.sinks.json_lines import JsonLines
+from facegate.cameras.stats import CameraSnapshot
+from facegate.cameras.synthetic.source import Synthetic, scene_of
+from facegate.cameras.transports import shared_file
+from facegate.cli.running import running_server
+from facegate.serve import shared_memory
 from facegate_client import AsyncFaceClient
-from facegate_client.camera.carriers import shared_file
-from facegate_client.camera.outputs.json_lines import JsonLines
-from facegate_client.camera.run import Feed, Run, Settings
-from facegate_client.camera.stats import CameraSnapshot
-from facegate_client.camera.synthetic.source import Synthetic, scene_of
 from facegate_client.imaging.image import decode
-from server import shared_memory
 
 STEP_S = 10.0
 SIZE = 640, 480

@@ -25,14 +25,14 @@ import psycopg
 import typer
 from numpy.typing import NDArray
 
+from benchmarks import ROOT
 from benchmarks.bench.machine import machine
-from engines.build import ROOT
-from server.gateway.gallery import Gallery, Origin
-from server.gateway.gallery.exporting import export_people
-from server.gateway.gallery.ids import new_id
-from server.gateway.gallery.importing import Destination, import_people
-from server.gateway.gallery.open import open_destination, open_gallery, open_source
-from server.gateway.gallery.records import Record, photos_of, utc_now
+from facegate.gateway.gallery import Gallery, Origin
+from facegate.gateway.gallery.exporting import export_people
+from facegate.gateway.gallery.ids import new_id
+from facegate.gateway.gallery.importing import Destination, import_people
+from facegate.gateway.gallery.open import open_destination, open_gallery, open_source
+from facegate.gateway.gallery.records import Record, photos_of, utc_now
 
 DIMS = (128, 512)
 COUNT = 5  # people asked for

@@ -35,12 +35,12 @@ import httpx
 import psutil
 import typer
 
+from benchmarks import ROOT
 from benchmarks.bench import load
 from benchmarks.bench.machine import machine
 from benchmarks.bench.pictures import Picture, picture
 from benchmarks.bench.spread import spread
-from engines.build import ROOT
-from facegate.running import free_ports, running_server
+from facegate.cli.running import free_ports, running_server
 from facegate_client.service import face_service_pb2 as pb
 
 CALLERS = 4

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from benchmarks.accuracy import is_live, paragraph
-from engines.gate import same_faces
-from ensemble.detection import Faces
-from ensemble.pipeline import Analysis, Pipeline
-from ensemble.pyramid import Image
+from facegate.build.checks.gate import same_faces
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.pipeline.pyramid import Image
 
 MARGINS = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0)
 """Of a close-up, on each side of the face's box, in widths of the box."""

@@ -14,15 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engines.build import ROOT, build_served, pack_named
-from engines.compiled import build_engines
-from engines.gate import Gate
-from engines.judging import Judging
-from engines.order import Order
-from engines.pictures import Pictures
-from engines.precision import Precision
-from engines.target import Target
-from facegate.words import one_line, say
+from benchmarks import ROOT
+from facegate.build.build import build_served
+from facegate.build.checks.gate import Gate
+from facegate.build.checks.pictures import Pictures
+from facegate.build.compiled import build_engines
+from facegate.build.judging import Judging
+from facegate.build.order import Order
+from facegate.build.precision import Precision
+from facegate.build.target import Target
+from facegate.cli.console import one_line, say
+from facegate.packs.shipped import pack_named
 
 RESULT = ROOT / "benchmarks" / "results" / "precision.json"
 PAGE = ROOT / "docs" / "engines.md"

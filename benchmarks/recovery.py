@@ -16,10 +16,12 @@ import time
 
 import psutil
 
-from engines.build import ROOT, fetch_pack, pack_named
-from facegate.demo import LIVE
-from facegate.options import DEFAULT_PACK
-from facegate.running import running_server
+from benchmarks import ROOT
+from facegate.build.build import fetch_pack
+from facegate.cli.demo import LIVE
+from facegate.cli.options import DEFAULT_PACK
+from facegate.cli.running import running_server
+from facegate.packs.shipped import pack_named
 from facegate_client import FaceClient, FaceGateError
 
 ROUNDS = 5

@@ -20,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import labelled_faces
-from engines.build import Built, build_served, pack_named
-from engines.pictures import close_up
-from ensemble import handlers
-from ensemble.detection import Faces
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
-from ensemble.pyramid import Image
-from ensemble.request import Inputs
+from facegate.build.build import Built, build_served
+from facegate.build.checks.pictures import close_up
+from facegate.packs.shipped import pack_named
 from facegate_client import contract
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.pipeline.pyramid import Image
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.triton import handlers
+from facegate_ensemble.triton.request import Inputs
 
 SHARES = (0.8, 0.9, 1.0, 1.2, 1.5)
 """Heights of a face's box over the picture's."""

@@ -20,19 +20,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import ensemble.pipeline
+import facegate_ensemble.pipeline.pipeline
 from benchmarks.accuracy import iou, is_live, matched, paragraph
 from benchmarks.bench.labelled import Pair, Photo, labelled_pairs, labelled_photos
-from engines.build import pack_named
-from engines.gate import same_faces
-from ensemble.alignment import aligned_crops, similarity
-from ensemble.letterbox import letterbox
-from ensemble.liveness import context_box, context_crops
-from ensemble.pack import Pack
-from ensemble.pipeline import Analysis, Pipeline
-from ensemble.pyramid import Image, ImagePyramid
-from facegate.options import DEFAULT_PACK
+from facegate.build.checks.gate import same_faces
+from facegate.cli.options import DEFAULT_PACK
+from facegate.packs.shipped import pack_named
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.alignment import aligned_crops, similarity
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import context_box, context_crops
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid
 
 LONGER_SIDE = 3600
 """Pixels of an enlarged picture."""
@@ -84,7 +84,7 @@ def linear() -> Iterator[None]:
 
 def _use(*functions: Callable[..., object]) -> None:
     for name, function in zip(("letterbox", "aligned_crops", "context_crops"), functions, strict=True):
-        setattr(ensemble.pipeline, name, function)
+        setattr(facegate_ensemble.pipeline.pipeline, name, function)
 
 
 def enlarged(image: Image, noise: float) -> tuple[Image, float]:

@@ -25,12 +25,12 @@ import psutil
 import typer
 from numpy.typing import NDArray
 
-from engines.build import ROOT
-from facegate.cli import InfererKind
-from facegate.running import running_server
+from benchmarks import ROOT
+from facegate.cli.app import InfererKind
+from facegate.cli.running import running_server
+from facegate.serve import shared_memory
 from facegate_client import FaceClient, NoFace
 from facegate_client.imaging.image import decode
-from server import shared_memory
 
 CALLERS = 4
 SETTLED = 300

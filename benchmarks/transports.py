@@ -27,16 +27,16 @@ import psutil
 import typer
 from numpy.typing import NDArray
 
+from benchmarks import ROOT
 from benchmarks.bench.machine import machine
 from benchmarks.bench.pictures import made
 from benchmarks.bench.spread import spread
 from benchmarks.bench.streaming import stream, unary
-from engines.build import ROOT
-from facegate.running import running_server
+from facegate.cameras.transports.carrier import Carrier, CarrierKind
+from facegate.cameras.transports.choice import choose
+from facegate.cameras.transports.jpeg import QUALITY
+from facegate.cli.running import running_server
 from facegate_client import AsyncFaceClient
-from facegate_client.camera.carriers.carrier import Carrier, CarrierKind
-from facegate_client.camera.carriers.choice import choose
-from facegate_client.camera.carriers.jpeg import QUALITY
 
 SIZES = {"640x480": (480, 640), "1080p": (1080, 1920), "4K": (2160, 3840)}
 KINDS = (CarrierKind.shared_memory, CarrierKind.raw, CarrierKind.jpeg)

@@ -1,1 +1,5 @@
-"""The command `facegate`: where build time and server meet."""
+"""The application around the pipeline: builds model packs, serves them, and answers applications and cameras."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent

@@ -1,5 +1,5 @@
 """`python -m facegate`: the same as the command `facegate`."""
 
-from facegate.cli import app
+from facegate.cli.app import app
 
 app()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engines.build import build, fetch_pack, pack_named
-from engines.compiled import build_engines
-from engines.fetch import FetchError
-from engines.order import Order
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.target import Target
+from facegate.build.build import build, fetch_pack
+from facegate.build.compiled import build_engines
+from facegate.build.order import Order
+from facegate.build.precision import Precision
+from facegate.build.target import Target
+from facegate.build.weights.fetch import FetchError
+from facegate.packs.pack_file import PackFile
+from facegate.packs.shipped import pack_named
 from support.missing import MISSING, cannot_be_had
 from support.serving import Server, all_have_stopped, serving
 

@@ -19,7 +19,7 @@ from benchmarks.bench.machine import machine
 from benchmarks.bench.page import cell
 from benchmarks.bench.peers import MANY
 from benchmarks.bench.spread import Spread
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 LEAST = 0.1
 """The least part of a ratio that counts as moved."""

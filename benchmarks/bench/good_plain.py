@@ -24,12 +24,13 @@ import numpy as np
 from benchmarks.bench.original_nets import Floats, OriginalNet, OriginalNets, decoded
 from benchmarks.bench.peer import Pair, Said, Verdict
 from benchmarks.bench.piped import PipedWay, piped
-from engines.build import fetch_pack, pack_named
-from ensemble.detection import Faces, select_faces
-from ensemble.letterbox import letterbox
-from ensemble.pack import STRIDES, Detector, Pack
-from ensemble.pyramid import ImagePyramid
-from facegate.options import DEFAULT_PACK
+from facegate.build.build import fetch_pack
+from facegate.cli.options import DEFAULT_PACK
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.pack import STRIDES, Detector, Pack
+from facegate_ensemble.pipeline.detection import Faces, select_faces
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.pyramid import ImagePyramid
 
 
 class GoodPlainWay:
@@ -105,7 +106,7 @@ def good_plain_ways(count: int) -> Iterator[GoodPlainWays]:
 
 def candidates(raw: Mapping[str, Floats], about: Detector) -> tuple[Floats, Floats, Floats]:
     """YuNet's outputs as boxes [N, 4], scores [N], best first, and landmarks [N, 5, 2] in the detector's pixels, of the
-    cells that reach the pack's score (the formula is in engines/graphs/yunet.py)."""
+    cells that reach the pack's score (the formula is in facegate/build/graphs/yunet.py)."""
     found = []
     for stride in STRIDES:
         product = np.clip(raw[f"cls_{stride}"], 0, 1) * np.clip(raw[f"obj_{stride}"], 0, 1)

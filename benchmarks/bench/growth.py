@@ -19,8 +19,9 @@ from benchmarks.bench.pictures import made, picture
 from benchmarks.bench.pipeline import ROOFLINE_SECONDS, SATURATION, WARM_UP
 from benchmarks.bench.roofline import Rates, Roofline
 from benchmarks.bench.served import served
-from engines.build import build, pack_named
-from facegate.options import DEFAULT_PACK
+from facegate.build.build import build
+from facegate.cli.options import DEFAULT_PACK
+from facegate.packs.shipped import pack_named
 
 FRAMES_PER_SECOND = 10.0
 KEPT_UP = 0.95

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.alignment import similarity
-from ensemble.detection import Faces
-from ensemble.liveness import context_box
-from ensemble.pack import Pack
-from ensemble.pipeline import Analysis, Pipeline
 from facegate_client.imaging.header import read_header
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.alignment import similarity
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.liveness import context_box
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
 
 DETECTOR_SIDE = 640
 """The detector reads that many pixels of a picture's longer side."""

@@ -17,7 +17,7 @@ from benchmarks.bench.perf_analyzer import PerfAnalyzer, Report, find
 from benchmarks.bench.pictures import picture
 from benchmarks.bench.served import served
 from benchmarks.bench.spread import Spread, spread
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 CALLERS = (1, 8)
 UTILISATION = 0.6

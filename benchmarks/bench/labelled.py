@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import COUNTED, labelled_faces
-from engines.gate import same_faces
-from ensemble.detection import NO_FACES, Faces
-from ensemble.pipeline import Analysis
+from facegate.build.checks.gate import same_faces
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.detection import NO_FACES, Faces
+from facegate_ensemble.pipeline.pipeline import Analysis
 
 Seen = Mapping[str, Analysis]
 """What is said of each picture, by its name."""

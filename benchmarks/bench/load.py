@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import serialize_byte_tensor
 
+from benchmarks import ROOT
 from benchmarks.bench.pictures import Picture
-from engines.build import ROOT
 from facegate_client import contract
 from facegate_client.answers import read_faces, read_verification
 from facegate_client.errors import ServerFault
-from facegate_client.grpc_transport import CHANNEL
 from facegate_client.requests import analysis, verification
-from facegate_client.transport import Answer, Call, Tensor, read_outputs
+from facegate_client.transport.base import Answer, Call, Tensor, read_outputs
+from facegate_client.transport.grpc import CHANNEL
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 TIMEOUT_SECONDS = 60.0

@@ -6,9 +6,9 @@ import os
 import platform
 from typing import Any
 
-from benchmarks import gpu_machine
-from server.errors import ServeError
-from server.installation import find_triton
+from benchmarks.gpu import machine as gpu_machine
+from facegate.errors import ServeError
+from facegate.serve.installation import find_triton
 
 _LOAD_BEFORE = os.getloadavg()[0]
 """Processes that wanted a core in the minute before this module was first imported."""

@@ -34,17 +34,18 @@ from benchmarks.bench.roofline import (
     thread_counts,
 )
 from benchmarks.bench.spread import spread
-from engines.build import Built, build_served, pack_named, sample_pictures
-from engines.reference import Reference
-from ensemble.alignment import aligned_crops
-from ensemble.cores import cores
-from ensemble.letterbox import letterbox
-from ensemble.liveness import context_crops
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import DETECTOR, RECOGNIZER, Net
-from ensemble.pipeline import Pipeline
+from facegate.build.build import Built, build_served
+from facegate.build.checks.reference import Reference
+from facegate.packs.shipped import pack_named, sample_pictures
 from facegate_client import contract
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import DETECTOR, RECOGNIZER, Net
+from facegate_ensemble.pipeline.alignment import aligned_crops
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import context_crops
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 ROUNDS = 5
 ROWS = (1, 2, 4, 8, 16, 32)

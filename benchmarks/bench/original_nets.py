@@ -15,11 +15,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.bench.peer import Verdict
-from ensemble.alignment import aligned_crops
-from ensemble.liveness import context_crops, fuse
-from ensemble.pack import Net, Pack
-from ensemble.pyramid import ImagePyramid
-from ensemble.verification import judge
+from facegate_ensemble.pack import Net, Pack
+from facegate_ensemble.pipeline.alignment import aligned_crops
+from facegate_ensemble.pipeline.liveness import context_crops, fuse
+from facegate_ensemble.pipeline.pyramid import ImagePyramid
+from facegate_ensemble.pipeline.verification import judge
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.bench.piped import PipedWay, piped
-from engines.build import ROOT, pack_named
-from ensemble.pack import Pack
-from facegate.words import say
-from server.errors import ServeError
+from facegate.cli.console import say
+from facegate.errors import ServeError
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.pack import Pack
 
 PACKAGES = ("uniface==4.2.1", "insightface==2.1")
 REQUIREMENTS = ROOT / "benchmarks" / "peers.txt"

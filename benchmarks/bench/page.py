@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import results
-from facegate.words import say
+from facegate.cli.console import say
 
 Row = Mapping[str, Any]
 Result = Mapping[str, Any]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import grpc
 import numpy as np
 
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 MESSAGE_BYTES = 64 * 1024 * 1024
 

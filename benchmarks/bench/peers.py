@@ -22,10 +22,11 @@ from benchmarks.bench.pictures import SIZES, picture
 from benchmarks.bench.plain import plain_way
 from benchmarks.bench.served import served
 from benchmarks.bench.spread import spread
-from engines.build import fetch_pack, pack_named, sample_pictures
-from ensemble.cores import cores
-from facegate.options import DEFAULT_PACK
-from server.errors import ServeError
+from facegate.build.build import fetch_pack
+from facegate.cli.options import DEFAULT_PACK
+from facegate.errors import ServeError
+from facegate.packs.shipped import pack_named, sample_pictures
+from facegate_ensemble.runtime.cores import cores
 
 MANY = 8
 """Callers that keep a server busy."""

@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.build import ROOT
-from server.embedded import find_embedded
-from server.errors import ServeError
+from benchmarks import ROOT
+from facegate.errors import ServeError
+from facegate.serve.embedded import find_embedded
 
 REQUIREMENTS = ROOT / "benchmarks" / "perf-analyzer.txt"
 FOLDER = ROOT / "build" / "perf_analyzer"

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.build import build, fetch_pack, pack_named
-from facegate.demo import LIVE
-from facegate.options import DEFAULT_PACK
+from facegate.build.build import build, fetch_pack
+from facegate.cli.demo import LIVE
+from facegate.cli.options import DEFAULT_PACK
+from facegate.local.local import Local
+from facegate.packs.shipped import pack_named
 from facegate_client.imaging.image import decode
-from facegate_client.local import Local
 from facegate_client.requests import analysis
 
 SIZES = {"640x480": (480, 640), "1080p": (1080, 1920), "3MP": (1500, 2000)}

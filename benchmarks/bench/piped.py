@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.bench.peer import Found, Pair, Said, Verdict
-from engines.build import ROOT
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 
 class PipedWay:

@@ -32,9 +32,10 @@ from benchmarks.bench.cases import (
 from benchmarks.bench.pictures import Picture, picture
 from benchmarks.bench.roofline import Roofline
 from benchmarks.bench.served import served
-from engines.build import build, pack_named
-from ensemble.cores import cores
-from facegate.options import DEFAULT_PACK
+from facegate.build.build import build
+from facegate.cli.options import DEFAULT_PACK
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.runtime.cores import cores
 
 SATURATION = max(8, 4 * cores())
 ROOFLINE_SECONDS = 0.8

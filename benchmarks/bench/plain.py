@@ -24,13 +24,15 @@ import cv2
 import grpc
 import numpy as np
 
+from benchmarks import ROOT
 from benchmarks.bench.original_nets import Floats, Image, OriginalNets, decoded
 from benchmarks.bench.peer import MESSAGE_BYTES, Pair, Verdict, raw_calls
-from engines.build import ROOT, fetch_pack, pack_named
-from ensemble.pack import Pack
-from ensemble.pyramid import ImagePyramid
-from facegate.options import DEFAULT_PACK
-from server.errors import ServeError
+from facegate.build.build import fetch_pack
+from facegate.cli.options import DEFAULT_PACK
+from facegate.errors import ServeError
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.pyramid import ImagePyramid
 
 SERVICE, METHOD = "plain.Faces", "Verify"
 

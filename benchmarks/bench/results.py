@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.bench.machine import machine
-from engines.build import ROOT
 
 FOLDER = ROOT / "benchmarks" / "results" / "bench"
 

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from benchmarks.bench.pictures import SIZES, Picture, picture
 from benchmarks.bench.spread import spread
-from engines.build import build, pack_named
-from ensemble.cores import cores
-from ensemble.letterbox import letterbox
-from ensemble.onnx_session import CPU, graph_for
-from ensemble.pack import DETECTOR, RECOGNIZER
+from facegate.build.build import build
+from facegate.packs.shipped import pack_named
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import DETECTOR, RECOGNIZER
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.onnx.session import CPU, graph_for
 
 NETS = {DETECTOR: (1, 2), RECOGNIZER: (1, 2, 4, 8), "minifasnet_v2": (1, 2, 4, 8), "minifasnet_v1se": (1, 2, 4, 8)}
 """The rows a run that are tried, by net: larger batches are no faster on a CPU (`python -m benchmarks nets`)."""

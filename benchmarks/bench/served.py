@@ -13,9 +13,9 @@ import httpx
 import psutil
 import tritonclient.grpc as triton
 
-from ensemble.metrics import EVERY_SECONDS
-from ensemble.stages import STAGES
-from facegate.running import running_server
+from facegate.cli.running import running_server
+from facegate_ensemble.stage_timers import STAGES
+from facegate_ensemble.triton.metrics import EVERY_SECONDS
 
 _STAGE = re.compile(
     r'^facegate_stage_seconds_sum\{(?=[^}]*model="(\w+)")[^}]*stage="(\w+)"[^}]*\} (\S+)$', re.MULTILINE

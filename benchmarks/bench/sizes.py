@@ -22,14 +22,15 @@ from benchmarks.bench.labelled import Pair, Photo, Seen, compared, labelled_pair
 from benchmarks.bench.pictures import picture
 from benchmarks.bench.roofline import rate
 from benchmarks.bench.spread import spread
-from engines.build import Built, Size, build_served, pack_named
-from ensemble.cores import cores
-from ensemble.in_process_inferer import InProcessInferer
-from ensemble.onnx_session import CPU, OnnxSession, graph_for
-from ensemble.pack import DETECTOR
-from ensemble.pipeline import Analysis, Pipeline
-from facegate.options import DEFAULT_PACK
-from facegate.words import say
+from facegate.build.build import Built, Size, build_served
+from facegate.cli.console import say
+from facegate.cli.options import DEFAULT_PACK
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.pack import DETECTOR
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.in_process import InProcessInferer
+from facegate_ensemble.runtime.onnx.session import CPU, OnnxSession, graph_for
 
 DEFAULT = (DETECTOR_SIDE, DETECTOR_SIDE)
 ALL = "all"

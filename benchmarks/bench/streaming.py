@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.images import image_tensors
-from facegate_client.transport import triton_inputs
+from facegate_client.transport.base import triton_inputs
 
 Ask = Callable[[], Awaitable[None]]
 

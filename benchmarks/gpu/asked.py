@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.gate import COSINE, P_REAL, PIXELS
-from engines.pictures import Pictures, fed
-from ensemble.inferer import Arrays, Inferer, infer_in_chunks
-from ensemble.pack import RECOGNIZER, Pack
+from facegate.build.checks.gate import COSINE, P_REAL, PIXELS
+from facegate.build.checks.pictures import Pictures, fed
 from facegate_client import contract
+from facegate_ensemble.pack import RECOGNIZER, Pack
+from facegate_ensemble.runtime.runner import Arrays, Inferer, infer_in_chunks
 
 DIFFERENT = 24
 """Inputs of each net."""
@@ -28,7 +28,7 @@ NEARLY = 0.1
 """A candidate of the detector is looked for among those that score so much less: rounding moves scores too."""
 
 Difference = Callable[[Arrays, Arrays], float]
-"""Of a row's answers, in the net's unit of engines.gate: the expected one and the one that came. NaN is possible."""
+"""Of the expected and the received answers of a row, in the model's unit of facegate.build.checks.gate; may be NaN."""
 
 
 @dataclass(frozen=True, slots=True)

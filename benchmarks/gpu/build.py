@@ -1,4 +1,4 @@
-"""Engines of one target and precision, built in a process of its own: `python -m benchmarks.gpu_build`.
+"""Engines of one target and precision, built in a process of its own: `python -m benchmarks.gpu.build`.
 
 So it can be stopped when its time is over, gives the GPU's memory back, and takes nothing with it if it crashes.
 """
@@ -12,13 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engines.build import ROOT, pack_named
-from engines.compiled import build_engines
-from engines.errors import EngineError
-from engines.order import Order
-from engines.precision import Precision
-from engines.target import Target
-from engines.tensorrt.flavour import tensorrt
+from benchmarks import ROOT
+from facegate.build.compiled import build_engines
+from facegate.build.errors import EngineError
+from facegate.build.order import Order
+from facegate.build.precision import Precision
+from facegate.build.target import Target
+from facegate.build.tensorrt.flavour import tensorrt
+from facegate.packs.shipped import pack_named
 
 MOST_FACES = 64
 """The largest batch that is measured, of faces; of frames a quarter of it, as `Order.max_batch` has it."""

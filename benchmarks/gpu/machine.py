@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engines.device import Gpu
-from ensemble.cores import cores
+from facegate.build.device import Gpu
+from facegate_ensemble.runtime.cores import cores
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "tritonclient", "pytriton", "onnx", "numpy", "cv2")
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_build import MOST_FACES
-from benchmarks.gpu_result import in_a_line
-from benchmarks.gpu_runners import CPU_RUNNER, Runner, rows
-from benchmarks.gpu_timing import rate, summary, with_ratios
-from ensemble.in_process_inferer import Session
-from ensemble.net_fault import NetFault
+from benchmarks.gpu.build import MOST_FACES
+from benchmarks.gpu.result import in_a_line
+from benchmarks.gpu.runners import CPU_RUNNER, Runner, rows
+from benchmarks.gpu.timing import rate, summary, with_ratios
+from facegate_ensemble.runtime.in_process import Session
+from facegate_ensemble.runtime.inference_error import NetFault
 
 WARM_UP = 2
 """Runs of each runner, of which the last says how many rounds of turns there is time for."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_runners import Runner
-from engines.gate import Gate, judge
-from engines.pictures import Pictures
-from ensemble.inferer import Arrays, Inferer
-from ensemble.pack import Pack
+from benchmarks.gpu.runners import Runner
+from facegate.build.checks.gate import Gate, judge
+from facegate.build.checks.pictures import Pictures
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.runtime.runner import Arrays, Inferer
 
 TOLD = 10
 """Verdicts that differ and are named, of each runner."""
@@ -41,7 +41,7 @@ class Remembering:
 
 
 def parity(pack: Pack, expected: Inferer, runner: Runner, pictures: Pictures) -> dict[str, Any]:
-    """What engines.gate finds of a runner, JSON-ready."""
+    """What facegate.build.checks.gate finds of a runner, JSON-ready."""
     return _told(judge(pack, runner.precision, expected, runner.inferer, pictures))
 
 

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.gpu_result import in_a_line
-from benchmarks.gpu_runners import CPU_RUNNER, Runner
-from benchmarks.gpu_timing import load, rate, summary, with_ratios
-from ensemble.pack import Pack
-from ensemble.pipeline import Pipeline
+from benchmarks.gpu.result import in_a_line
+from benchmarks.gpu.runners import CPU_RUNNER, Runner
+from benchmarks.gpu.timing import load, rate, summary, with_ratios
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.pipeline import Pipeline
 
 CALLERS = (1, 4, 16)
 ROUNDS = 3

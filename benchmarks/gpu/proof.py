@@ -1,4 +1,4 @@
-"""What runs on this machine's GPU, how right and how fast: `python -m benchmarks.gpu_proof [--minutes 10]`.
+"""What runs on this machine's GPU, how right and how fast: `python -m benchmarks.gpu.proof [--minutes 10]`.
 
 Everything that may run the nets is tried: TensorRT and TensorRT for RTX in every precision, ONNX Runtime with CUDA.
 What runs is held against ONNX Runtime on the CPU in fp32, on the same pictures, and timed in turns with it: the nets,
@@ -20,17 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu_machine import ROOT, machine
-from benchmarks.gpu_page import page
-from benchmarks.gpu_result import CLEAN_UP_SECONDS, Proof, file_name, say
-from engines.device import Gpu, NoGpuError, gpus
-from engines.errors import EngineError
+from benchmarks.gpu.machine import ROOT, machine
+from benchmarks.gpu.page import page
+from benchmarks.gpu.result import CLEAN_UP_SECONDS, Proof, file_name, say
+from facegate.build.device import Gpu, NoGpuError, gpus
+from facegate.build.errors import EngineError
 
 if TYPE_CHECKING:  # a package that is not here stops the step that needs it, and nothing else
-    from benchmarks.gpu_asked import Asked
-    from benchmarks.gpu_runners import Candidate, Runner
-    from engines.build import Built
-    from engines.pictures import Pictures
+    from benchmarks.gpu.asked import Asked
+    from benchmarks.gpu.runners import Candidate, Runner
+    from facegate.build.build import Built
+    from facegate.build.checks.pictures import Pictures
 
 RESULTS, PAGES = ROOT / "benchmarks" / "results", ROOT / "docs"
 PACK = "mobileface"
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_proof", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.proof", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="the most that it may take (10)")
     parser.add_argument(
         "--pictures",
@@ -107,9 +107,10 @@ def run(proof: Proof, there: Sequence[Gpu], folder: Path | None) -> None:
         result["machine"] = machine(there)
     opened: list[Runner] = []
     with proof.step("the graphs in fp32, on the CPU", proof.left() * OPENING):
-        from benchmarks.gpu_runners import Runner, candidates, cpu
-        from engines.build import build_served, pack_named, sample_pictures
-        from engines.pictures import pictures_of
+        from benchmarks.gpu.runners import Runner, candidates, cpu
+        from facegate.build.build import build_served
+        from facegate.build.checks.pictures import pictures_of
+        from facegate.packs.shipped import pack_named, sample_pictures
 
         pack = pack_named(PACK)
         nets = build_served(pack, say=say)
@@ -127,13 +128,13 @@ def run(proof: Proof, there: Sequence[Gpu], folder: Path | None) -> None:
     timed(proof, nets, opened)
     asked: dict[str, Asked] = {}
     with proof.step(EXPECTED, proof.left() * ASKING):
-        from benchmarks.gpu_asked import asked_of
+        from benchmarks.gpu.asked import asked_of
 
         asked |= asked_of(nets.pack, opened[0].inferer, pictures)
     for runner in opened:
         runner.close()
     with proof.step("the server", proof.left() * SERVER) as seconds:
-        from benchmarks.gpu_server import measure
+        from benchmarks.gpu.server import measure
 
         if not asked:
             raise EngineError(f"there is nothing to hold its nets against: {proof.trouble(EXPECTED)}")
@@ -142,7 +143,7 @@ def run(proof: Proof, there: Sequence[Gpu], folder: Path | None) -> None:
 
 def gpu_runners(proof: Proof, tried: Sequence[Candidate]) -> list[Runner]:
     """Those of the candidates that can be built and opened. First all are built: a build has the GPU to itself."""
-    from benchmarks.gpu_runners import Runner
+    from benchmarks.gpu.runners import Runner
 
     records = proof.result["runners"]
     end = proof.left() * (1 - BUILDING)
@@ -167,7 +168,7 @@ def gpu_runners(proof: Proof, tried: Sequence[Candidate]) -> list[Runner]:
 
 def judged(proof: Proof, nets: Built, opened: Sequence[Runner], pictures: Pictures) -> None:
     """Hold each runner on a GPU against the first, the CPU."""
-    from benchmarks.gpu_parity import Remembering, parity
+    from benchmarks.gpu.parity import Remembering, parity
 
     proof.result["parity"] = {"by_runner": {}}
     expected = Remembering(opened[0].inferer)
@@ -179,16 +180,16 @@ def judged(proof: Proof, nets: Built, opened: Sequence[Runner], pictures: Pictur
 
 def timed(proof: Proof, nets: Built, opened: Sequence[Runner]) -> None:
     """Time the nets and the pipeline, all runners in turns."""
-    from engines.pictures import Pictures, fed
+    from facegate.build.checks.pictures import Pictures, fed
 
     samples = [nets.fetched[name] for name in SAMPLES]
     with proof.step("the nets, timed", proof.left() * NETS) as seconds:
-        from benchmarks import gpu_nets
+        from benchmarks.gpu import nets as gpu_nets
 
         crops = fed(nets.pack, opened[0].inferer, list(Pictures(tuple(samples)).images()))
         gpu_nets.measure(crops, opened, seconds, proof.result.setdefault("nets", {}))
     with proof.step("the pipeline, timed", proof.left() * PIPELINE) as seconds:
-        from benchmarks import gpu_pipeline
+        from benchmarks.gpu import pipeline as gpu_pipeline
 
         images = (samples[0].read_bytes(), samples[1].read_bytes())
         gpu_pipeline.measure(nets.pack, opened, images, seconds, proof.result.setdefault("pipeline", {}))

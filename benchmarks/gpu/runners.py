@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_build import MOST_FACES, built
-from engines.build import REPOSITORIES, Built, repository_name
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.stamp import read_stamp
-from engines.target import Target
-from ensemble.in_process_inferer import InProcessInferer, Session, served
-from ensemble.inferer import Inferer
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import CPU, CUDA, OnnxSession, graph_for
-from ensemble.pack import DETECTORS
-from ensemble.tensorrt_session import TensorRtSession
+from benchmarks.gpu.build import MOST_FACES, built
+from facegate.build.build import Built, repository_name
+from facegate.build.paths import REPOSITORIES
+from facegate.build.precision import Precision
+from facegate.build.repository.stamp import read_stamp
+from facegate.build.target import Target
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.pack import DETECTORS
+from facegate_ensemble.runtime.in_process import InProcessInferer, Session, served
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.onnx.session import CPU, CUDA, OnnxSession, graph_for
+from facegate_ensemble.runtime.runner import Inferer
+from facegate_ensemble.runtime.tensorrt.session import TensorRtSession
 
 CPU_RUNNER = "onnxruntime-cpu-fp32"
 
 PRECISIONS = (Precision.fp16, Precision.int8, Precision.fp32)
-"""In the order in which facegate.choice prefers them."""
+"""In the order in which facegate.cli.choice prefers them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ import tritonclient.grpc.aio
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.gpu_asked import Asked
-from benchmarks.gpu_result import in_a_line
-from benchmarks.gpu_timing import together
-from engines.gate import LIMITS
-from engines.precision import Precision
-from ensemble.inferer import Arrays
+from benchmarks.gpu.asked import Asked
+from benchmarks.gpu.result import in_a_line
+from benchmarks.gpu.timing import together
+from facegate.build.checks.gate import LIMITS
+from facegate.build.precision import Precision
+from facegate_ensemble.runtime.runner import Arrays
 
 CALLERS = 8
 BATCHES = (1, 2, 3, 4, 7, 8)

@@ -12,16 +12,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_asked import Asked
-from benchmarks.gpu_pipeline import CALLERS, PLANNED, measured
-from benchmarks.gpu_result import Overtime
-from benchmarks.gpu_served import held
-from engines.precision import Precision
-from facegate.demo import ACTS, LIVE, SPOOF
-from facegate.running import running_server
+from benchmarks.gpu.asked import Asked
+from benchmarks.gpu.pipeline import CALLERS, PLANNED, measured
+from benchmarks.gpu.result import Overtime
+from benchmarks.gpu.served import held
+from facegate.build.precision import Precision
+from facegate.cli.demo import ACTS, LIVE, SPOOF
+from facegate.cli.running import running_server
+from facegate.errors import ServeError
+from facegate.serve.installation import find_triton
 from facegate_client import AsyncFaceClient, FaceClient
-from server.errors import ServeError
-from server.installation import find_triton
 
 OPTIONS = ("--backend", "auto")
 EXPECTED = (True, False, False, True)

@@ -1,6 +1,6 @@
 """`python -m benchmarks.tracks`: how well the camera pipeline's tracks follow faces, and what they cost and say.
 
-Made scenes, whose truth is known (benchmarks.track_scenes), go through the server's own pipeline in this process:
+Made scenes, whose truth is known (benchmarks.tracks.scenes), go through the server's own pipeline in this process:
 detection of each frame, and liveness and embeddings of the faces that the tracks call due. Takes the labelled pictures
 that FACEGATE_MIRROR has in images/. Writes benchmarks/results/tracks.json.
 """
@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import track_scenes
-from benchmarks.track_scenes import Picture, carried_far, carried_near, held, people_of, picture_at
-from benchmarks.track_scores import ScoredFrame, Split, score_tracks, score_verdicts
-from engines.build import ROOT
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.synthetic.scene import Scene
-from facegate_client.camera.synthetic.source import Synthetic
-from facegate_client.camera.tracks.tracks import Tracks
-from facegate_client.local import open_local
+from benchmarks import ROOT
+from benchmarks.tracks import scenes as track_scenes
+from benchmarks.tracks.scenes import Picture, carried_far, carried_near, held, people_of, picture_at
+from benchmarks.tracks.scores import ScoredFrame, Split, score_tracks, score_verdicts
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.synthetic.scene import Scene
+from facegate.cameras.synthetic.source import Synthetic
+from facegate.cameras.tracking.tracks import Tracks
+from facegate.local.local import open_local
 from facegate_client.requests import analysis
 from facegate_client.results import Faces
 

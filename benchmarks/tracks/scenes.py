@@ -9,9 +9,9 @@ from pathlib import Path as FilePath
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.synthetic.cut_faces import cut_head, cut_picture
-from facegate_client.camera.synthetic.scene import Actor, Path, Scene, Wave
-from facegate_client.camera.synthetic.source import scene_of
+from facegate.cameras.synthetic.cut_faces import cut_head, cut_picture
+from facegate.cameras.synthetic.scene import Actor, Path, Scene, Wave
+from facegate.cameras.synthetic.source import scene_of
 from facegate_client.imaging.image import decode
 from facegate_client.results import Face
 

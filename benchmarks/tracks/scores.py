@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.synthetic.scene import Truth
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.synthetic.scene import Truth
 from facegate_client.results import Box
 
 LEAST_IOU = 0.4

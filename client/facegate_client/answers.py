@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facegate_client import contract
 from facegate_client.errors import ServerFault
 from facegate_client.results import Box, Face, Faces, Model, Verification
-from facegate_client.transport import Answer, Outputs
+from facegate_client.transport.base import Answer, Outputs
 
 _ANY = -1
 _MODEL_FIELDS = {

@@ -14,7 +14,7 @@ from facegate_client.images import ImageLike
 from facegate_client.requests import Request, Result, analysis, verification
 from facegate_client.results import Faces, Verification
 from facegate_client.settings import Settings, TransportName
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
 
 
 class FaceClient:

@@ -53,7 +53,7 @@ from facegate_client.breaker import Breaker, Turn, Way
 from facegate_client.errors import DeadlineExceeded, FaceGateError, NoFace, Overloaded, ServerFault, Unreachable
 from facegate_client.requests import analysis, verification
 from facegate_client.results import Model
-from facegate_client.transport import Answer, AsyncTransport, Call, Regions, Transport
+from facegate_client.transport.base import Answer, AsyncTransport, Call, Regions, Transport
 
 SERVER_SHARE = 0.5
 """Of a call's time, for the server; the rest is the local nets', which need it on a small machine."""

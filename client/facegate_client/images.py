@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.errors import BadImage, InvalidRequest, printable
-from facegate_client.transport import Place, Tensor
+from facegate_client.transport.base import Place, Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)

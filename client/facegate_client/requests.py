@@ -16,7 +16,7 @@ from facegate_client.contract import SeveralFaces
 from facegate_client.errors import InvalidRequest
 from facegate_client.images import ImageLike, faces_tensor, image_tensors
 from facegate_client.results import Faces, Verification
-from facegate_client.transport import Answer, Call, Parameter
+from facegate_client.transport.base import Answer, Call, Parameter
 
 Result = TypeVar("Result")
 

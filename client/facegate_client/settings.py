@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
 
-from facegate_client.transport import AsyncTransport, Tls, Transport
+from facegate_client.transport.base import AsyncTransport, Tls, Transport
 
 TransportName = Literal["grpc", "http"]
 
@@ -50,18 +50,18 @@ class Settings:
         """The transport. Connects on the first call, not before; opens the local nets now."""
         remote: Transport
         if self.protocol == "grpc":
-            from facegate_client.grpc_transport import GrpcTransport
+            from facegate_client.transport.grpc import GrpcTransport
 
             remote = GrpcTransport(self.address, self.tls)
         else:
-            from facegate_client.http_transport import HttpTransport
+            from facegate_client.transport.http import HttpTransport
 
             remote = HttpTransport(self.address)
         if self.fallback is None:
             return remote
         with _extra():
+            from facegate.local.local import open_local
             from facegate_client.fallback import FallbackTransport
-            from facegate_client.local import open_local
 
             return FallbackTransport(remote, open_local(self.local_repository), self.address)
 
@@ -69,18 +69,18 @@ class Settings:
         """The same for an event loop."""
         remote: AsyncTransport
         if self.protocol == "grpc":
-            from facegate_client.grpc_transport import AsyncGrpcTransport
+            from facegate_client.transport.grpc import AsyncGrpcTransport
 
             remote = AsyncGrpcTransport(self.address, self.tls)
         else:
-            from facegate_client.async_http_transport import AsyncHttpTransport
+            from facegate_client.transport.async_http import AsyncHttpTransport
 
             remote = AsyncHttpTransport(self.address)
         if self.fallback is None:
             return remote
         with _extra():
+            from facegate.local.local import open_local
             from facegate_client.fallback import AsyncFallbackTransport
-            from facegate_client.local import open_local
 
             return AsyncFallbackTransport(remote, open_local(self.local_repository), self.address)
 

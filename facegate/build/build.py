@@ -11,25 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from engines.assemble import assemble, packed
-from engines.fetch import fetch, is_here
-from engines.graphs import GraphError, served_graph
-from engines.graphs.cpu import cpu_graphs
-from engines.graphs.resized import resized
-from engines.known_answers import make_known_answers, save_known_answers
-from engines.lock import locked
-from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
-from engines.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
-from engines.parity import Parity, prove
-from ensemble.pack import DETECTOR, Detector, Pack
+import facegate_client
+import facegate_ensemble
+from facegate import PACKAGE
+from facegate.build.checks.known_answers import make_known_answers, save_known_answers
+from facegate.build.checks.parity import Parity, prove
+from facegate.build.graphs import GraphError, served_graph
+from facegate.build.graphs.cpu import cpu_graphs
+from facegate.build.graphs.resized import resized
+from facegate.build.paths import FETCHED, REPOSITORIES, RESIZED, TEMPLATES
+from facegate.build.repository.assemble import assemble, packed
+from facegate.build.repository.manifest import ManifestError, check_files, read_manifest, write_manifest
+from facegate.build.weights.fetch import fetch, is_here
+from facegate.build.weights.lock import locked
+from facegate.packs.pack_file import PackError, PackFile, WeightFile
+from facegate.packs.shipped import sample_pictures, shipped_packs
+from facegate_ensemble.pack import DETECTOR, Detector, Pack
 
-ROOT = Path(__file__).resolve().parents[1]
-FORM = ROOT / "model_repository"
-FETCHED = ROOT / "build" / "fetched"
-REPOSITORIES = ROOT / "build" / "repository"
-RESIZED = ROOT / "build" / "resized"
 SCRATCH = ".new-"
 
 Say = Callable[[str], None]
@@ -46,30 +46,6 @@ class Built:
     fetched: Mapping[str, Path]
     licences: Mapping[str, str]
     repository: Path
-
-
-def shipped_packs() -> list[str]:
-    """The names of the packs in packs/."""
-    return sorted(path.stem for path in (ROOT / "packs").glob("*.toml") if path.stem != "samples")
-
-
-def pack_named(name: str) -> PackFile:
-    """The pack packs/<name>.toml, or the one in the file `name` where that ends in .toml.
-
-    Raises PackError, which lists the packs there are.
-    """
-    known = shipped_packs()
-    if name in known:
-        pack = load_pack(ROOT / "packs" / f"{name}.toml")
-        if pack.name != name:
-            raise PackError(f"packs/{name}.toml: name: is {pack.name!r}, and has to be the file's")
-        return pack
-    if not name.endswith(".toml"):
-        raise PackError(f"no pack {name!r}; there are {', '.join(known)}, and your own by the path of its .toml")
-    pack = load_pack(Path(name))
-    if pack.name in known and Path(name).resolve() != ROOT / "packs" / f"{pack.name}.toml":
-        raise PackError(f"{name}: name: {pack.name!r} is one of this project's own packs; choose another")
-    return pack
 
 
 def fetch_pack(pack: PackFile, *, liveness: bool = True, accept_license: bool = False) -> dict[str, Path]:
@@ -105,11 +81,6 @@ def weight_files(pack: PackFile, *, liveness: bool = True) -> dict[str, WeightFi
 def cache(pack: PackFile) -> Path:
     """Where a pack's files are kept. A pack of one's own has a folder to itself: its names may be ours."""
     return FETCHED if pack.name in shipped_packs() else FETCHED / pack.name
-
-
-def sample_pictures() -> dict[str, WeightFile]:
-    """The pictures that every pack is proved on, by name."""
-    return TypeAdapter(dict[str, WeightFile]).validate_python(read_toml(ROOT / "packs" / "samples.toml"))
 
 
 def build(pack: PackFile, *, liveness: bool = True, accept_license: bool = False, say: Say = print) -> Path:
@@ -215,7 +186,7 @@ def _make(
     graphs = {model: served_graph(built, model, fetched[net.file]) for model, net in nets.items()}
     with scratch_beside(repository) as scratch:
         fresh = scratch / repository.name
-        assemble(built, licences, graphs, FORM, fresh, cpu_graphs(graphs, say))
+        assemble(built, licences, graphs, TEMPLATES, fresh, cpu_graphs(graphs, say))
         for parity in prove(built, fetched, fresh, [fetched[name] for name in sample_pictures()]):
             say(parity_line(parity))
         save_known_answers(make_known_answers(built, fresh, fetched), fresh)
@@ -276,6 +247,11 @@ def inputs_checksum(pack: Pack, licences: Mapping[str, str], options: str = "") 
 
 
 def _sources() -> Iterator[Path]:
-    yield from sorted(path for path in FORM.rglob("*") if path.suffix in (".pbtxt", ".py"))
-    for folder in ("engines", "ensemble", "client/facegate_client"):
-        yield from sorted((ROOT / folder).rglob("*.py"))
+    yield from sorted(path for path in TEMPLATES.rglob("*") if path.suffix in (".pbtxt", ".py"))
+    for folder in (
+        str(PACKAGE / "build"),
+        str(PACKAGE / "packs"),
+        *facegate_ensemble.__path__,
+        *facegate_client.__path__,
+    ):
+        yield from sorted(Path(folder).rglob("*.py"))

@@ -11,18 +11,19 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.assemble import assemble
-from engines.build import FORM, Say, fetch_pack, parity_line, weight_files, with_possible_look
-from engines.contact_sheet import contact_sheet, describe
-from engines.graphs import GraphError, served_graph
-from engines.graphs.cpu import cpu_graphs
-from engines.pack_file import PackError, PackFile
-from engines.parity import prove
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
-from ensemble.pipeline import Pipeline
+from facegate.build.build import Say, fetch_pack, parity_line, weight_files, with_possible_look
+from facegate.build.checks.contact_sheet import contact_sheet, describe
+from facegate.build.checks.parity import prove
+from facegate.build.graphs import GraphError, served_graph
+from facegate.build.graphs.cpu import cpu_graphs
+from facegate.build.paths import TEMPLATES
+from facegate.build.repository.assemble import assemble
+from facegate.packs.pack_file import PackError, PackFile
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 SAMPLES = {"image_T1.jpg": "a live face", "image_F1.jpg": "a spoof", "image_F2.jpg": "a spoof"}
 
@@ -44,7 +45,7 @@ def check(pack: PackFile, pictures: Sequence[Path], sheet: Path, *, accept_licen
     samples = [fetched[name] for name in SAMPLES]
     with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
         repository = Path(scratch) / "repository"
-        assemble(built, {}, graphs, FORM, repository, cpu_graphs(graphs, say))
+        assemble(built, {}, graphs, TEMPLATES, repository, cpu_graphs(graphs, say))
         for parity in prove(built, fetched, repository, [*pictures, *samples]):
             say(parity_line(parity))
         if built.liveness:

@@ -18,43 +18,46 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from engines.assemble import assemble
-from engines.build import (
-    FORM,
-    REPOSITORIES,
-    ROOT,
+from facegate import PACKAGE
+from facegate.build.build import (
     Built,
     Say,
     build_served,
     put_in_place,
     repository_name,
-    sample_pictures,
     scratch_beside,
 )
-from engines.device import NoGpuError, gpus
-from engines.errors import EngineError, UnfitError
-from engines.judging import Judging
-from engines.known_answers import load_known_answers, save_known_answers
-from engines.lock import locked
-from engines.order import Engines, Order, Progress, kept_in_fp32
-from engines.pictures import Pictures, pictures_of
-from engines.precision import Precision, in_precision
-from engines.profile import of_batch, profile
-from engines.runtime import Runtime, runtime
-from engines.seal import is_whole, seal
-from engines.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
-from engines.store import Store
-from engines.target import Target
-from engines.tensorrt.compile import Cancelled, compile_engine
-from engines.tensorrt.layers import layers_of
-from ensemble.pack import Pack
+from facegate.build.checks.known_answers import load_known_answers, save_known_answers
+from facegate.build.checks.pictures import Pictures, pictures_of
+from facegate.build.device import NoGpuError, gpus
+from facegate.build.errors import EngineError, UnfitError
+from facegate.build.judging import Judging
+from facegate.build.order import Engines, Order, Progress, kept_in_fp32
+from facegate.build.paths import ENGINES, REPOSITORIES, TEMPLATES
+from facegate.build.precision import Precision, in_precision
+from facegate.build.profile import of_batch, profile
+from facegate.build.repository.assemble import assemble
+from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
+from facegate.build.repository.store import Store
+from facegate.build.runtime import Runtime, runtime
+from facegate.build.seal import is_whole, seal
+from facegate.build.target import Target
+from facegate.build.tensorrt.compile import Cancelled, compile_engine
+from facegate.build.tensorrt.layers import layers_of
+from facegate.build.weights.lock import locked
+from facegate.packs.shipped import sample_pictures
+from facegate_client import imaging
+from facegate_ensemble import pipeline
+from facegate_ensemble.pack import Pack
 
-STORE = ROOT / "build" / "engines"
 NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
 CROPPING = (
-    *sorted((ROOT / "client/facegate_client/imaging").glob("*.py")),
-    *(ROOT / "ensemble" / f"{name}.py" for name in ("pyramid", "letterbox", "detection", "alignment", "liveness")),
-    ROOT / "engines/pictures.py",
+    *sorted(Path(imaging.__path__[0]).glob("*.py")),
+    *(
+        Path(pipeline.__path__[0], f"{name}.py")
+        for name in ("pyramid", "letterbox", "detection", "alignment", "liveness")
+    ),
+    PACKAGE / "build" / "checks" / "pictures.py",
 )
 """The code that makes a net's crops of a picture."""
 
@@ -123,7 +126,7 @@ class _Work:
 
     def done(self) -> Engines:
         """All that the order asks for."""
-        order, store = self.order, Store(STORE)
+        order, store = self.order, Store(ENGINES)
         nets = [self._net(model) for model in self.pack.nets if (self.served.repository / model).is_dir()]
         _check_models(order.models, [net.model for net in nets])
         missing = [net for net in nets if order.force or not store.find(net.model, net.key, order.target)]
@@ -251,7 +254,7 @@ class _Work:
         with scratch_beside(repository) as scratch:
             fresh = scratch / repository.name
             graphs = {model: onnx.load(store.files(model, stamp.key) / "model.onnx") for model, stamp in stamps.items()}
-            assemble(self.pack, self.served.licences, graphs, FORM, fresh, {})
+            assemble(self.pack, self.served.licences, graphs, TEMPLATES, fresh, {})
             for model, stamp in stamps.items():
                 shutil.copytree(store.files(model, stamp.key), fresh / model / "1", dirs_exist_ok=True)
             gate = self._gate(fresh, stamps, repository) if order.verify else {}
@@ -286,7 +289,7 @@ class _Work:
 
 def _tools() -> dict[str, str]:
     """What else an engine is made by: the converters, and our own code that drives them."""
-    sources = sorted([*(ROOT / "engines/precision").glob("*.py"), *(ROOT / "engines/tensorrt").glob("*.py")])
+    sources = sorted(path for folder in ("precision", "tensorrt") for path in (PACKAGE / "build" / folder).glob("*.py"))
     code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "facegate": code[:16]}
 

@@ -12,19 +12,19 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.build import Built, Say
-from engines.device import NoGpuError, gpus
-from engines.errors import EngineError, UnfitError
-from engines.gate import Gate, judge
-from engines.order import kept_in_fp32
-from engines.pictures import Pictures, fed
-from engines.precision import Precision, rehearsed, sensitivity
-from engines.target import Target
-from ensemble.errors import RequestError
-from ensemble.inferer import Inferer
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Pack
-from ensemble.tensorrt_inferer import TensorRtInferer
+from facegate.build.build import Built, Say
+from facegate.build.checks.gate import Gate, judge
+from facegate.build.checks.pictures import Pictures, fed
+from facegate.build.device import NoGpuError, gpus
+from facegate.build.errors import EngineError, UnfitError
+from facegate.build.order import kept_in_fp32
+from facegate.build.precision import Precision, rehearsed, sensitivity
+from facegate.build.target import Target
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.runner import Inferer
+from facegate_ensemble.runtime.tensorrt.runner import TensorRtInferer
 
 TOLD = 5
 """Layers named where a net fails its gate."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engines.build import Size
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.stamp import Stamp
-from engines.target import Target
-from engines.tensorrt.options import Options
-from ensemble.pack import Net
+from facegate.build.build import Size
+from facegate.build.precision import Precision
+from facegate.build.repository.stamp import Stamp
+from facegate.build.target import Target
+from facegate.build.tensorrt.options import Options
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.pack import Net
 
 Progress = Callable[[str, str, int, int], None]
 """Told, while engines are built, of a model, what is done for it, how many steps of that are done, and of how many."""

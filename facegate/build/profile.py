@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.pack import Detector, Net, Pack
+from facegate_ensemble.pack import Detector, Net, Pack
 
 FAVOURED_FRAMES, FAVOURED_FACES = 4, 8
 """The batch that TensorRT chooses its kernels for, at most: frames of a few cameras at a time, the faces of one or two

@@ -7,10 +7,10 @@ from typing import Any
 
 import onnxruntime
 
-from engines.device import Gpu, NoGpuError, gpus
-from engines.errors import EngineError
-from engines.target import Target
-from engines.tensorrt.flavour import tensorrt
+from facegate.build.device import Gpu, NoGpuError, gpus
+from facegate.build.errors import EngineError
+from facegate.build.target import Target
+from facegate.build.tensorrt.flavour import tensorrt
 
 
 @dataclass(frozen=True, slots=True)

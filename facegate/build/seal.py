@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from engines.assemble import packed
-from engines.build import inputs_checksum
-from engines.errors import EngineError
-from engines.manifest import ManifestError, check_files, read_manifest, write_manifest
+from facegate.build.build import inputs_checksum
+from facegate.build.errors import EngineError
+from facegate.build.repository.assemble import packed
+from facegate.build.repository.manifest import ManifestError, check_files, read_manifest, write_manifest
 
 
 def seal(repository: Path, licences: Mapping[str, str], options: str) -> None:

@@ -8,10 +8,10 @@ import contextlib
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.cameras.gate import Gate
+from facegate.cameras.mailbox import Mode
+from facegate.cameras.server_notices import ServerNotices
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.gate import Gate
-from facegate_client.camera.mailbox import Mode
-from facegate_client.camera.server_notices import ServerNotices
 from facegate_client.errors import DeadlineExceeded, Overloaded, Unreachable
 from facegate_client.images import ImageLike
 from facegate_client.results import Faces

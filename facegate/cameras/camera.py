@@ -8,14 +8,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from facegate_client.camera.asking import Asker
-from facegate_client.camera.carriers.carrier import Carrier, CarrierError
-from facegate_client.camera.frame import Frame, Source, SourceError
-from facegate_client.camera.mailbox import Mailbox
-from facegate_client.camera.records import AskedOf
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.tracks.tracks import Seen, Tracks
+from facegate.cameras.asking import Asker
+from facegate.cameras.frame import Frame, Source, SourceError
+from facegate.cameras.mailbox import Mailbox
+from facegate.cameras.records import AskedOf
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.stats import CameraStats
+from facegate.cameras.tracking.tracks import Seen, Tracks
+from facegate.cameras.transports.carrier import Carrier, CarrierError
 from facegate_client.errors import FaceGateError, LivenessUnavailable
 from facegate_client.results import Faces
 

@@ -7,8 +7,8 @@ import threading
 from collections import deque
 from enum import Enum
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.stats import CameraStats
+from facegate.cameras.frame import Frame
+from facegate.cameras.stats import CameraStats
 
 
 class Mode(str, Enum):

@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from facegate_client.camera.camera import Result
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.outputs.annotated_video import AnnotatedVideo
-from facegate_client.camera.outputs.output import Output
-from facegate_client.camera.records import (
+from facegate.cameras.camera import Result
+from facegate.cameras.frame import Frame
+from facegate.cameras.records import (
     AppearanceRecord,
     AskedOf,
     CameraEvent,
@@ -21,10 +19,12 @@ from facegate_client.camera.records import (
     Record,
     TrackRecord,
 )
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.watch.watch import Match
-from facegate_client.camera.watch.watching import Watching
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.sinks.annotated_video import AnnotatedVideo
+from facegate.cameras.sinks.output import Output
+from facegate.cameras.stats import CameraStats
+from facegate.cameras.watch.watch import Match
+from facegate.cameras.watch.watching import Watching
 
 
 class Recorder:

@@ -13,24 +13,24 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from facegate.cameras.asking import Asker
+from facegate.cameras.camera import Camera
+from facegate.cameras.frame import Source
+from facegate.cameras.gate import Gate
+from facegate.cameras.mailbox import Mailbox, Mode
+from facegate.cameras.recorder import Recorder
+from facegate.cameras.records import AskedOf
+from facegate.cameras.server_notices import ServerNotices
+from facegate.cameras.sinks.annotated_video import AnnotatedVideo
+from facegate.cameras.sinks.output import Output
+from facegate.cameras.source_events import SourceEvents
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.stats import CameraSnapshot, CameraStats
+from facegate.cameras.tracking.tracks import Tracks
+from facegate.cameras.transports.carrier import Carrier, CarrierKind
+from facegate.cameras.transports.choice import choose
+from facegate.cameras.watch.watching import Watching
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.asking import Asker
-from facegate_client.camera.camera import Camera
-from facegate_client.camera.carriers.carrier import Carrier, CarrierKind
-from facegate_client.camera.carriers.choice import choose
-from facegate_client.camera.frame import Source
-from facegate_client.camera.gate import Gate
-from facegate_client.camera.mailbox import Mailbox, Mode
-from facegate_client.camera.outputs.annotated_video import AnnotatedVideo
-from facegate_client.camera.outputs.output import Output
-from facegate_client.camera.recorder import Recorder
-from facegate_client.camera.records import AskedOf
-from facegate_client.camera.server_notices import ServerNotices
-from facegate_client.camera.source_events import SourceEvents
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.stats import CameraSnapshot, CameraStats
-from facegate_client.camera.tracks.tracks import Tracks
-from facegate_client.camera.watch.watching import Watching
 
 _BLACK = np.zeros((64, 64, 3), np.uint8)
 

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from facegate_client.camera.records import CameraEvent
-from facegate_client.camera.stats import CameraStats
+from facegate.cameras.records import CameraEvent
+from facegate.cameras.stats import CameraStats
 
 Event = tuple[CameraEvent, str | None]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from facegate_client.camera.latency import Latencies, LatencySnapshot
-from facegate_client.camera.records import AppearanceRecord
-from facegate_client.camera.sighting import Ended, Sighting
+from facegate.cameras.latency import Latencies, LatencySnapshot
+from facegate.cameras.records import AppearanceRecord
+from facegate.cameras.sighting import Ended, Sighting
 
 State = Literal["starting", "running", "lost", "ended", "failed"]
 Verdict = Literal["real", "fake", "not_checked"]

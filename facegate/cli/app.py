@@ -10,16 +10,16 @@ from typing import Annotated
 
 import typer
 
-from engines.build import Size, fetch_pack, pack_named
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.target import Target
-from ensemble.policy import Policy
-from facegate import gallery, packs
-from facegate.choice import Backend, Choice, Wish, choose
-from facegate.environment import check_environment
-from facegate.gateway import beside, gateway
-from facegate.options import (
+from facegate.addresses import is_loopback
+from facegate.build.build import Size, fetch_pack
+from facegate.build.precision import Precision
+from facegate.build.target import Target
+from facegate.cli import gallery, packs
+from facegate.cli.choice import Backend, Choice, Wish, choose
+from facegate.cli.console import one_line, say
+from facegate.cli.environment import check_environment
+from facegate.cli.gateway import beside, gateway
+from facegate.cli.options import (
     DEFAULT_PACK,
     MAX_THRESHOLD_HELP,
     PACK_HELP,
@@ -29,14 +29,15 @@ from facegate.options import (
     WithoutLiveness,
     detector_sizes,
 )
-from facegate.words import one_line, say
+from facegate.errors import ServeError
+from facegate.packs.pack_file import PackFile
+from facegate.packs.shipped import pack_named
+from facegate.serve.installation import find_triton
+from facegate.serve.supervisor import Supervisor
+from facegate.serve.triton import Settings
 from facegate_client import contract
 from facegate_client.contract import ADMIN_KEY, SeveralFaces
-from server.addresses import is_loopback
-from server.errors import ServeError
-from server.installation import find_triton
-from server.supervisor import Supervisor
-from server.triton import Settings
+from facegate_ensemble.policy import Policy
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(packs.app, name="packs")

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from engines import order
-from engines.build import pack_named
-from engines.compiled import build_engines
-from engines.errors import UnfitError
-from engines.order import Engines, Order
-from engines.precision import Precision
-from engines.stamp import Stamp
-from engines.target import Target
-from engines.tensorrt.options import Options
-from facegate.environment import check_environment
-from facegate.options import DEFAULT_PACK, AcceptLicense, PackName, Pictures, WithoutLiveness, detector_sizes
-from facegate.words import one_line, say
+from facegate.build import order
+from facegate.build.compiled import build_engines
+from facegate.build.errors import UnfitError
+from facegate.build.order import Engines, Order
+from facegate.build.precision import Precision
+from facegate.build.repository.stamp import Stamp
+from facegate.build.target import Target
+from facegate.build.tensorrt.options import Options
+from facegate.cli.console import one_line, say
+from facegate.cli.environment import check_environment
+from facegate.cli.options import DEFAULT_PACK, AcceptLicense, PackName, Pictures, WithoutLiveness, detector_sizes
+from facegate.packs.shipped import pack_named
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

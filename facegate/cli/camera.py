@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facegate.cameras.mailbox import Mode
+from facegate.cameras.transports.carrier import CarrierError, CarrierKind
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.carriers.carrier import CarrierError, CarrierKind
-from facegate_client.camera.mailbox import Mode
-from facegate_client.cli_options import (
+from facegate_client.cli.options import (
     ERROR,
     AntiSpoofing,
     HowReached,
@@ -34,15 +34,15 @@ from facegate_client.cli_options import (
 )
 from facegate_client.contract import ADMIN_KEY
 from facegate_client.errors import printable
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 AGAIN_S = 1.0
 """Who signals a process and its group, as timeout(1) does, means it once."""
 
 if TYPE_CHECKING:
-    from facegate_client.camera.run import Feed, Settings
-    from facegate_client.camera.sources.spec import SourceSpec
+    from facegate.cameras.run import Feed, Settings
+    from facegate.cameras.sources.spec import SourceSpec
 
 
 def camera(
@@ -105,10 +105,10 @@ def camera(
     Exit status 0; 2: an error, or a source that failed while the others went on.
     """
     with errors_in_a_line(), _extra():
-        from facegate_client.camera.frame import SourceError
-        from facegate_client.camera.outputs.output import OutputError, PipeClosed
-        from facegate_client.camera.run import Settings
-        from facegate_client.camera.watch.people import WatchError
+        from facegate.cameras.frame import SourceError
+        from facegate.cameras.run import Settings
+        from facegate.cameras.sinks.output import OutputError, PipeClosed
+        from facegate.cameras.watch.people import WatchError
 
     with errors_in_a_line(known=(CarrierError, SourceError, OutputError, WatchError)):
         settings = Settings(
@@ -152,10 +152,10 @@ async def _run(
 ) -> bool:
     import cv2
 
-    from facegate_client.camera.outputs.exporter import Exporter
-    from facegate_client.camera.outputs.json_lines import JsonLines
-    from facegate_client.camera.outputs.live_table import LiveTable
-    from facegate_client.camera.run import Run
+    from facegate.cameras.run import Run
+    from facegate.cameras.sinks.exporter import Exporter
+    from facegate.cameras.sinks.json_lines import JsonLines
+    from facegate.cameras.sinks.live_table import LiveTable
 
     cv2.setNumThreads(1)  # each camera has a thread of its own; OpenCV's only double the processor time
     async with AsyncExitStack() as stack:
@@ -183,7 +183,7 @@ async def _run(
 
 def _specs(sources: Sequence[str]) -> list[SourceSpec]:
     """Raises ValueError on a source that cannot be understood."""
-    from facegate_client.camera.sources.spec import parse
+    from facegate.cameras.sources.spec import parse
 
     specs = [parse(source) for source in sources]
     return [
@@ -200,7 +200,7 @@ def _check_apart(out: str, specs: Sequence[SourceSpec]) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    from facegate_client.camera.outputs.output import OutputError
+    from facegate.cameras.sinks.output import OutputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,9 +210,9 @@ def _make_folder(folder: Path) -> None:
 
 async def _feeds(specs: Sequence[SourceSpec], mode: Mode | None, client: AsyncFaceClient) -> list[Feed]:
     """Raises SourceError, ValueError and FaceGateError where a synthetic source cannot be made."""
-    from facegate_client.camera.run import Feed, Opener
-    from facegate_client.camera.sources.open_source import open_source
-    from facegate_client.camera.synthetic.feed import synthetic_feed
+    from facegate.cameras.run import Feed, Opener
+    from facegate.cameras.sources.open_source import open_source
+    from facegate.cameras.synthetic.feed import synthetic_feed
 
     feeds = []
     for spec in specs:

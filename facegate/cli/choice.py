@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from engines.assemble import packed
-from engines.build import REPOSITORIES, Built, Say, Size, build_served, repository_name
-from engines.device import Gpu, NoGpuError, gpus
-from engines.errors import EngineError
-from engines.manifest import MANIFEST
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.runtime import runtime
-from engines.seal import is_whole
-from engines.stamp import Stamp, read_stamp, sha256
-from engines.target import Target
-from ensemble.pack import RECOGNIZER
-from facegate.cuda import cuda_trouble
-from server.installation import find_triton
+from facegate.build.build import Built, Say, Size, build_served, repository_name
+from facegate.build.device import Gpu, NoGpuError, gpus
+from facegate.build.errors import EngineError
+from facegate.build.paths import REPOSITORIES
+from facegate.build.precision import Precision
+from facegate.build.repository.assemble import packed
+from facegate.build.repository.manifest import MANIFEST
+from facegate.build.repository.stamp import Stamp, read_stamp, sha256
+from facegate.build.runtime import runtime
+from facegate.build.seal import is_whole
+from facegate.build.target import Target
+from facegate.cli.cuda import cuda_trouble
+from facegate.packs.pack_file import PackFile
+from facegate.serve.installation import find_triton
+from facegate_ensemble.pack import RECOGNIZER
 
 ENOUGH = 10
 """Pictures on which engines have to be verified to be served without a warning."""

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engines.errors import EngineError
-from engines.fetch import FetchError
-from engines.graphs import GraphError
-from engines.pack_file import PackError
-from engines.parity import ParityError
-from ensemble.net_fault import NetFault
+from facegate.build.checks.parity import ParityError
+from facegate.build.errors import EngineError
+from facegate.build.graphs import GraphError
+from facegate.build.weights.fetch import FetchError
+from facegate.errors import ServeError
+from facegate.packs.pack_file import PackError
 from facegate_client import FaceGateError
-from server.errors import ServeError
+from facegate_ensemble.runtime.inference_error import NetFault
 
 FAULTS = (
     EngineError,

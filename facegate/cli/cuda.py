@@ -13,8 +13,8 @@ SECONDS = 120
 _TRY = """
 import sys
 from pathlib import Path
-from ensemble.net_fault import NetFault
-from ensemble.onnx_session import OnnxSession
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.onnx.session import OnnxSession
 try:
     OnnxSession(Path(sys.argv[1]), 1, "cuda")
 except NetFault as fault:

@@ -9,16 +9,18 @@ from typing import Any
 
 import cv2
 
-from engines.build import ROOT, fetch_pack, pack_named
-from facegate.options import DEFAULT_PACK
-from facegate.running import running_server
-from facegate.words import one_line, say
+from facegate.build.build import fetch_pack
+from facegate.build.paths import BUILD
+from facegate.cli.console import one_line, say
+from facegate.cli.options import DEFAULT_PACK
+from facegate.cli.running import running_server
+from facegate.errors import ServeError
+from facegate.packs.shipped import pack_named
 from facegate_client import FaceClient, Verification
 from facegate_client.draw import annotate, side_by_side
 from facegate_client.imaging.image import decode
-from server.errors import ServeError
 
-OUT = ROOT / "build" / "demo"
+OUT = BUILD / "demo"
 
 LIVE, SPOOF = "image_T1.jpg", "image_F2.jpg"
 ACTS = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from typer.main import get_command
 
+from facegate.errors import ServeError
 from facegate_client.contract import ADMIN_KEY
-from server.errors import ServeError
 
 PREFIX = "FACEGATE_"
 GALLERY_KEY = "FACEGATE_GATEWAY_GALLERY_KEY"
@@ -58,8 +58,9 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 def known_variables() -> set[str]:
     """The variables of every option of every command, and `NO_OPTIONS`."""
-    from facegate import building, cli
-    from facegate_client import cli as client
+    from facegate.cli import app as cli
+    from facegate.cli import build as building
+    from facegate_client.cli import app as client
 
     apps = (cli.app, building.app, client.app)
     return {*NO_OPTIONS, *(name for app in apps for name in _variables(get_command(app)))}

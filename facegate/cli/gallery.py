@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from facegate.environment import GALLERY_KEY
-from facegate.gateway import DEFAULT_GALLERY, check_gallery, packages_for
-from facegate.words import one_line, say
-from server.errors import ServeError
+from facegate.cli.console import one_line, say
+from facegate.cli.environment import GALLERY_KEY
+from facegate.cli.gateway import DEFAULT_GALLERY, check_gallery, packages_for
+from facegate.errors import ServeError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The people whom the gateway remembers.")
 
@@ -37,8 +37,8 @@ def export_command(
 ) -> None:
     """Write everybody with all embeddings to a file, also while a gateway serves them."""
     with _in_one_line():
-        from server.gateway.gallery.exporting import export_people
-        from server.gateway.gallery.open import open_source
+        from facegate.gateway.gallery.exporting import export_people
+        from facegate.gateway.gallery.open import open_source
 
         check_gallery(context, gallery)
         with closing(open_source(gallery, os.environ.get(GALLERY_KEY))) as source:
@@ -57,8 +57,8 @@ def import_command(
     A gateway must not serve a gallery in a file at the same time.
     """
     with _in_one_line():
-        from server.gateway.gallery.importing import import_people
-        from server.gateway.gallery.open import open_destination
+        from facegate.gateway.gallery.importing import import_people
+        from facegate.gateway.gallery.open import open_destination
 
         check_gallery(context, gallery)
         with closing(open_destination(gallery, os.environ.get(GALLERY_KEY))) as destination:
@@ -72,7 +72,7 @@ def import_command(
 def _in_one_line() -> Iterator[None]:
     with one_line():
         with packages_for("gallery"):
-            from server.gateway.errors import GatewayError
+            from facegate.gateway.errors import GatewayError
         try:
             yield
         except GatewayError as error:

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ensemble.policy import Policy
-from facegate.environment import API_KEYS, GALLERY_KEY
-from facegate.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
-from facegate.words import one_line, say
+from facegate.addresses import of_this_machine
+from facegate.cli.console import one_line, say
+from facegate.cli.environment import API_KEYS, GALLERY_KEY
+from facegate.cli.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
+from facegate.errors import ServeError
+from facegate.serve.companion import Companion
 from facegate_client import contract
-from server.addresses import of_this_machine
-from server.companion import Companion
-from server.errors import ServeError
+from facegate_ensemble.policy import Policy
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PROBE_PORT = 8081
@@ -170,10 +170,10 @@ def gateway(
     """
     with one_line():
         with packages_for("gateway"):
-            from facegate import gateway_options as options
-            from server.gateway import running
-            from server.gateway.door.door import Limits
-            from server.gateway.settings import MAX_BODY_BYTES, Settings
+            from facegate.cli import gateway_options as options
+            from facegate.gateway import running
+            from facegate.gateway.door.door import Limits
+            from facegate.gateway.settings import MAX_BODY_BYTES, Settings
         if require_liveness and without_liveness:
             raise ServeError("--require-liveness contradicts --without-liveness")
         check_gallery(context, gallery)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from engines.build import Size
-from engines.errors import EngineError
+from facegate.build.build import Size
+from facegate.build.errors import EngineError
 
 DEFAULT_PACK = "mobileface"
 

@@ -11,12 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engines.build import ROOT, cache, pack_named, shipped_packs, weight_files
-from engines.check import check
-from engines.fetch import is_here
-from engines.pack_file import PackError
-from facegate.options import AcceptLicense
-from facegate.words import one_line, say
+from facegate.build.build import cache, weight_files
+from facegate.build.check import check
+from facegate.build.paths import BUILD
+from facegate.build.weights.fetch import is_here
+from facegate.cli.console import one_line, say
+from facegate.cli.options import AcceptLicense
+from facegate.packs.pack_file import PackError
+from facegate.packs.shipped import pack_named, shipped_packs
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -59,7 +61,7 @@ def check_command(
     with one_line():
         try:
             pack = pack_named(str(file))
-            drawn = sheet or ROOT / "build" / "packs" / f"{pack.name}.png"
+            drawn = sheet or BUILD / "packs" / f"{pack.name}.png"
             check(pack, picture or [], drawn, accept_license=accept_license, say=say)
         except PackError as error:
             _explain(file, error)

@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engines.build import ROOT
+from facegate.errors import ServeError
 from facegate_client import FaceClient
-from server.errors import ServeError
 
 READY_SECONDS = 330.0  # a first start with engines may take five minutes
 
@@ -22,7 +21,7 @@ def running_server(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]
     """A `facegate serve` with these options on free ports: its gRPC address, once it is ready, and its process."""
     grpc, http, metrics = free_ports(3)
     ports = ["--grpc-port", str(grpc), "--http-port", str(http), "--metrics-port", str(metrics)]
-    process = subprocess.Popen([sys.executable, "-m", "facegate", "serve", *ports, *options], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "facegate", "serve", *ports, *options])
     try:
         address = f"127.0.0.1:{grpc}"
         _wait(process, address)

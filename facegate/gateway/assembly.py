@@ -10,20 +10,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from facegate.errors import ServeError
+from facegate.gateway.door import probes, request_id
+from facegate.gateway.door.browsers import Browsers
+from facegate.gateway.door.calls import Calls
+from facegate.gateway.door.door import Door
+from facegate.gateway.door.http import API, DoorMiddleware
+from facegate.gateway.rest.errors import handle_errors
+from facegate.gateway.rest.headers import SecurityHeaders
+from facegate.gateway.settings import ServerTls, Settings, address
+from facegate.gateway.urls import UrlFetcher
 from facegate_client import contract
-from facegate_client.async_http_transport import AsyncHttpTransport
-from facegate_client.grpc_transport import AsyncGrpcTransport
-from facegate_client.transport import ServerTransport
-from server.errors import ServeError
-from server.gateway.door import probes, request_id
-from server.gateway.door.browsers import Browsers
-from server.gateway.door.calls import Calls
-from server.gateway.door.door import Door
-from server.gateway.door.http import API, DoorMiddleware
-from server.gateway.rest.errors import handle_errors
-from server.gateway.rest.headers import SecurityHeaders
-from server.gateway.settings import ServerTls, Settings, address
-from server.gateway.urls import UrlFetcher
+from facegate_client.transport.async_http import AsyncHttpTransport
+from facegate_client.transport.base import ServerTransport
+from facegate_client.transport.grpc import AsyncGrpcTransport
 
 PROBE_BODY_BYTES = 1024
 """Probes have no request body."""

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from ensemble.policy import Policy
+from facegate.gateway.errors import Code, GatewayError, invalid
 from facegate_client import contract
 from facegate_client.contract import SeveralFaces
-from server.gateway.errors import Code, GatewayError, invalid
+from facegate_ensemble.policy import Policy
 
 TOP_K = 5
 MOST_MATCHES = 100

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from grpc.aio import ServicerContext
 
-from server.gateway.errors import Code, GatewayError
+from facegate.gateway.errors import Code, GatewayError
 
 _LEAST_S = 0.001  # a deadline that has just passed; 0 would be taken for none
 

@@ -10,14 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.policy import UNRESTRICTED, Policy
-from facegate_client import contract
-from facegate_client.contract import SeveralFaces
-from facegate_client.errors import InvalidRequest, ServerFault
-from facegate_client.requests import Request, analysis, verification
-from facegate_client.results import Face, Faces, Model, Verification
-from facegate_client.transport import AsyncTransport
-from server.gateway.checks import (
+from facegate.gateway.checks import (
     check_id,
     check_liveness_policy,
     check_model_threshold,
@@ -28,9 +21,16 @@ from server.gateway.checks import (
     check_several_faces,
     check_threshold,
 )
-from server.gateway.errors import RETRY_S, Code, GatewayError, invalid
-from server.gateway.gallery import Gallery, Origin, Person
-from server.gateway.gallery.records import unit
+from facegate.gateway.errors import RETRY_S, Code, GatewayError, invalid
+from facegate.gateway.gallery import Gallery, Origin, Person
+from facegate.gateway.gallery.records import unit
+from facegate_client import contract
+from facegate_client.contract import SeveralFaces
+from facegate_client.errors import InvalidRequest, ServerFault
+from facegate_client.requests import Request, analysis, verification
+from facegate_client.results import Face, Faces, Model, Verification
+from facegate_client.transport.base import AsyncTransport
+from facegate_ensemble.policy import UNRESTRICTED, Policy
 
 ENROLL_CALLS = 4
 """Calls to Triton under way for all enrollments of the gateway together: a request is admitted as one and has up to 16

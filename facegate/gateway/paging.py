@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from server.gateway.errors import invalid
+from facegate.gateway.errors import invalid
 
 
 def page_token(last_id: str) -> str:

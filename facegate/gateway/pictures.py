@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pybase64
 
+from facegate.gateway.errors import invalid
 from facegate_client import contract
-from server.gateway.errors import invalid
 
 MAX_ENCODED = (contract.MAX_IMAGE_BYTES + 2) // 3 * 4
 _LONGEST_URI_HEAD = 200  # "data:image/jpeg;base64" has 22 characters

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from facegate_client.errors import FaceGateError
-from server.errors import ServeError
-from server.gateway.assembly import (
+from facegate.errors import ServeError
+from facegate.gateway.assembly import (
     behind_door,
     grpc_credentials,
     listen,
@@ -23,23 +22,24 @@ from server.gateway.assembly import (
     triton_transport,
     url_fetcher,
 )
-from server.gateway.checks import check_model_threshold
-from server.gateway.door import probes
-from server.gateway.door.calls import Calls
-from server.gateway.door.door import Door
-from server.gateway.door.health import Health
-from server.gateway.door.http_server import HttpServer
-from server.gateway.door.interceptor import DoorInterceptor
-from server.gateway.door.logs import log_as_json
-from server.gateway.door.metrics import Metrics
-from server.gateway.door.observed import ObservedGallery, ObservedResults, ObservedTransport
-from server.gateway.door.readiness import ANSWER_SECONDS, Readiness
-from server.gateway.errors import GatewayError
-from server.gateway.faces import FaceGateway
-from server.gateway.gallery.open import open_gallery
-from server.gateway.grpc_server import SERVICES, bind, make_server
-from server.gateway.rest.app import create_app
-from server.gateway.settings import Settings
+from facegate.gateway.checks import check_model_threshold
+from facegate.gateway.door import probes
+from facegate.gateway.door.calls import Calls
+from facegate.gateway.door.door import Door
+from facegate.gateway.door.health import Health
+from facegate.gateway.door.http_server import HttpServer
+from facegate.gateway.door.interceptor import DoorInterceptor
+from facegate.gateway.door.logs import log_as_json
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.door.observed import ObservedGallery, ObservedResults, ObservedTransport
+from facegate.gateway.door.readiness import ANSWER_SECONDS, Readiness
+from facegate.gateway.errors import GatewayError
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.gallery.open import open_gallery
+from facegate.gateway.grpc.server import SERVICES, bind, make_server
+from facegate.gateway.rest.app import create_app
+from facegate.gateway.settings import Settings
+from facegate_client.errors import FaceGateError
 
 DRAIN_SECONDS = 30
 HAND_OVER_SECONDS = 2

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 
 import httpcore
 
+from facegate.gateway.errors import invalid
+from facegate.gateway.public_hosts import Target, allowed_host, is_public, target_of
 from facegate_client import contract
-from server.gateway.errors import invalid
-from server.gateway.public_hosts import Target, allowed_host, is_public, target_of
 
 MOST_REDIRECTS = 3
 _REDIRECTS = {301, 302, 303, 307, 308}

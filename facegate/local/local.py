@@ -17,18 +17,18 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from ensemble import handlers
-from ensemble.cores import lane_count
-from ensemble.errors import RequestError
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import RECOGNIZER, Pack
-from ensemble.pipeline import Pipeline
-from ensemble.policy import Policy
-from ensemble.request import Inputs
 from facegate_client import contract
 from facegate_client.errors import DeadlineExceeded, ServerFault, from_status
 from facegate_client.results import Model
-from facegate_client.transport import Answer, Call, Outputs
+from facegate_client.transport.base import Answer, Call, Outputs
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import RECOGNIZER, Pack
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.policy import Policy
+from facegate_ensemble.runtime.cores import lane_count
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.triton import handlers
+from facegate_ensemble.triton.request import Inputs
 
 Handler = Callable[[Pipeline, Inputs, str], Outputs]
 
@@ -49,7 +49,8 @@ def open_local(repository: str | PathLike[str] | None) -> Local:
 
 
 def _built() -> Path:
-    from engines.build import build, pack_named
+    from facegate.build.build import build
+    from facegate.packs.shipped import pack_named
 
     return build(pack_named(os.environ.get("FACEGATE_PACK", "mobileface")), say=logging.getLogger(__name__).info)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
-from ensemble.pack import FileName, Listed, Net, Pack, Section
+from facegate_ensemble.pack import FileName, Listed, Net, Pack, Section
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.known_answers import KnownAnswer
-from ensemble.metrics import CANARY
+from facegate.build.checks.known_answers import KnownAnswer
 from facegate_client import contract
 from facegate_client.contract import Code, SeveralFaces
+from facegate_ensemble.triton.metrics import CANARY
 
 TIMEOUT_SECONDS = 8.0
 """A full server makes the canary wait for a permit, and then for a lane, two seconds at most each."""

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from server.errors import ServeError
-from server.triton import die_with_parent
+from facegate.errors import ServeError
+from facegate.serve.triton import die_with_parent
 
 STOP_SECONDS = 40.0
 """It has 30 of its own to answer what is under way."""

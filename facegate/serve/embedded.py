@@ -11,10 +11,11 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import ServeError
-from server.stub_environment import stub_environment
+from facegate.errors import ServeError
+from facegate.serve.stub_environment import stub_environment
+from facegate_ensemble import triton
 
-PYTHON_BACKED = Path(__file__).parent / "backends"
+PYTHON_BACKED = Path(triton.__path__[0]) / "backends"
 """Backends written in Python, by the names that model configurations use for NVIDIA's own."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from server.embedded import find_embedded
-from server.nvidia import ROOT, find_nvidia
+from facegate.serve.embedded import find_embedded
+from facegate.serve.nvidia import ROOT, find_nvidia
 
 
 class Installation(Protocol):

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import ServeError
-from server.stub_environment import stub_environment
+from facegate.errors import ServeError
+from facegate.serve.stub_environment import stub_environment
 
 ROOT = Path("/opt/tritonserver")
 """Where the images have it: https://docs.nvidia.com/deeplearning/triton-inference-server/release-notes/"""

@@ -8,6 +8,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import facegate_client
+import facegate_ensemble
+
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "134217728"}
 """glibc's allocator keeps a heap for each thread, and what passed through it: pictures of many sizes in many threads
 held four times the memory that they need. So: one heap, which keeps what is freed, since every page that is given back
@@ -28,8 +31,6 @@ these processes decode untrusted pictures, and a secret may stand in a variable 
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL")
 """Never passed on, whatever it begins with: NVIDIA_API_KEY is an account's."""
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def stub_environment() -> dict[str, str]:
     """The inherited variables, changed so that stubs import our code and the packages that this process imports.
@@ -41,7 +42,8 @@ def stub_environment() -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if INHERITED.fullmatch(name) and not SECRET.search(name)
     }
-    packages = [str(ROOT), str(ROOT / "client"), sysconfig.get_paths()["purelib"]]
+    own = [str(Path(package.__path__[0]).resolve().parent) for package in (facegate_ensemble, facegate_client)]
+    packages = dict.fromkeys([*own, sysconfig.get_paths()["purelib"]])
     changed = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(packages),

@@ -14,15 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from engines.known_answers import load_known_answers
-from engines.manifest import ManifestError, check_files, read_manifest
-from server import shared_memory
-from server.canary import Canary, CanaryError, WrongAnswerError
-from server.companion import Companion
-from server.errors import ServeError
-from server.installation import find_triton
-from server.nvidia import ROOT
-from server.triton import Settings, Triton
+from facegate.build.checks.known_answers import load_known_answers
+from facegate.build.repository.manifest import ManifestError, check_files, read_manifest
+from facegate.errors import ServeError
+from facegate.serve import shared_memory
+from facegate.serve.canary import Canary, CanaryError, WrongAnswerError
+from facegate.serve.companion import Companion
+from facegate.serve.installation import find_triton
+from facegate.serve.nvidia import ROOT
+from facegate.serve.triton import Settings, Triton
 
 START_SECONDS = 60.0
 GPU_START_SECONDS = 300.0

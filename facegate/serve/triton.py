@@ -18,11 +18,11 @@ from typing import IO
 
 import psutil
 
-from ensemble.drain import BUSY, STOPPING
-from ensemble.policy import UNRESTRICTED, Policy
-from server import shared_memory
-from server.addresses import of_this_machine
-from server.installation import Installation
+from facegate.addresses import of_this_machine
+from facegate.serve import shared_memory
+from facegate.serve.installation import Installation
+from facegate_ensemble.policy import UNRESTRICTED, Policy
+from facegate_ensemble.triton.drain import BUSY, STOPPING
 
 RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
 CLIENT_SHM = "allow-client-shm"
@@ -115,7 +115,7 @@ class Triton:
     """A tritonserver and the stubs it starts."""
 
     def __init__(self, installation: Installation, backends: Path, scratch: Path, settings: Settings) -> None:
-        """Start it on the backend directory `backends`; the files of ensemble/drain.py are in `scratch`."""
+        """Start it on the backend directory `backends`; facegate_ensemble.triton.drain has its files in `scratch`."""
         self._scratch = scratch
         environment = {
             **installation.environment(),

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.accuracy import Measurement, Pair, best_threshold, is_live, leave_identities_out, matched
 from benchmarks.shrinking import enlarged, linear
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from benchmarks.bench.cases import Case, Run, Runs
 from benchmarks.bench.peer import Turn
 from benchmarks.bench.pictures import Picture
 from benchmarks.bench.spread import Spread
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 STEADY = Spread(2.0, 1.95, 2.05, 5)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -14,9 +12,7 @@ import pytest
 from benchmarks.bench import arrivals, load
 from benchmarks.bench.pictures import Picture
 from facegate_client import FaceClient
-
-sys.path.append(str(Path(__file__).parents[1] / "client"))
-from fake_triton import Refusal, analyze_answer, serve, verify_answer
+from support.fake_triton import Refusal, analyze_answer, serve, verify_answer
 
 JPEG = Picture("a JPEG", b"\xff\xd8not looked at", 480, 640, 1, encoded=True)
 FRAME = Picture("a frame", bytes(range(12)), 2, 2, 1, encoded=False)

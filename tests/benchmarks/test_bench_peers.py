@@ -14,11 +14,11 @@ from benchmarks.bench.original_nets import OriginalNet
 from benchmarks.bench.ours import OurDetection, OurVerification, calls
 from benchmarks.bench.peer import Found, Turn, Verdict, turn
 from benchmarks.bench.plain import PlainPipeline, PlainWay, plain_way
-from engines.reference import Reference
-from ensemble.letterbox import letterbox
+from facegate.build.checks.reference import Reference
+from facegate.errors import ServeError
 from facegate_client import contract
 from facegate_client.imaging.image import decode
-from server.errors import ServeError
+from facegate_ensemble.pipeline.letterbox import letterbox
 
 YES = Verdict(True, (True, True), 0.0)
 

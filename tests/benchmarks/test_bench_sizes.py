@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from benchmarks import __main__ as command_line
 from benchmarks.bench import halving, page, sizes
 from benchmarks.bench.labelled import Pair, Photo, compared, labelled_pairs, labelled_photos
-from ensemble.detection import Faces
-from ensemble.liveness import Liveness
-from ensemble.pipeline import Analysis
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.liveness import Liveness
+from facegate_ensemble.pipeline.pipeline import Analysis
 
 LEFT, RIGHT = (10, 10, 50, 50), (100, 10, 140, 50)
 SMILE = ((20, 25), (40, 25), (30, 32), (22, 42), (38, 42))

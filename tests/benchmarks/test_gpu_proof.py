@@ -13,21 +13,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import gpu_asked, gpu_build, gpu_nets, gpu_pipeline, gpu_proof, gpu_runners, gpu_served, gpu_server
-from benchmarks.gpu_page import page
-from benchmarks.gpu_result import Proof, file_name
-from benchmarks.gpu_timing import summary, with_ratios
-from engines.build import ROOT, build_served
-from engines.device import Gpu, NoGpuError
-from engines.errors import EngineError
-from engines.precision import Precision
-from engines.profile import of_batch
-from engines.target import Target
-from ensemble.cores import cores
-from ensemble.net_fault import NetFault
-from ensemble.onnx_inferer import OnnxInferer
-from facegate import demo, options
-from server.errors import ServeError
+from benchmarks.gpu import asked as gpu_asked
+from benchmarks.gpu import build as gpu_build
+from benchmarks.gpu import nets as gpu_nets
+from benchmarks.gpu import pipeline as gpu_pipeline
+from benchmarks.gpu import proof as gpu_proof
+from benchmarks.gpu import runners as gpu_runners
+from benchmarks.gpu import served as gpu_served
+from benchmarks.gpu import server as gpu_server
+from benchmarks.gpu.page import page
+from benchmarks.gpu.result import Proof, file_name
+from benchmarks.gpu.timing import summary, with_ratios
+from facegate.build.build import build_served
+from facegate.build.device import Gpu, NoGpuError
+from facegate.build.errors import EngineError
+from facegate.build.precision import Precision
+from facegate.build.profile import of_batch
+from facegate.build.target import Target
+from facegate.cli import demo, options
+from facegate.errors import ServeError
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from support.serving import ROOT
 
 GPU = Gpu("NVIDIA Pretended 1", "9.9")
 
@@ -263,7 +271,7 @@ def test_a_package_that_is_not_here_is_a_line_in_the_result(tmp_path):
 import sys
 from pathlib import Path
 from benchmarks import gpu_proof
-from engines.device import Gpu
+from facegate.build.device import Gpu
 sys.modules["onnxruntime"] = None
 gpu_proof.gpus = lambda: [Gpu("NVIDIA Pretended 1", "9.9")]
 gpu_proof.RESULTS = gpu_proof.PAGES = Path({str(tmp_path)!r})

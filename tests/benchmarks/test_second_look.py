@@ -13,10 +13,10 @@ from onnx import numpy_helper
 
 from benchmarks.accuracy import labelled_faces
 from benchmarks.second_look import SHARES, Looks, faces_of, filling, portraits, wrong
-from engines.build import Built, build_served, fetch_pack
-from engines.pack_file import PackFile
-from ensemble.pack import Pack
+from facegate.build.build import Built, build_served, fetch_pack
+from facegate.packs.pack_file import PackFile
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Pack
 from support import own_packs
 from support.missing import cannot_be_had
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from facegate_client import AsyncFaceClient, FaceClient
-
-sys.path.append(str(Path(__file__).parent))  # for the modules beside this one, whatever pytest's import mode
-from blocking import Blocking
-from fake_triton import Arrays, Call, FakeTriton, analyze_answer, serve, verify_answer
+from support.blocking import Blocking
+from support.fake_triton import Arrays, Call, FakeTriton, analyze_answer, serve, verify_answer
 
 
 def sound_answer(call: Call) -> Arrays:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_triton import FakeTriton
 
 from facegate_client import AsyncFaceClient
+from support.fake_triton import FakeTriton
 
 
 def test_fifty_tasks_share_a_client(triton: FakeTriton, tmp_path: Path) -> None:

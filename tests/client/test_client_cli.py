@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
-from fake_triton import FakeTriton, verify_answer
 from typer.testing import CliRunner
 
 from facegate_client import (
@@ -31,8 +30,9 @@ from facegate_client import (
     ServerFault,
     Unreachable,
     Verification,
-    cli,
 )
+from facegate_client.cli import app as cli
+from support.fake_triton import FakeTriton, verify_answer
 
 BOX = (10.0, 20.0, 60.0, 80.0)
 MODEL = Model("mobileface", "MIT", True, "abc", "e", "fp32", 0.4)
@@ -393,7 +393,7 @@ def test_a_missing_file_is_an_error(fake: type[FakeClient]) -> None:
 
 
 def test_the_program_itself(triton: FakeTriton, photo: Path) -> None:
-    command = [sys.executable, "-m", "facegate_client.cli", "verify", str(photo), str(photo), "--anti-spoofing"]
+    command = [sys.executable, "-m", "facegate_client", "verify", str(photo), str(photo), "--anti-spoofing"]
     env = os.environ | {"FACEGATE_URL": triton.url, "FACEGATE_PROTOCOL": triton.protocol}
     verified = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert (verified.returncode, verified.stderr) == (0, "")

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, model, serve, texts, verify_answer
 
 from facegate_client import (
     BadImage,
@@ -28,6 +27,7 @@ from facegate_client import (
     ServerFault,
     Unreachable,
 )
+from support.fake_triton import Arrays, Call, FakeTriton, Refusal, analyze_answer, model, serve, texts, verify_answer
 
 IMAGE = b"an image"
 NewClient = Callable[..., Any]

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocking import Blocking
-from fake_triton import DIGEST, model, verify_answer
 
 from facegate_client import (
     BadImage,
@@ -33,8 +31,10 @@ from facegate_client import (
 from facegate_client.breaker import LONGEST_COOL_DOWN_S, Breaker
 from facegate_client.errors import from_status
 from facegate_client.fallback import AsyncFallbackTransport, FallbackTransport
-from facegate_client.transport import Answer, Call
+from facegate_client.transport.base import Answer, Call
+from support.blocking import Blocking
 from support.clock import Clock
+from support.fake_triton import DIGEST, model, verify_answer
 
 CALL = Call("face_verify", (), {})
 STOPPING = from_status(None, "RESOURCE_EXHAUSTED: the server is stopping; ask again later")

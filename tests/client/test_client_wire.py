@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_triton import DIGEST, Call, FakeTriton, analyze_answer, verify_answer
 
 from facegate_client import BadImage, FaceClient, InvalidRequest, Model, ServerFault, contract
+from support.fake_triton import DIGEST, Call, FakeTriton, analyze_answer, verify_answer
 
 JPEG = b"\xff\xd8\xff and the rest\x00\x00"  # zeros at the end must survive
 

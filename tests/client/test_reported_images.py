@@ -11,15 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_triton import analyze_answer, serve
 from typer.testing import CliRunner
 
-from facegate_client import cli
-from facegate_client.camera.sources.open_source import open_source
-from facegate_client.camera.sources.spec import parse
+from facegate.cameras.sources.open_source import open_source
+from facegate.cameras.sources.spec import parse
+from facegate_client.cli import app as cli
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
 from support.exact_images import reported_images
+from support.fake_triton import analyze_answer, serve
 
 NAMES = list(reported_images())
 FATAL = ["webp_first_frame_damaged.webp", "apng_first_frame_broken.png", "apng_second_frame_large.png", "texts.png"]
@@ -45,7 +45,7 @@ def drawn(image: Path, out: Path) -> tuple[int, str, str]:
         if image.name not in FATAL:
             result = CliRunner().invoke(cli.app, arguments)
             return result.exit_code, result.stdout, result.stderr
-        command = [sys.executable, "-m", "facegate_client.cli", *arguments]
+        command = [sys.executable, "-m", "facegate_client", *arguments]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         return ran.returncode, ran.stdout, ran.stderr
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_face_service import BOX, MODEL, BlockingService, FakeFaceService, face, serve
-from fake_triton import serve as serve_triton
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from typer.testing import CliRunner
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+from facegate.gateway.errors import Code, Failure, Violation
+from facegate.gateway.grpc.errors import status_of
 from facegate_client import (
     BadImage,
     DeadlineExceeded,
@@ -34,12 +34,12 @@ from facegate_client import (
     ServerFault,
     Unreachable,
 )
-from facegate_client.cli import app
+from facegate_client.cli.app import app
 from facegate_client.errors import from_status
 from facegate_client.service import FaceServiceClient, Match, Person
 from facegate_client.service import face_service_pb2 as pb
-from server.gateway.errors import Code, Failure, Violation
-from server.gateway.grpc_errors import status_of
+from support.fake_face_service import BOX, MODEL, BlockingService, FakeFaceService, face, serve
+from support.fake_triton import serve as serve_triton
 
 Maker = Callable[..., Any]
 LIVENESS = {"is_real_1": True, "antispoof_score_1": 0.75, "is_real_2": True, "antispoof_score_2": 0.5}

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from engines.build import ROOT
 from support.missing import cannot_be_had
+from support.serving import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

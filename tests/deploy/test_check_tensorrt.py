@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.build import ROOT
 from support.missing import cannot_be_had
+from support.serving import ROOT
 
 CHECK = runpy.run_path(str(ROOT / "deploy" / "check_tensorrt.py"))
 RTX = "tensorrt-rtx-cu13-libs"

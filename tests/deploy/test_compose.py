@@ -10,10 +10,11 @@ from inspect import signature
 
 import pytest
 
-from engines.build import ROOT, repository_name
+from facegate.build.build import repository_name
+from facegate.serve.companion import STOP_SECONDS
+from facegate.serve.triton import DRAIN_SECONDS, EXIT_SECONDS, SHM_BYTES
 from facegate_client.contract import MAX_IMAGE_BYTES
-from server.companion import STOP_SECONDS
-from server.triton import DRAIN_SECONDS, EXIT_SECONDS, SHM_BYTES
+from support.serving import ROOT
 
 PROCESSES = 6
 WAITING = 64 + 64

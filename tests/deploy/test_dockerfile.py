@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from engines.build import ROOT
-from engines.pack_file import read_toml
+from facegate.packs.pack_file import read_toml
+from support.serving import ROOT
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 TEXT = DOCKERFILE.read_text(encoding="utf-8")

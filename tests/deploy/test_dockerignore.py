@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
-from engines.build import ROOT
 from support.missing import cannot_be_had
+from support.serving import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,12 @@ def sent(request, tmp_path_factory):
         ".venv/bin/python",
         "build/fetched/MobileFaceNet.onnx",
         "build/repository/mobileface-tensorrt-fp16/face_detector/1/model.plan",
-        "packs/mine.toml",
-        "packs/mine.onnx",
+        "facegate/packs/mine.toml",
+        "facegate/packs/mine.onnx",
         "deploy/server.key",
         "deploy/server.pem",
-        "engines/build.py",
-        "engines/__pycache__/build.cpython-312.pyc",
+        "facegate/build/build.py",
+        "facegate/__pycache__/build.cpython-312.pyc",
         "client/facegate_client/contract.py",
         "client/facegate_client.egg-info/PKG-INFO",
         "tests/conftest.py",
@@ -44,5 +44,5 @@ def sent(request, tmp_path_factory):
 
 
 def test_code_and_packs_are_sent_and_nothing_else(sent):
-    expected = {"packs/mine.toml", "engines/build.py", "client/facegate_client/contract.py"}
+    expected = {"facegate/packs/mine.toml", "facegate/build/build.py", "client/facegate_client/contract.py"}
     assert sent - {"Dockerfile", ".dockerignore"} == expected

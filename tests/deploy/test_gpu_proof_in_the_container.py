@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from engines.build import ROOT
+from support.serving import ROOT
 
 PAGE = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
 WORKDIR = "/opt/facegate"

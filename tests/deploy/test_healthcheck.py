@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from engines.build import ROOT
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
 from support.gateway import gateway
+from support.serving import ROOT
 
 SERVERS = {(): ("FACEGATE_HTTP_PORT", "/v2/health/ready"), ("gateway",): ("FACEGATE_GATEWAY_PROBE_PORT", "/readyz")}
 

@@ -11,10 +11,10 @@ import zlib
 
 import pytest
 
-from ensemble.errors import RequestError
-from ensemble.request import read_parameters
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.triton.request import read_parameters
 from support.made_images import png_chunk
 
 WIDTH, HEIGHT = 8000, 5000

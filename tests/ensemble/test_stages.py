@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from ensemble.lanes import Lanes
-from ensemble.stages import DECODE, DETECT, LIVENESS, TOTAL, measured, stage
+from facegate_ensemble.runtime.worker_pool import Lanes
+from facegate_ensemble.stage_timers import DECODE, DETECT, LIVENESS, TOTAL, measured, stage
 
 
 def take(name: str, seconds: float) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,20 +15,23 @@ import numpy as np
 from tests.fuzz.harness import fuzz, instrumented
 
 with instrumented(__name__ == "__main__"):
-    from ensemble.errors import RequestError
-    from ensemble.policy import UNRESTRICTED
-    from ensemble.request import analyze_parameters, read_faces, read_image, read_parameters, verify_parameters
+    from facegate_ensemble.errors import RequestError
+    from facegate_ensemble.policy import UNRESTRICTED
+    from facegate_ensemble.triton.request import (
+        analyze_parameters,
+        read_faces,
+        read_image,
+        read_parameters,
+        verify_parameters,
+    )
+from facegate.packs.pack_file import read_toml
+from facegate.packs.shipped import FOLDER
 from facegate_client.contract import LEAST_FACE_IN, MAX_FACES_LIMIT, MAX_PIXELS, MAX_SIDE, Code
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PACK: Any = SimpleNamespace(
     **{
         name: SimpleNamespace(**table)
-        for name, table in tomllib.loads((Path(__file__).parents[2] / "packs/mobileface.toml").read_text()).items()
+        for name, table in read_toml(FOLDER / "mobileface.toml").items()
         if name in ("detector", "recognizer")
     }
 )

@@ -35,7 +35,7 @@ def instrumented(fuzzing: bool) -> AbstractContextManager[object]:
     import atheris
 
     manager: AbstractContextManager[object] = atheris.instrument_imports(
-        include=["ensemble", "facegate_client.imaging"]
+        include=["facegate_ensemble", "facegate_client.imaging"]
     )
     return manager
 

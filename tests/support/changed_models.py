@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from engines.manifest import write_manifest
-from ensemble.onnx_session import CPU, graph_for
+from facegate.build.repository.manifest import write_manifest
+from facegate_ensemble.runtime.onnx.session import CPU, graph_for
 
 Node = tuple[str, list[str], str, dict[str, Any]]
 """Operator, inputs, output, attributes."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from blocking import Blocking
 from grpc_status import rpc_status
 
 from facegate_client.service import AsyncFaceServiceClient
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer, add_FaceServiceServicer_to_server
+from support.blocking import Blocking
 
 MODEL = pb.Model(
     pack="mobileface",

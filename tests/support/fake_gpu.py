@@ -17,7 +17,7 @@ from enum import Enum, IntEnum
 
 import numpy as np
 
-from ensemble import cuda_context, cuda_driver
+from facegate_ensemble.runtime.tensorrt import cuda_context, cuda_driver
 
 NO_CONTEXT = "invalid context: no currently active context?"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.tracks.tracks import Seen, Tracks
+from facegate.cameras.frame import Frame
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.tracking.tracks import Seen, Tracks
 from facegate_client.results import Face, Faces, Model
 
 WIDTH, HEIGHT, SIDE = 640, 480, 80.0

@@ -15,14 +15,14 @@ import psycopg
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
-from engines.build import ROOT
-from facegate.gallery import app
-from server.gateway.gallery import Gallery, Origin
-from server.gateway.gallery.open import open_gallery
+from facegate.cli.gallery import app
+from facegate.gateway.gallery import Gallery, Origin
+from facegate.gateway.gallery.open import open_gallery
+from support.serving import ROOT
 
 ORIGIN = Origin("mobileface", "a" * 64)
 OTHER = Origin("opencv", "b" * 64)
-WRITTEN = ROOT / "tests" / "server" / "gateway" / "galleries_of_0_1"
+WRITTEN = ROOT / "tests" / "facegate" / "gateway" / "galleries_of_0_1"
 """What version 0.1 wrote: see its README.md."""
 
 EXPORTED = WRITTEN / "people.jsonl"

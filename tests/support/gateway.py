@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.build import ROOT
-from facegate.running import free_ports
-from support.serving import wait_for_line
+from facegate.cli.running import free_ports
+from support.serving import ROOT, wait_for_line
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 from structlog.testing import capture_logs
 
-from facegate_client.grpc_transport import AsyncGrpcTransport
-from facegate_client.transport import AsyncTransport
-from server.gateway.door.calls import Calls
-from server.gateway.door.door import Door, Limits
-from server.gateway.door.health import Health
-from server.gateway.door.interceptor import DoorInterceptor
-from server.gateway.door.keys import Keys
-from server.gateway.door.metrics import Metrics
-from server.gateway.faces import FaceGateway
-from server.gateway.grpc_server import SERVICES, bind, make_server
-from server.gateway.settings import MAX_BODY_BYTES
+from facegate.gateway.door.calls import Calls
+from facegate.gateway.door.door import Door, Limits
+from facegate.gateway.door.health import Health
+from facegate.gateway.door.interceptor import DoorInterceptor
+from facegate.gateway.door.keys import Keys
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.grpc.server import SERVICES, bind, make_server
+from facegate.gateway.settings import MAX_BODY_BYTES
+from facegate_client.transport.base import AsyncTransport
+from facegate_client.transport.grpc import AsyncGrpcTransport
 from support.memory_gallery import MemoryGallery
 
 TIMEOUT_S = 10.0

@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
 from support.serving import Server, running
 
 

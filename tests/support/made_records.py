@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facegate_client.camera.records import AppearanceRecord, CameraRecord, FaceRecord
+from facegate.cameras.records import AppearanceRecord, CameraRecord, FaceRecord
 
 FACE = FaceRecord(
     camera="door",

@@ -10,13 +10,13 @@ from datetime import datetime, timezone
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import Embeddings, Neighbour, Origin, Person
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery import Embeddings, Neighbour, Origin, Person
 
 
 @dataclass
 class MemoryGallery:
-    """A server.gateway.gallery.Gallery. `ready` is what is_ready says."""
+    """A facegate.gateway.gallery.Gallery. `ready` is what is_ready says."""
 
     ready: bool = True
     closed: bool = False

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from facegate.running import free_ports
-from server.embedded import PYTHON_BACKED, find_embedded
+from facegate.cli.running import free_ports
+from facegate.serve.embedded import PYTHON_BACKED, find_embedded
 from support.serving import Server, running
 
 
@@ -42,7 +42,8 @@ def serving_from(
         **more,
     }
     program = (
-        "from pathlib import Path; from server.supervisor import Supervisor; from server.triton import Settings;"
+        "from pathlib import Path; from facegate.serve.supervisor import Supervisor;"
+        "from facegate.serve.triton import Settings;"
         f"Supervisor(Settings(Path({str(repository)!r}), **{given!r}), Path({str(root)!r})).run()"
     )
     libraries = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}

@@ -7,8 +7,8 @@ from typing import Any
 
 import tomli_w
 
-from engines.build import pack_named
-from engines.pack_file import PackFile
+from facegate.packs.pack_file import PackFile
+from facegate.packs.shipped import pack_named
 from support.made_nets import sha256
 
 SCRFD = "det_500m.onnx"

@@ -16,13 +16,13 @@ import httpx
 import numpy as np
 import uvicorn
 
-from facegate_client.grpc_transport import AsyncGrpcTransport
-from facegate_client.transport import AsyncTransport
-from server.gateway.faces import FaceGateway
-from server.gateway.gallery import Gallery
-from server.gateway.rest.app import create_app
-from server.gateway.rest.headers import SecurityHeaders
-from server.gateway.urls import UrlFetcher
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.gallery import Gallery
+from facegate.gateway.rest.app import create_app
+from facegate.gateway.rest.headers import SecurityHeaders
+from facegate.gateway.urls import UrlFetcher
+from facegate_client.transport.base import AsyncTransport
+from facegate_client.transport.grpc import AsyncGrpcTransport
 from support.memory_gallery import MemoryGallery
 
 

@@ -3,7 +3,7 @@
 import runpy
 from pathlib import Path
 
-import server.supervisor
+import facegate.serve.supervisor
 
-server.supervisor.CANARY_SECONDS = 0.3
+facegate.serve.supervisor.CANARY_SECONDS = 0.3
 runpy.run_path(str(Path(__file__).with_name("serve_repository.py")), run_name="__main__")

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from facegate.words import one_line
-from server.supervisor import Supervisor
-from server.triton import Settings
+from facegate.cli.console import one_line
+from facegate.serve.supervisor import Supervisor
+from facegate.serve.triton import Settings
 
 repository, inferer, grpc, http, metrics = sys.argv[1:]
 with one_line():

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.build import ROOT
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _stopping: list[subprocess.Popen[str]] = []
 """They take seconds for it, which they spend waiting: the next test need not wait with them."""

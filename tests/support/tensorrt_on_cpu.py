@@ -7,8 +7,8 @@ environment which repository has the graphs.
 import os
 from pathlib import Path
 
-from ensemble.net_model import NetModel
-from ensemble.onnx_session import OnnxSession
+from facegate_ensemble.runtime.onnx.session import OnnxSession
+from facegate_ensemble.triton.model_backend import NetModel
 
 
 class TritonPythonModel(NetModel):

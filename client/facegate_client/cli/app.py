@@ -18,8 +18,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from facegate_client.camera.command import camera
-from facegate_client.cli_options import (
+from facegate.cli.camera import camera
+from facegate_client.cli.options import (
     AntiSpoofing,
     HowReached,
     Local,
@@ -33,13 +33,13 @@ from facegate_client.cli_options import (
     errors_in_a_line,
     log_on_stderr,
 )
+from facegate_client.cli.people import people
 from facegate_client.client import FaceClient
 from facegate_client.draw import annotate, decode, encode, side_by_side
 from facegate_client.errors import printable
 from facegate_client.images import read_image_file
-from facegate_client.people_cli import people
 from facegate_client.results import Box, Faces, Verification
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
 
 NOT_VERIFIED = 1
 
@@ -208,7 +208,3 @@ def _liveness(where: str, is_real: bool | None, score: float | None) -> str:
 
 def _print(what: dict[str, Any] | str) -> None:
     typer.echo(what if isinstance(what, str) else json.dumps(what, allow_nan=False))
-
-
-if __name__ == "__main__":
-    app()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facegate_client.cli_options import (
+from facegate_client.cli.options import (
     AntiSpoofing,
     Timeout,
     TlsCa,
@@ -24,7 +24,7 @@ from facegate_client.cli_options import (
     errors_in_a_line,
 )
 from facegate_client.errors import printable
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
 
 if TYPE_CHECKING:
     from facegate_client.service import FaceServiceClient, Identification, Person

@@ -21,7 +21,7 @@ from facegate_client.service.failures import of_call
 from facegate_client.service.requests import Result, ServiceCall
 from facegate_client.service.results import Embedding, Enrolment, Identification, Person
 from facegate_client.service.stream import Pairing
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
 
 
 class AsyncFaceServiceClient:

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegate_client.grpc_transport import channel_credentials, channel_options
-from facegate_client.transport import Tls
+from facegate_client.transport.base import Tls
+from facegate_client.transport.grpc import channel_credentials, channel_options
 
 DEFAULT_URL = "localhost:50051"
 

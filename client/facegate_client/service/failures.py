@@ -24,7 +24,7 @@ from facegate_client.errors import (
     Unreachable,
     from_status,
 )
-from facegate_client.transport import too_late, unreachable
+from facegate_client.transport.base import too_late, unreachable
 
 _DOMAIN = "facegate"
 

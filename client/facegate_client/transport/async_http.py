@@ -16,7 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from facegate_client.http_wire import (
+from facegate_client.transport.base import Answer, Call, too_late, unreachable
+from facegate_client.transport.http_wire import (
     HEADER_LENGTH,
     HttpReply,
     HttpRequest,
@@ -26,7 +27,6 @@ from facegate_client.http_wire import (
     read_parameters,
     ready_request,
 )
-from facegate_client.transport import Answer, Call, too_late, unreachable
 
 
 @dataclass(slots=True)

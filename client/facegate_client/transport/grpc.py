@@ -14,8 +14,8 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from facegate_client.errors import DeadlineExceeded, Unreachable, from_triton
-from facegate_client.grpc_regions import GrpcRegions, has_forgotten
-from facegate_client.transport import Answer, Call, Tls, read_outputs, too_late, triton_inputs, unreachable
+from facegate_client.transport.base import Answer, Call, Tls, read_outputs, too_late, triton_inputs, unreachable
+from facegate_client.transport.regions import GrpcRegions, has_forgotten
 
 CHANNEL = [
     # A frame of 40 megapixels is 120 MB; gRPC's own limit on an answer is 4 MB.

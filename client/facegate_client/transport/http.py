@@ -12,8 +12,15 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteR
 from socket import socket
 from weakref import WeakSet
 
-from facegate_client.http_wire import HEADER_LENGTH, HttpReply, HttpRequest, infer_request, read_answer, ready_request
-from facegate_client.transport import Answer, Call, too_late, unreachable
+from facegate_client.transport.base import Answer, Call, too_late, unreachable
+from facegate_client.transport.http_wire import (
+    HEADER_LENGTH,
+    HttpReply,
+    HttpRequest,
+    infer_request,
+    read_answer,
+    ready_request,
+)
 
 _CHUNK = 1 << 16
 

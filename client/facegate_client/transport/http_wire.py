@@ -11,7 +11,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from facegate_client.errors import FaceGateError, ServerFault, Unreachable, from_status
-from facegate_client.transport import Answer, Call, read_outputs, triton_inputs, unreachable
+from facegate_client.transport.base import Answer, Call, read_outputs, triton_inputs, unreachable
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Where the JSON ends and the tensors begin, bytes."""

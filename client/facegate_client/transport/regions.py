@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from facegate_client.contract import ADMIN_KEY
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
-from facegate_client.transport import Call, CudaRegion, Region, too_late, unreachable
+from facegate_client.transport.base import Call, CudaRegion, Region, too_late, unreachable
 
 _log = logging.getLogger("facegate_client")
 

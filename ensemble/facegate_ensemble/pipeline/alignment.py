@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.pyramid import Image, ImagePyramid
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid
 
 LEAST_SPREAD = 1e-2
 """Pixels between the landmarks that are furthest apart; closer ones coincide, and no crop can be aligned by them."""

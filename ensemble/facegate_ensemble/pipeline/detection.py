@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.alignment import alignable
 from facegate_client.contract import SeveralFaces
+from facegate_ensemble.pipeline.alignment import alignable
 
 Floats = NDArray[np.float32]
 

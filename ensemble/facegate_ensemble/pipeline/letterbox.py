@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ensemble.pyramid import Image, ImagePyramid, stretched
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid, stretched
 
 
 def letterbox(image: Image | ImagePyramid, height: int, width: int) -> tuple[Image, float]:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.pack import Liveness as FusionRule
-from ensemble.pyramid import Image, ImagePyramid, stretched
+from facegate_ensemble.pack import Liveness as FusionRule
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid, stretched
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import NO_FACES, Faces, choose_face, select_faces
-from ensemble.errors import RequestError, invalid
-from ensemble.inferer import Inferer, in_chunks
-from ensemble.letterbox import letterbox
-from ensemble.liveness import Liveness, context_crops, fuse
-from ensemble.pack import RECOGNIZER, LivenessNet, Pack
-from ensemble.pyramid import Image, ImagePyramid
-from ensemble.stages import DETECT, LIVENESS, RECOGNISE, stage
-from ensemble.verification import Verdict, check_embeddings, judge
 from facegate_client import contract
 from facegate_client.contract import Code, SeveralFaces
+from facegate_ensemble.errors import RequestError, invalid
+from facegate_ensemble.pack import RECOGNIZER, LivenessNet, Pack
+from facegate_ensemble.pipeline.alignment import alignable, aligned_crops
+from facegate_ensemble.pipeline.detection import NO_FACES, Faces, choose_face, select_faces
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import Liveness, context_crops, fuse
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid
+from facegate_ensemble.pipeline.verification import Verdict, check_embeddings, judge
+from facegate_ensemble.runtime.runner import Inferer, in_chunks
+from facegate_ensemble.stage_timers import DETECT, LIVENESS, RECOGNISE, stage
 
 
 @dataclass(frozen=True, slots=True)

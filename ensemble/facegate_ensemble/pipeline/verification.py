@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.liveness import Liveness
 from facegate_client import contract
+from facegate_ensemble.pipeline.liveness import Liveness
 
 
 @dataclass(frozen=True, slots=True)

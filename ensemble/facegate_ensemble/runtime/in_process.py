@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.cores import cores
-from ensemble.inferer import Arrays, NetUnavailable
-from ensemble.lanes import Lanes
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.runner import Arrays, NetUnavailable
+from facegate_ensemble.runtime.worker_pool import Lanes
 
 
 class Session(Protocol):

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.lanes import Lanes
+from facegate_ensemble.runtime.worker_pool import Lanes
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ensemble.errors import RequestError
-from ensemble.stages import QUEUE, stage
 from facegate_client.contract import Code
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.stage_timers import QUEUE, stage
 
 
 class Admission:

@@ -8,12 +8,12 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from ensemble.errors import RequestError
-from ensemble.inferer import Arrays, NetUnavailable
-from ensemble.lanes import Lanes
-from ensemble.pack import Net
 from facegate_client import contract
 from facegate_client.contract import Code
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import Net
+from facegate_ensemble.runtime.runner import Arrays, NetUnavailable
+from facegate_ensemble.runtime.worker_pool import Lanes
 
 FULL = ("maximum queue size", "timeout expired")
 """What Triton says of a request that a child's queue has no room for, or kept too long; it arrives as INTERNAL."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ensemble.errors import RequestError
 from facegate_client.contract import STOPPING_REASON, Code
+from facegate_ensemble.errors import RequestError
 
 BUSY, STOPPING = "busy", "stopping"
 """Files in the folder that both sides know: one is locked while requests are under way, one is there once no more are

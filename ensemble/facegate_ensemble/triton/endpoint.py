@@ -23,21 +23,21 @@ from typing import Any
 import cv2
 import triton_python_backend_utils as pb_utils
 
-from ensemble.admission import Admission
-from ensemble.bls_inferer import BlsInferer
-from ensemble.cores import cores, lane_count
-from ensemble.counts import OK
-from ensemble.drain import Drain
-from ensemble.errors import RequestError, invalid
-from ensemble.handlers import Outputs
-from ensemble.incident import incident, log
-from ensemble.inferer import Inferer
-from ensemble.metrics import CANARY, Metrics
-from ensemble.pack import Net, Pack
-from ensemble.pipeline import Pipeline
-from ensemble.request import Inputs
-from ensemble.stages import QUEUE, measured, spent
 from facegate_client.contract import Code
+from facegate_ensemble.counts import OK
+from facegate_ensemble.errors import RequestError, invalid
+from facegate_ensemble.pack import Net, Pack
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.cores import cores, lane_count
+from facegate_ensemble.runtime.runner import Inferer
+from facegate_ensemble.stage_timers import QUEUE, measured, spent
+from facegate_ensemble.triton.admission import Admission
+from facegate_ensemble.triton.bls_runner import BlsInferer
+from facegate_ensemble.triton.drain import Drain
+from facegate_ensemble.triton.error_ids import incident, log
+from facegate_ensemble.triton.handlers import Outputs
+from facegate_ensemble.triton.metrics import CANARY, Metrics
+from facegate_ensemble.triton.request import Inputs
 
 Handler = Callable[[Pipeline, Inputs, str], Outputs]
 
@@ -166,12 +166,12 @@ def _inferer(kind: str, repository: Path, nets: Mapping[str, Net], permits: int)
     if kind == "bls":
         return BlsInferer(nets, 4 * permits)  # a request waits for three nets at a time
     if kind == "onnxruntime":
-        from ensemble.onnx_inferer import OnnxInferer
-        from ensemble.onnx_session import provider_asked_for
+        from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+        from facegate_ensemble.runtime.onnx.session import provider_asked_for
 
         return OnnxInferer(repository, nets, provider_asked_for())
     if kind == "tensorrt":
-        from ensemble.tensorrt_inferer import TensorRtInferer
+        from facegate_ensemble.runtime.tensorrt.runner import TensorRtInferer
 
         return TensorRtInferer(repository, nets)
     raise ValueError(f"the inferer is bls, onnxruntime or tensorrt, not {kind!r}")

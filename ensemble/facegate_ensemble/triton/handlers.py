@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.alignment import alignable
-from ensemble.detection import Faces
-from ensemble.errors import invalid
-from ensemble.pipeline import Pipeline
-from ensemble.policy import UNRESTRICTED, Policy
-from ensemble.request import (
+from facegate_client import contract
+from facegate_ensemble.errors import invalid
+from facegate_ensemble.pipeline.alignment import alignable
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.policy import UNRESTRICTED, Policy
+from facegate_ensemble.stage_timers import DECODE, stage
+from facegate_ensemble.triton.request import (
     Inputs,
     analyze_parameters,
     image_name,
@@ -23,8 +25,6 @@ from ensemble.request import (
     read_parameters,
     verify_values,
 )
-from ensemble.stages import DECODE, stage
-from facegate_client import contract
 
 Outputs = dict[str, NDArray[Any]]
 

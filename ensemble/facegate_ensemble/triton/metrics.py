@@ -17,8 +17,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ensemble.admission import Admission
-from ensemble.counts import (
+from facegate_client import contract
+from facegate_ensemble.counts import (
     CODES,
     DIFFERENT,
     FACES,
@@ -32,8 +32,8 @@ from ensemble.counts import (
     Counts,
     counted,
 )
-from ensemble.stages import STAGES
-from facegate_client import contract
+from facegate_ensemble.stage_timers import STAGES
+from facegate_ensemble.triton.admission import Admission
 
 CANARY = "facegate-canary"
 """The id of the watcher's own requests, which are not counted."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from ensemble.in_process_inferer import Session
-from ensemble.incident import incident
 from facegate_client.contract import Code
+from facegate_ensemble.runtime.in_process import Session
+from facegate_ensemble.triton.error_ids import incident
 
 
 class NetModel:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.detection import Faces
-from ensemble.errors import invalid
-from ensemble.pack import Pack
-from ensemble.policy import Policy
 from facegate_client import contract
 from facegate_client.contract import SeveralFaces
 from facegate_client.faces_in import faces_in_errors
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import check_size, decode
+from facegate_ensemble.errors import invalid
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.policy import Policy
 
 Inputs = Mapping[str, NDArray[Any]]
 

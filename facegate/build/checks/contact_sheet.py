@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.parity import crops_of
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import Net, Pack, Recognizer
+from facegate.build.checks.parity import crops_of
+from facegate_ensemble.pack import Net, Pack, Recognizer
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 Picture = NDArray[np.uint8]
 

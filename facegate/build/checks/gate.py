@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.pictures import Image, Pictures, crops_of
-from engines.precision import Precision
-from ensemble.detection import Faces, select_faces
-from ensemble.inferer import Inferer, infer_in_chunks
-from ensemble.liveness import fuse
-from ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
-from ensemble.pipeline import Analysis, Pipeline
+from facegate.build.checks.pictures import Image, Pictures, crops_of
+from facegate.build.precision import Precision
 from facegate_client import contract
+from facegate_ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
+from facegate_ensemble.pipeline.detection import Faces, select_faces
+from facegate_ensemble.pipeline.liveness import fuse
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.runtime.runner import Inferer, infer_in_chunks
 
 SAME_FACE = 0.5
 """Two boxes that overlap by more (IoU) are of one face."""

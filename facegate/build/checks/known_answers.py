@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.gate import COSINE, LIMITS, P_REAL, SAME_FACE
-from engines.parity import ParityError
-from engines.pictures import FILLING, close_up
-from engines.precision import Precision
-from ensemble import handlers
-from ensemble.detection import Faces
-from ensemble.errors import RequestError
-from ensemble.inferer import Inferer
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pack import DETECTOR, Pack
-from ensemble.pipeline import Pipeline
-from ensemble.pyramid import Image
+from facegate.build.checks.gate import COSINE, LIMITS, P_REAL, SAME_FACE
+from facegate.build.checks.parity import ParityError
+from facegate.build.checks.pictures import FILLING, close_up
+from facegate.build.precision import Precision
 from facegate_client import contract
 from facegate_client.imaging.image import decode
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import DETECTOR, Pack
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.pipeline.pyramid import Image
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.runner import Inferer
+from facegate_ensemble.triton import handlers
 
 KNOWN_ANSWERS = "canary.npz"
 SAMPLES = ("image_T1.jpg", "image_F2.jpg")

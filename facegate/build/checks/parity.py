@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.graphs.published import session
-from engines.reference import Outputs, Reference
-from engines.soundness import UnsoundError, require_sound
-from ensemble.alignment import aligned_crops
-from ensemble.letterbox import letterbox
-from ensemble.liveness import context_crops
-from ensemble.net_fault import ONE_AT_A_TIME, NetFault
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import CPU_GRAPH, GRAPH
-from ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
-from ensemble.pipeline import Pipeline
+from facegate.build.checks.reference import Outputs, Reference
+from facegate.build.checks.soundness import UnsoundError, require_sound
+from facegate.build.graphs.published import session
 from facegate_client import contract
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
+from facegate_ensemble.pipeline.alignment import aligned_crops
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import context_crops
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.inference_error import ONE_AT_A_TIME, NetFault
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.onnx.session import CPU_GRAPH, GRAPH
 
 TOLERANCES = {
     contract.BOXES: 0.05,

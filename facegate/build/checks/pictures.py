@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import EngineError
-from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import Faces
-from ensemble.inferer import Inferer
-from ensemble.letterbox import letterbox
-from ensemble.liveness import context_crops
-from ensemble.pack import DETECTOR, RECOGNIZER, Detector, LivenessNet, Pack
-from ensemble.pipeline import Pipeline
+from facegate.build.errors import EngineError
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pack import DETECTOR, RECOGNIZER, Detector, LivenessNet, Pack
+from facegate_ensemble.pipeline.alignment import alignable, aligned_crops
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import context_crops
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.runner import Inferer
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 HELD_OUT = 2

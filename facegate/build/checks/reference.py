@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.graphs.published import session
-from engines.graphs.resized import resize
-from ensemble.pack import STRIDES, Detector, LivenessNet, Net
+from facegate.build.graphs.published import session
+from facegate.build.graphs.resized import resize
 from facegate_client import contract
+from facegate_ensemble.pack import STRIDES, Detector, LivenessNet, Net
 
 Outputs = dict[str, NDArray[np.float32]]
 
@@ -48,7 +48,7 @@ class Reference:
 
 
 def _yunet(raw: Outputs, net: Detector) -> Outputs:
-    """YuNet's candidates decoded cell by cell, best first (the formula is in engines/graphs/yunet.py)."""
+    """YuNet's candidates decoded cell by cell, best first (the formula is in facegate/build/graphs/yunet.py)."""
     boxes, scores, landmarks = [], [], []
     for stride in STRIDES:
         confidence = np.clip(raw[f"cls_{stride}"][0, :, 0], 0, 1) * np.clip(raw[f"obj_{stride}"][0, :, 0], 0, 1)
@@ -63,7 +63,7 @@ def _yunet(raw: Outputs, net: Detector) -> Outputs:
 
 
 def _scrfd(raw: Outputs, net: Detector) -> Outputs:
-    """SCRFD's candidates decoded anchor by anchor, best first (the formula is in engines/graphs/scrfd.py)."""
+    """SCRFD's candidates decoded anchor by anchor, best first (the formula is in facegate/build/graphs/scrfd.py)."""
     boxes, scores, landmarks = [], [], []
     levels: dict[int, dict[int, NDArray[np.float32]]] = {}
     for values in raw.values():

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engines.reference import Outputs
-from ensemble.pack import Detector, LivenessNet, Net, Recognizer
+from facegate.build.checks.reference import Outputs
+from facegate_ensemble.pack import Detector, LivenessNet, Net, Recognizer
 
 ROUNDING = 1e-3
 """How far a probability may lie outside 0 to 1, and how far their sum may be from 1 and still be taken for it."""

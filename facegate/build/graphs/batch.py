@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engines.graphs.builder import Builder, used
+from facegate.build.graphs.builder import Builder, used
 
 
 def free_the_batch(build: Builder) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.graphs.builder import Builder
-from ensemble.pack import STRIDES, Detector
+from facegate.build.graphs.builder import Builder
 from facegate_client import contract
+from facegate_ensemble.pack import STRIDES, Detector
 
 
 def anchors(height: int, width: int, per_cell: int) -> NDArray[np.float32]:

@@ -16,8 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from engines.graphs.builder import Builder, subgraphs, used
-from engines.graphs.source import first_line
+from facegate.build.graphs.builder import Builder, subgraphs, used
+from facegate.build.graphs.source import first_line
 
 BLOCK = 16
 """Channels of a block with AVX-512; AVX2's 8 divide it."""

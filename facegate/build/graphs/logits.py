@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from engines.graphs.errors import GraphError
-from ensemble.pack import LivenessNet
+from facegate.build.graphs.errors import GraphError
+from facegate_ensemble.pack import LivenessNet
 
 PASSING_ON = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 """Operators that change no value."""

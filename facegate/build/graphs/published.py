@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from engines.graphs.errors import GraphError
-from ensemble.pack import Net
+from facegate.build.graphs.errors import GraphError
+from facegate_ensemble.pack import Net
 
 
 def session(graph: Path | onnx.ModelProto) -> onnxruntime.InferenceSession:

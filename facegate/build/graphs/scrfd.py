@@ -15,10 +15,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from engines.graphs.builder import Builder
-from engines.graphs.candidates import anchors, give, keep_best
-from engines.graphs.errors import GraphError
-from ensemble.pack import STRIDES, Detector
+from facegate.build.graphs.builder import Builder
+from facegate.build.graphs.candidates import anchors, give, keep_best
+from facegate.build.graphs.errors import GraphError
+from facegate_ensemble.pack import STRIDES, Detector
 
 SCORE, DISTANCES, POINTS = 1, 4, 10
 """Values for each anchor, by which the kinds of outputs are told apart."""

@@ -10,16 +10,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from engines.graphs.batch import free_the_batch
-from engines.graphs.builder import BATCH, Builder, used
-from engines.graphs.errors import GraphError
-from engines.graphs.logits import require_logits
-from engines.graphs.published import output_shapes
-from engines.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
-from engines.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
-from engines.graphs.yunet import decode_yunet
-from ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
+from facegate.build.graphs.batch import free_the_batch
+from facegate.build.graphs.builder import BATCH, Builder, used
+from facegate.build.graphs.errors import GraphError
+from facegate.build.graphs.logits import require_logits
+from facegate.build.graphs.published import output_shapes
+from facegate.build.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
+from facegate.build.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
+from facegate.build.graphs.yunet import decode_yunet
 from facegate_client import contract
+from facegate_ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
 
 __all__ = ["SERVED_OPSET", "served_graph"]
 

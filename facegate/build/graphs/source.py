@@ -9,9 +9,9 @@ import onnx
 from google.protobuf.message import Message
 from onnx import TensorProto, version_converter
 
-from engines.graphs.errors import GraphError
-from engines.graphs.resized import resize
-from ensemble.pack import Net
+from facegate.build.graphs.errors import GraphError
+from facegate.build.graphs.resized import resize
+from facegate_ensemble.pack import Net
 
 SERVED_OPSET = 18
 

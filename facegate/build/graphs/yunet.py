@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engines.graphs.builder import Builder
-from engines.graphs.candidates import anchors, give, keep_best
-from engines.graphs.errors import GraphError
-from ensemble.pack import STRIDES, Detector
+from facegate.build.graphs.builder import Builder
+from facegate.build.graphs.candidates import anchors, give, keep_best
+from facegate.build.graphs.errors import GraphError
+from facegate_ensemble.pack import STRIDES, Detector
 
 KINDS = ("cls", "obj", "bbox", "kps")
 

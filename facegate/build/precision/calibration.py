@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from engines.precision.int8 import STEPS
-from engines.precision.running import answers, spread
+from facegate.build.precision.int8 import STEPS
+from facegate.build.precision.running import answers, spread
 
 MOST, PIXELS = 64, 10 << 20
 """Crops looked at, and pixels in all of them: 25 pictures for a detector of 640 x 640. Seconds on two cores."""

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.graphs.errors import GraphError
-from engines.precision.calibration import activation_scales
-from engines.precision.half import in_half
-from engines.precision.int8 import in_int8, products
-from engines.precision.nodes import name_of, require_nodes
+from facegate.build.graphs.errors import GraphError
+from facegate.build.precision.calibration import activation_scales
+from facegate.build.precision.half import in_half
+from facegate.build.precision.int8 import in_int8, products
+from facegate.build.precision.nodes import name_of, require_nodes
 
 
 class Precision(str, Enum):

@@ -18,8 +18,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from engines.graphs.builder import used
-from engines.precision.nodes import Array, constants, drop_unused, element_types, name_of
+from facegate.build.graphs.builder import used
+from facegate.build.precision.nodes import Array, constants, drop_unused, element_types, name_of
 
 OURS = "facegate/"
 MOVES = ("Concat", "Flatten", "Gather", "GatherND", "Reshape", "Shape", "Split", "Squeeze", "Transpose", "Unsqueeze")

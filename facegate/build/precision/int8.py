@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.precision.nodes import Array, constants, drop_unused, element_types, name_of
+from facegate.build.precision.nodes import Array, constants, drop_unused, element_types, name_of
 
 STEPS = 127
 """Steps from zero to the largest value that a scale holds; -128 is not used, so that both signs have as many."""

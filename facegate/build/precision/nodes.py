@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from engines.graphs.builder import used
-from engines.graphs.errors import GraphError
+from facegate.build.graphs.builder import used
+from facegate.build.graphs.errors import GraphError
 
 Array = NDArray[np.generic]
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.precision.nodes import element_types
+from facegate.build.precision.nodes import element_types
 
 
 def rehearsed(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from engines.reference import Outputs
+from facegate.build.checks.reference import Outputs
 
 
 def answers(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> Iterator[Outputs]:

@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.precision.calibration import activation_scales
-from engines.precision.convert import Precision
-from engines.precision.half import half_nodes, in_half
-from engines.precision.int8 import in_int8, products
-from engines.precision.nodes import name_of, require_nodes
-from engines.precision.rehearsal import rehearsed
-from engines.precision.running import answers, spread
-from engines.reference import Outputs
+from facegate.build.checks.reference import Outputs
+from facegate.build.precision.calibration import activation_scales
+from facegate.build.precision.convert import Precision
+from facegate.build.precision.half import half_nodes, in_half
+from facegate.build.precision.int8 import in_int8, products
+from facegate.build.precision.nodes import name_of, require_nodes
+from facegate.build.precision.rehearsal import rehearsed
+from facegate.build.precision.running import answers, spread
 from facegate_client import contract
 
 MOST, PIXELS = 32, 1 << 21

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from engines.arrival import sha256_of
+from facegate.build.weights.arrival import sha256_of
 
 MANIFEST = "manifest.json"
 

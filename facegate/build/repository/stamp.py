@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError
 
-from engines.device import Gpu
-from engines.errors import EngineError
-from engines.precision import Precision
-from engines.profile import Profile
-from engines.target import Target
-from ensemble.pack import Listed, Section
+from facegate.build.device import Gpu
+from facegate.build.errors import EngineError
+from facegate.build.precision import Precision
+from facegate.build.profile import Profile
+from facegate.build.target import Target
+from facegate_ensemble.pack import Listed, Section
 
 TURING, AMPERE = "7.5", "8.0"
 """The least compute capability that TensorRT for RTX runs on, and that TensorRT's hardware compatible engines do."""

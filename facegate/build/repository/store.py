@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from engines.errors import EngineError
-from engines.stamp import Stamp, read_stamp, sha256, write_stamp
-from engines.target import Target
+from facegate.build.errors import EngineError
+from facegate.build.repository.stamp import Stamp, read_stamp, sha256, write_stamp
+from facegate.build.target import Target
 
 
 class Store:

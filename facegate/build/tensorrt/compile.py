@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engines.errors import EngineError
-from engines.profile import Profile
-from engines.tensorrt.options import Options
-from ensemble.tensorrt_log import log_of
+from facegate.build.errors import EngineError
+from facegate.build.profile import Profile
+from facegate.build.tensorrt.options import Options
+from facegate_ensemble.runtime.tensorrt.log import log_of
 
 MIB = 1 << 20
 Watch = Callable[[str, int, int], None]

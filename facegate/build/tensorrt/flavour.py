@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engines.errors import EngineError
-from engines.target import Target
-from ensemble.tensorrt_engine import INSTALL
+from facegate.build.errors import EngineError
+from facegate.build.target import Target
+from facegate_ensemble.runtime.tensorrt.engine import INSTALL
 
 _PACKAGES = {Target.tensorrt: "tensorrt", Target.tensorrt_rtx: "tensorrt_rtx"}
 

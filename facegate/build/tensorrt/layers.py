@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engines.errors import EngineError
-from ensemble.tensorrt_log import log_of
+from facegate.build.errors import EngineError
+from facegate_ensemble.runtime.tensorrt.log import log_of
 
 
 def layers_of(trt: Any, model: str, plan: bytes) -> str:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.errors import EngineError
-from engines.target import Target
+from facegate.build.errors import EngineError
+from facegate.build.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from engines.download import CHUNK, MOST, FetchError
-from engines.pack_file import WeightFile
+from facegate.build.weights.download import CHUNK, MOST, FetchError
+from facegate.packs.pack_file import WeightFile
 
 ENTRIES = 1_000
 TOTAL = 2 << 30  # bytes, of everything in the zip

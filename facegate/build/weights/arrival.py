@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from engines.download import CHUNK, FetchError
-from engines.pack_file import Download, WeightFile
+from facegate.build.weights.download import CHUNK, FetchError
+from facegate.packs.pack_file import Download, WeightFile
 
 Build = WeightFile | Download
 

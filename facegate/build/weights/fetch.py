@@ -11,13 +11,13 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from engines.archive import extract
-from engines.arrival import accept, hashes, part_of, right, say, sha256_of
-from engines.download import Downloader, FetchError, open_client
-from engines.lock import locked
-from engines.mirror import is_address, named_files
-from engines.pack_file import Download, WeightFile
-from engines.web import OTHER, Files, Web
+from facegate.build.weights.archive import extract
+from facegate.build.weights.arrival import accept, hashes, part_of, right, say, sha256_of
+from facegate.build.weights.download import Downloader, FetchError, open_client
+from facegate.build.weights.lock import locked
+from facegate.build.weights.mirror import is_address, named_files
+from facegate.build.weights.web import OTHER, Files, Web
+from facegate.packs.pack_file import Download, WeightFile
 
 __all__ = ["FetchError", "fetch", "is_here"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from engines.download import FetchError
+from facegate.build.weights.download import FetchError
 
 
 def is_address(mirror: str) -> bool:

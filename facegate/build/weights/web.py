@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from rich.progress import Progress
 
-from engines.archive import extract
-from engines.arrival import Build, accept, builds, part_of, right, sized
-from engines.download import Downloader, Unavailable, shown
-from engines.mirror import is_address
-from engines.pack_file import WeightFile
+from facegate.build.weights.archive import extract
+from facegate.build.weights.arrival import Build, accept, builds, part_of, right, sized
+from facegate.build.weights.download import Downloader, Unavailable, shown
+from facegate.build.weights.mirror import is_address
+from facegate.packs.pack_file import WeightFile
 
 Files = Mapping[str, WeightFile]
 OTHER = ".alternative"

@@ -18,9 +18,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.outputs.output import OutputError
-from facegate_client.camera.records import FaceRecord
+from facegate.cameras.frame import Frame
+from facegate.cameras.records import FaceRecord
+from facegate.cameras.sinks.output import OutputError
 from facegate_client.draw import Mark, draw, liveness
 
 _CLOCK = 60_000  # ticks a second: whole ones at 24, 25, 29.97, 30, 50 and 60 fps; MPEG-4 takes 65,535 at most

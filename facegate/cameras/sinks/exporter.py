@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from facegate_client.camera.latency import BOUNDS
-from facegate_client.camera.outputs.output import OutputError
-from facegate_client.camera.stats import CameraSnapshot
+from facegate.cameras.latency import BOUNDS
+from facegate.cameras.sinks.output import OutputError
+from facegate.cameras.stats import CameraSnapshot
 
 ADDRESS = "127.0.0.1"
 

@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 
-from facegate_client.camera.outputs.output import OutputError, PipeClosed
-from facegate_client.camera.records import Record
+from facegate.cameras.records import Record
+from facegate.cameras.sinks.output import OutputError, PipeClosed
 
 STDOUT = "-"
 MOST = 10_000

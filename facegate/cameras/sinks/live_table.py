@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from facegate_client.camera.stats import VERDICTS, CameraSnapshot
+from facegate.cameras.stats import VERDICTS, CameraSnapshot
 
 _A_SECOND = 2  # refreshes
 _COUNTS = ("frames\n/s", "p50\nms", "p95\nms", "read", "dropped", "failed", "tracks", "real", "fake", "not\nchecked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from facegate_client.camera.records import Record
+from facegate.cameras.records import Record
 
 
 class OutputError(Exception):

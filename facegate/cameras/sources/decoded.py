@@ -17,11 +17,11 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.cut_off import is_cut_off
-from facegate_client.camera.sources.shaping import Shaping, check_size
-from facegate_client.camera.sources.spec import SourceSpec
-from facegate_client.camera.sources.tls import open_verified, tls_options, verifies
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.cut_off import is_cut_off
+from facegate.cameras.sources.shaping import Shaping, check_size
+from facegate.cameras.sources.spec import SourceSpec
+from facegate.cameras.sources.tls import open_verified, tls_options, verifies
 from facegate_client.contract import MAX_PIXELS
 from facegate_client.errors import printable
 

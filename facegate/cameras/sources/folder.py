@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.shaping import squared, turned_and_cut
-from facegate_client.camera.sources.spec import SourceSpec
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.sources.shaping import squared, turned_and_cut
+from facegate.cameras.sources.spec import SourceSpec
 from facegate_client.errors import BadImage, printable
 from facegate_client.images import read_image_file
 from facegate_client.imaging.errors import InvalidImage

@@ -9,12 +9,12 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.decoded import LIVE_TIMEOUT_S, Broken, Refused, opened
-from facegate_client.camera.sources.handover import Handover
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.shaping import Shaping
-from facegate_client.camera.sources.spec import SourceSpec
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.decoded import LIVE_TIMEOUT_S, Broken, Refused, opened
+from facegate.cameras.sources.handover import Handover
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.sources.shaping import Shaping
+from facegate.cameras.sources.spec import SourceSpec
 
 TIMEOUT_S = LIVE_TIMEOUT_S
 """Longest silence, seconds, while the rate is unknown: cameras may send one frame in 15 s."""

@@ -6,14 +6,14 @@ import os
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from facegate_client.camera.frame import Source
-from facegate_client.camera.sources.decoded import pyav
-from facegate_client.camera.sources.folder import Folder
-from facegate_client.camera.sources.live import LiveSource
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.spec import SourceSpec
-from facegate_client.camera.sources.tls import verifies
-from facegate_client.camera.sources.video_file import VideoFile
+from facegate.cameras.frame import Source
+from facegate.cameras.sources.decoded import pyav
+from facegate.cameras.sources.folder import Folder
+from facegate.cameras.sources.live import LiveSource
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.sources.spec import SourceSpec
+from facegate.cameras.sources.tls import verifies
+from facegate.cameras.sources.video_file import VideoFile
 
 _FILE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 

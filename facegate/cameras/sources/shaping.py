@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.media_clock import MediaClock, RateLimit
-from facegate_client.camera.sources.spec import Rotation, SourceSpec
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.media_clock import MediaClock, RateLimit
+from facegate.cameras.sources.spec import Rotation, SourceSpec
 from facegate_client.contract import size_error
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.header import read_header

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from facegate_client.camera.mailbox import Mode
+from facegate.cameras.mailbox import Mode
 from facegate_client.contract import MAX_SIDE
 from facegate_client.errors import printable
 

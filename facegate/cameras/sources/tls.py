@@ -6,8 +6,8 @@ import os
 import ssl
 from typing import Any
 
-from facegate_client.camera.frame import SourceError
-from facegate_client.camera.sources.spec import SourceSpec
+from facegate.cameras.frame import SourceError
+from facegate.cameras.sources.spec import SourceSpec
 from facegate_client.errors import printable
 
 _AUTHORITIES = (  # the distributions' paths, used if Python's default does not exist

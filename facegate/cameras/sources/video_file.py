@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.decoded import Broken, opened
-from facegate_client.camera.sources.folder import SUFFIXES
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.shaping import Shaping
-from facegate_client.camera.sources.spec import SourceSpec
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.decoded import Broken, opened
+from facegate.cameras.sources.folder import SUFFIXES
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.sources.shaping import Shaping
+from facegate.cameras.sources.spec import SourceSpec
 from facegate_client.errors import printable
 
 

@@ -10,11 +10,11 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.cameras.sources.folder import Folder
+from facegate.cameras.sources.notices import SourceNotices
+from facegate.cameras.sources.spec import SourceSpec
+from facegate.cameras.synthetic.source import Synthetic, scene_of
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.sources.folder import Folder
-from facegate_client.camera.sources.notices import SourceNotices
-from facegate_client.camera.sources.spec import SourceSpec
-from facegate_client.camera.synthetic.source import Synthetic, scene_of
 
 FPS = 10.0
 MOST_PICTURES = 20

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.synthetic.cut_faces import Cutout
-from facegate_client.camera.synthetic.sprite import Sprite
+from facegate.cameras.synthetic.cut_faces import Cutout
+from facegate.cameras.synthetic.sprite import Sprite
 from facegate_client.contract import size_error
 from facegate_client.results import Box
 

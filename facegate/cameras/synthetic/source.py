@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.synthetic.cut_faces import cut_head
-from facegate_client.camera.synthetic.scene import Actor, Path, Scene, Wave
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.synthetic.cut_faces import cut_head
+from facegate.cameras.synthetic.scene import Actor, Path, Scene, Wave
 from facegate_client.results import Face
 
 MOST_FACES = 6

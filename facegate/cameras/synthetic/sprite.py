@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.synthetic.cut_faces import Cutout
+from facegate.cameras.synthetic.cut_faces import Cutout
 from facegate_client.results import Box
 
 _LEAST_BLUR = 0.2  # pixels; a Gaussian's sigma below which nothing can be seen of it

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 # Mean absolute difference, 0-255, of two frames' samples, from which they are two pictures. The 1176 pairs of the 49
 # labelled pictures, all brought to 640 x 480, differ by 28 or more, 99 % of them by 52. Consecutive frames of the
-# scenes of benchmarks.track_scenes at 2, 5 and 10 frames a second differ by at most 19, 16 and 13, where a picture is
+# scenes of benchmarks.tracks.scenes at 2, 5 and 10 frames a second differ by at most 19, 16 and 13, where a picture is
 # carried past the camera by 27, 19 and 13, and where that covers half of what it sees by 46, 31 and 20.
 _CUT = 25.0
 _SIDE = 32  # samples a side, about

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facegate_client.camera.tracks.box_tracker import Array, Matched, covered
+from facegate.cameras.tracking.box_tracker import Array, Matched, covered
 
 TOUCHING = 0.3  # of the smaller box; the detector's NMS keeps two boxes to about an IoU of 0.3, 0.46 of equal boxes
 LOST_S = 0.3  # unseen for longer is long enough to hold a picture before a face

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.cameras.tracking.liveness import ENOUGH, WINDOW
 from facegate_client import contract
-from facegate_client.camera.tracks.liveness import ENOUGH, WINDOW
 from facegate_client.results import Face
 
 BETTER = 1.5  # times as good as the best frame judged; steps by less are mostly the shaking of landmarks

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.tracks.liveness import WINDOW
+from facegate.cameras.tracking.liveness import WINDOW
 
 # Cosine distance of an embedding to the track's, beyond which they are two people's. Of the labelled photos (pack
 # mobileface) it keeps all 38 pairs of one person, the farthest being 0.47, and parts 99 % of the 262 others; the pack's

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.sighting import Ended
-from facegate_client.camera.tracks.due import Choices
-from facegate_client.camera.tracks.embedding import TrackEmbedding
-from facegate_client.camera.tracks.liveness import TrackLiveness
+from facegate.cameras.frame import Frame
+from facegate.cameras.sighting import Ended
+from facegate.cameras.tracking.due import Choices
+from facegate.cameras.tracking.embedding import TrackEmbedding
+from facegate.cameras.tracking.liveness import TrackLiveness
 from facegate_client.results import Face, Model
 
 KEPT_S = 2.0  # media time for which what is known holds without a further answer, where `judge_every_s` is short

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.tracks.box_tracker import BoxTracker, Matched
-from facegate_client.camera.tracks.cuts import Cuts
-from facegate_client.camera.tracks.doubt import is_another, touching
-from facegate_client.camera.tracks.due import BURST, FAKE_BURST, as_rows
-from facegate_client.camera.tracks.liveness import TrackLiveness
-from facegate_client.camera.tracks.quality import qualities
-from facegate_client.camera.tracks.track import Track
+from facegate.cameras.frame import Frame
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.tracking.box_tracker import BoxTracker, Matched
+from facegate.cameras.tracking.cuts import Cuts
+from facegate.cameras.tracking.doubt import is_another, touching
+from facegate.cameras.tracking.due import BURST, FAKE_BURST, as_rows
+from facegate.cameras.tracking.liveness import TrackLiveness
+from facegate.cameras.tracking.quality import qualities
+from facegate.cameras.tracking.track import Track
 from facegate_client.errors import ServerFault
 from facegate_client.faces_in import faces_in_errors
 from facegate_client.results import Face, Faces

@@ -11,13 +11,13 @@ from functools import partial
 
 import numpy as np
 
+from facegate.cameras.transports.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
+from facegate.cameras.transports.cuda import CudaCarrier, cuda_library
+from facegate.cameras.transports.jpeg import QUALITY, JpegCarrier
+from facegate.cameras.transports.ring import SharedMemoryCarrier, try_out
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.carriers.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
-from facegate_client.camera.carriers.cuda import CudaCarrier, cuda_library
-from facegate_client.camera.carriers.jpeg import QUALITY, JpegCarrier
-from facegate_client.camera.carriers.ring import SharedMemoryCarrier, try_out
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
-from facegate_client.transport import Regions
+from facegate_client.transport.base import Regions
 
 
 @dataclass(frozen=True, slots=True)

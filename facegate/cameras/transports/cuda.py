@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.carriers.carrier import CarrierError
-from facegate_client.camera.carriers.ring import REGISTRATION_S
+from facegate.cameras.transports.carrier import CarrierError
+from facegate.cameras.transports.ring import REGISTRATION_S
 from facegate_client.errors import FaceGateError
 from facegate_client.images import ImageLike, SharedFrame, check_frame
-from facegate_client.transport import CudaRegion, Place, Regions
+from facegate_client.transport.base import CudaRegion, Place, Regions
 
 DEVICE = 0  # the first GPU that this process sees
 

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate_client.camera.carriers.carrier import CarrierError
-from facegate_client.camera.carriers.shared_file import START, SharedFile, exists, remove_orphans
+from facegate.cameras.transports.carrier import CarrierError
+from facegate.cameras.transports.shared_file import START, SharedFile, exists, remove_orphans
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
 from facegate_client.images import ImageLike, SharedFrame, check_frame
-from facegate_client.transport import Place, Region, Regions
+from facegate_client.transport.base import Place, Region, Regions
 
 _log = logging.getLogger("facegate_client")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.records import AppearanceRecord
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.watch.people import Nearest, People
+from facegate.cameras.frame import Frame
+from facegate.cameras.records import AppearanceRecord
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.watch.people import Nearest, People
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.watch.people import People, WatchError, load
+from facegate.cameras.watch.watch import Watch
 from facegate_client.async_client import AsyncFaceClient
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.watch.people import People, WatchError, load
-from facegate_client.camera.watch.watch import Watch
 from facegate_client.errors import FaceGateError
 
 AGAIN_S = 5.0

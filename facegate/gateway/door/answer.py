@@ -6,9 +6,9 @@ import json
 
 from starlette.types import Message, Receive, Send
 
-from server.gateway.door.body import discard
-from server.gateway.errors import Code, Failure
-from server.gateway.rest.errors import error_body, error_headers
+from facegate.gateway.door.body import discard
+from facegate.gateway.errors import Code, Failure
+from facegate.gateway.rest.errors import error_body, error_headers
 
 
 class Answer:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from server.gateway.errors import Code, GatewayError
+from facegate.gateway.errors import Code, GatewayError
 
 BODY_SECONDS = 30.0
 """How long a body may take to come: 28 MiB in this time is 8 Mbit/s."""

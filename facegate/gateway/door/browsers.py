@@ -11,8 +11,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from server.errors import ServeError
-from server.gateway.errors import Code, GatewayError
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, GatewayError
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _NEVER_SENT = re.compile(r"http:.*:80|https:.*:443")

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ensemble.stages import TOTAL, measured
-from server.gateway.door import request_id
-from server.gateway.door.metrics import Metrics
-from server.gateway.errors import Code, Failure
+from facegate.gateway.door import request_id
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.errors import Code, Failure
+from facegate_ensemble.stage_timers import TOTAL, measured
 
 OK, CANCELLED = "OK", "CANCELLED"
 

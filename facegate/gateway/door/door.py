@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from server.gateway.door.keys import Keys
-from server.gateway.door.rate import Rate
-from server.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.door.keys import Keys
+from facegate.gateway.door.rate import Rate
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
 
 ANONYMOUS = "anonymous"
 """Every caller's name where there are no keys."""

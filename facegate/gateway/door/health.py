@@ -9,7 +9,7 @@ from grpc.aio import ServicerContext
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-from server.gateway.errors import Code, GatewayError
+from facegate.gateway.errors import Code, GatewayError
 
 
 class Health(HealthServicer):  # type: ignore[misc]

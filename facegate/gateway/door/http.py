@@ -8,19 +8,19 @@ from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ensemble.stages import stage
-from server.gateway.door import request_id
-from server.gateway.door.answer import Answer
-from server.gateway.door.body import Gone, check_length, declared_length, is_short, read_body
-from server.gateway.door.browsers import Browsers
-from server.gateway.door.calls import CANCELLED, OK, Call, Calls
-from server.gateway.door.door import Caller, Door
-from server.gateway.door.http_server import HAS_KEY
-from server.gateway.door.incidents import failure_for
-from server.gateway.door.keys import shown_key
-from server.gateway.door.metrics import BODY
-from server.gateway.door.probes import METRICS
-from server.gateway.errors import Code
+from facegate.gateway.door import request_id
+from facegate.gateway.door.answer import Answer
+from facegate.gateway.door.body import Gone, check_length, declared_length, is_short, read_body
+from facegate.gateway.door.browsers import Browsers
+from facegate.gateway.door.calls import CANCELLED, OK, Call, Calls
+from facegate.gateway.door.door import Caller, Door
+from facegate.gateway.door.http_server import HAS_KEY
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.keys import shown_key
+from facegate.gateway.door.metrics import BODY
+from facegate.gateway.door.probes import METRICS
+from facegate.gateway.errors import Code
+from facegate_ensemble.stage_timers import stage
 
 Headers = Mapping[bytes, bytes]
 

@@ -14,8 +14,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from server.gateway.door.one_write import OneWrite
-from server.gateway.settings import ServerTls
+from facegate.gateway.door.one_write import OneWrite
+from facegate.gateway.settings import ServerTls
 
 MOST_HEAD_BYTES = 64 * 1024
 """Of a request's line and headers."""

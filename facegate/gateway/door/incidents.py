@@ -7,9 +7,9 @@ import traceback
 
 import structlog
 
+from facegate.gateway.door import request_id
+from facegate.gateway.errors import Code, Failure, failure_of
 from facegate_client.errors import FaceGateError
-from server.gateway.door import request_id
-from server.gateway.errors import Code, Failure, failure_of
 
 MAX_REASON = 300
 """Characters: an answer of something else than Triton may be repeated in it."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 LEAST_KEY = 16
 """Characters. Keys are made by machines; anything shorter was probably made by a person."""

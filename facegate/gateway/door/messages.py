@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 
-from server.gateway.door import calls
-from server.gateway.door.calls import Call
-from server.gateway.door.door import Caller, Door
-from server.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.door import calls
+from facegate.gateway.door.calls import Call
+from facegate.gateway.door.door import Caller, Door
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
 
 MESSAGE_SECONDS = 30.0
 """How long the message of a call may take to come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
+from facegate_ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Where times are told apart, in seconds: the ensemble's, and the longest that a request may take."""

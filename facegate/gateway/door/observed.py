@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
-from ensemble.stages import stage
+from facegate.gateway.door import calls
+from facegate.gateway.door.metrics import GALLERY, TRITON, Metrics
+from facegate.gateway.gallery import Embeddings, Gallery, Neighbour, Origin, Person
 from facegate_client.results import Faces, Verification
-from facegate_client.transport import Answer, Regions, ServerTransport
-from facegate_client.transport import Call as Inference
-from server.gateway.door import calls
-from server.gateway.door.metrics import GALLERY, TRITON, Metrics
-from server.gateway.gallery import Embeddings, Gallery, Neighbour, Origin, Person
+from facegate_client.transport.base import Answer, Regions, ServerTransport
+from facegate_client.transport.base import Call as Inference
+from facegate_ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
+from facegate_ensemble.stage_timers import stage
 
 
 class ObservedTransport:

@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 
-from server.gateway.door.incidents import failure_for
-from server.gateway.door.messages import counted, only, write
-from server.gateway.errors import Code, GatewayError
-from server.gateway.grpc_errors import abort
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.messages import counted, only, write
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.grpc.errors import abort
 
 OPEN = frozenset(
     {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection"}

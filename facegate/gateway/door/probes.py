@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.gateway.door.metrics import Metrics
-from server.gateway.door.readiness import Readiness
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.door.readiness import Readiness
 
 HEALTH, READY, METRICS = "/healthz", "/readyz", "/metrics"
 OPEN = {HEALTH, READY}

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from facegate.gateway.deadline import within
+from facegate.gateway.door.health import Health
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.errors import GatewayError
+from facegate.gateway.gallery import Gallery
 from facegate_client import contract
 from facegate_client.errors import FaceGateError, ServerFault
-from facegate_client.transport import ServerTransport
-from server.gateway.deadline import within
-from server.gateway.door.health import Health
-from server.gateway.door.metrics import Metrics
-from server.gateway.errors import GatewayError
-from server.gateway.gallery import Gallery
+from facegate_client.transport.base import ServerTransport
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 2.0

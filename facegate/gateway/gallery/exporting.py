@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from server.errors import ServeError
-from server.gateway.gallery import Person
-from server.gateway.gallery.records import Record
-from server.gateway.gallery.transfer_format import Head, Tail, parse, person_line
+from facegate.errors import ServeError
+from facegate.gateway.gallery import Person
+from facegate.gateway.gallery.records import Record
+from facegate.gateway.gallery.transfer_format import Head, Tail, parse, person_line
 
 PEOPLE_AT_A_TIME = 200
 

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 _held: set[tuple[int, int]] = set()
 """The files locked in this process, by device and inode."""

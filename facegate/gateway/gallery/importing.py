@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from server.errors import ServeError
-from server.gateway.gallery.exporting import PEOPLE_AT_A_TIME, Source
-from server.gateway.gallery.records import Photo, Record
-from server.gateway.gallery.transfer_format import Head, PersonLine, Tail, parse
+from facegate.errors import ServeError
+from facegate.gateway.gallery.exporting import PEOPLE_AT_A_TIME, Source
+from facegate.gateway.gallery.records import Photo, Record
+from facegate.gateway.gallery.transfer_format import Head, PersonLine, Tail, parse
 
 MOST_LINE = 64 * 2**20
 """Bytes of a person's line: some 20,000 photos of 512 values."""

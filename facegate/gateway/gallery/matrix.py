@@ -7,8 +7,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.verification import check_cosines, cosine_distances
-from server.gateway.gallery import Embeddings
+from facegate.gateway.gallery import Embeddings
+from facegate_ensemble.pipeline.verification import check_cosines, cosine_distances
 
 BLOCK = 8192
 """Rows that memory is taken for at a time: growing copies no embedding, and leaves none behind in freed memory."""

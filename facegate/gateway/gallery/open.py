@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from server.errors import ServeError
-from server.gateway.gallery import Gallery
-from server.gateway.gallery.exporting import Source
-from server.gateway.gallery.importing import Destination
-from server.gateway.gallery.postgres import PostgresGallery
-from server.gateway.gallery.postgres_store import PostgresStore
-from server.gateway.gallery.sealing import KEY_VARIABLE, Seal, seal_of
-from server.gateway.gallery.sqlite import SqliteGallery
-from server.gateway.gallery.sqlite_reader import SqliteReader
-from server.gateway.gallery.sqlite_writer import SqliteWriter
+from facegate.errors import ServeError
+from facegate.gateway.gallery import Gallery
+from facegate.gateway.gallery.exporting import Source
+from facegate.gateway.gallery.importing import Destination
+from facegate.gateway.gallery.postgres.gallery import PostgresGallery
+from facegate.gateway.gallery.postgres.store import PostgresStore
+from facegate.gateway.gallery.sealing import KEY_VARIABLE, Seal, seal_of
+from facegate.gateway.gallery.sqlite.gallery import SqliteGallery
+from facegate.gateway.gallery.sqlite.reader import SqliteReader
+from facegate.gateway.gallery.sqlite.writer import SqliteWriter
 
 _POSTGRES = ("postgresql://", "postgres://")
 

@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.gateway.gallery import Embeddings, Origin, Person
 from facegate_client.errors import ServerFault
-from server.gateway.gallery import Embeddings, Origin, Person
 
 UNIT_TOLERANCE = 1e-2
 """How far from one the length of an embedding may be that is not stored yet. `unit` makes it exact."""

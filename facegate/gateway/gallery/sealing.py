@@ -10,7 +10,7 @@ import re
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.errors import ServeError
+from facegate.errors import ServeError
 
 KEY_VARIABLE = "FACEGATE_GATEWAY_GALLERY_KEY"
 NONCE_BYTES = 12

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from server.errors import ServeError
-from server.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
-from server.gateway.gallery import Origin
-from server.gateway.gallery.records import Photo, Record, are_unit, checksum, unit
+from facegate.errors import ServeError
+from facegate.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_NAME, is_plain
+from facegate.gateway.gallery import Origin
+from facegate.gateway.gallery.records import Photo, Record, are_unit, checksum, unit
 
 
 def _printable(text: str) -> str:

@@ -11,8 +11,8 @@ from google.rpc.status_pb2 import Status
 from grpc.aio import ServicerContext
 from grpc_status import rpc_status
 
-from server.gateway.door.request_id import HEADER
-from server.gateway.errors import Failure
+from facegate.gateway.door.request_id import HEADER
+from facegate.gateway.errors import Failure
 
 DOMAIN = "facegate"
 

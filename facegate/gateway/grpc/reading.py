@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from facegate.gateway.errors import invalid
+from facegate.gateway.faces import Image
 from facegate_client import contract
 from facegate_client.service import face_service_pb2 as pb
-from server.gateway.errors import invalid
-from server.gateway.faces import Image
 
 
 def read_image(image: pb.Image, field: str) -> Image:

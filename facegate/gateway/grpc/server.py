@@ -8,13 +8,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from facegate.errors import ServeError
+from facegate.gateway.door.health import Health
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.grpc.service import FaceService
+from facegate.gateway.localai import backend_pb2, backend_pb2_grpc
+from facegate.gateway.localai.servicer import Backend
 from facegate_client.service import face_service_pb2, face_service_pb2_grpc
-from server.errors import ServeError
-from server.gateway.door.health import Health
-from server.gateway.faces import FaceGateway
-from server.gateway.grpc_service import FaceService
-from server.gateway.localai import backend_pb2, backend_pb2_grpc
-from server.gateway.localai.servicer import Backend
 
 SERVICES: tuple[str, ...] = (
     face_service_pb2.DESCRIPTOR.services_by_name["FaceService"].full_name,

@@ -7,18 +7,15 @@ from contextlib import aclosing
 
 from grpc.aio import ServicerContext
 
-from facegate_client.results import Faces
-from facegate_client.service import face_service_pb2 as pb
-from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
-from server.gateway.checks import TOP_K
-from server.gateway.deadline import seconds_for
-from server.gateway.door import calls
-from server.gateway.door.incidents import failure_for
-from server.gateway.door.request_id import current
-from server.gateway.faces import FaceGateway
-from server.gateway.grpc_errors import status_of
-from server.gateway.grpc_reading import read_image
-from server.gateway.grpc_writing import (
+from facegate.gateway.checks import TOP_K
+from facegate.gateway.deadline import seconds_for
+from facegate.gateway.door import calls
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.request_id import current
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.grpc.errors import status_of
+from facegate.gateway.grpc.reading import read_image
+from facegate.gateway.grpc.writing import (
     analyze_response,
     detect_response,
     embed_response,
@@ -27,8 +24,11 @@ from server.gateway.grpc_writing import (
     person_message,
     verify_response,
 )
-from server.gateway.ordered import in_order
-from server.gateway.paging import last_id_of, page_token
+from facegate.gateway.ordered import in_order
+from facegate.gateway.paging import last_id_of, page_token
+from facegate_client.results import Faces
+from facegate_client.service import face_service_pb2 as pb
+from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
 
 DEFAULT_PAGE = 100
 WINDOW = 8

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from server.gateway.errors import Code, GatewayError, invalid
+from facegate.gateway.errors import Code, GatewayError, invalid
 
 MOST_FIELDS = 1000
 """Of a message and those inside it; an Enroll of 16 frames and 32 labels has under 200."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from facegate.gateway.faces import Enrolment, Identification, OneFace
+from facegate.gateway.gallery import Person
 from facegate_client.results import Box, Face, Faces, Model, Verification
 from facegate_client.service import face_service_pb2 as pb
-from server.gateway.faces import Enrolment, Identification, OneFace
-from server.gateway.gallery import Person
 
 
 def box_message(box: Box) -> pb.Box:

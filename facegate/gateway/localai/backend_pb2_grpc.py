@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from server.gateway.localai import backend_pb2 as server_dot_gateway_dot_localai_dot_backend__pb2
+from facegate.gateway.localai import backend_pb2 as facegate_dot_gateway_dot_localai_dot_backend__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in server/gateway/localai/backend_pb2_grpc.py depends on'
+        + ' but the generated code in facegate/gateway/localai/backend_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,38 +36,38 @@ class BackendStub:
         """
         self.Health = channel.unary_unary(
                 '/backend.Backend/Health',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.Reply.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.Reply.FromString,
                 _registered_method=True)
         self.LoadModel = channel.unary_unary(
                 '/backend.Backend/LoadModel',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.Result.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.Result.FromString,
                 _registered_method=True)
         self.Status = channel.unary_unary(
                 '/backend.Backend/Status',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.FromString,
                 _registered_method=True)
         self.Embedding = channel.unary_unary(
                 '/backend.Backend/Embedding',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.FromString,
                 _registered_method=True)
         self.Detect = channel.unary_unary(
                 '/backend.Backend/Detect',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.FromString,
                 _registered_method=True)
         self.FaceVerify = channel.unary_unary(
                 '/backend.Backend/FaceVerify',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.FromString,
                 _registered_method=True)
         self.FaceAnalyze = channel.unary_unary(
                 '/backend.Backend/FaceAnalyze',
-                request_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.SerializeToString,
-                response_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.FromString,
+                request_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.SerializeToString,
+                response_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.FromString,
                 _registered_method=True)
 
 
@@ -121,38 +121,38 @@ def add_BackendServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Health': grpc.unary_unary_rpc_method_handler(
                     servicer.Health,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.Reply.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.Reply.SerializeToString,
             ),
             'LoadModel': grpc.unary_unary_rpc_method_handler(
                     servicer.LoadModel,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.Result.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.Result.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.SerializeToString,
             ),
             'Embedding': grpc.unary_unary_rpc_method_handler(
                     servicer.Embedding,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.SerializeToString,
             ),
             'Detect': grpc.unary_unary_rpc_method_handler(
                     servicer.Detect,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.SerializeToString,
             ),
             'FaceVerify': grpc.unary_unary_rpc_method_handler(
                     servicer.FaceVerify,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.SerializeToString,
             ),
             'FaceAnalyze': grpc.unary_unary_rpc_method_handler(
                     servicer.FaceAnalyze,
-                    request_deserializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.FromString,
-                    response_serializer=server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.SerializeToString,
+                    request_deserializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.FromString,
+                    response_serializer=facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,8 +180,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/Health',
-            server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.Reply.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.Reply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -207,8 +207,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/LoadModel',
-            server_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.Result.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.ModelOptions.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.Result.FromString,
             options,
             channel_credentials,
             insecure,
@@ -234,8 +234,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/Status',
-            server_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.HealthMessage.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.StatusResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -261,8 +261,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/Embedding',
-            server_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.PredictOptions.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.EmbeddingResult.FromString,
             options,
             channel_credentials,
             insecure,
@@ -288,8 +288,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/Detect',
-            server_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectOptions.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.DetectResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -315,8 +315,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/FaceVerify',
-            server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyRequest.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceVerifyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -342,8 +342,8 @@ class Backend:
             request,
             target,
             '/backend.Backend/FaceAnalyze',
-            server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.SerializeToString,
-            server_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.FromString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeRequest.SerializeToString,
+            facegate_dot_gateway_dot_localai_dot_backend__pb2.FaceAnalyzeResponse.FromString,
             options,
             channel_credentials,
             insecure,

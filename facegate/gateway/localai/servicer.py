@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 from grpc.aio import ServicerContext
 
+from facegate.gateway.deadline import seconds_for
+from facegate.gateway.door import calls
+from facegate.gateway.door.health import Health
+from facegate.gateway.errors import GatewayError, failure_of, invalid
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.localai import backend_pb2 as pb
+from facegate.gateway.localai.backend_pb2_grpc import BackendServicer
+from facegate.gateway.pictures import from_base64
 from facegate_client.results import Box, Face
-from server.gateway.deadline import seconds_for
-from server.gateway.door import calls
-from server.gateway.door.health import Health
-from server.gateway.errors import GatewayError, failure_of, invalid
-from server.gateway.faces import FaceGateway
-from server.gateway.localai import backend_pb2 as pb
-from server.gateway.localai.backend_pb2_grpc import BackendServicer
-from server.gateway.pictures import from_base64
 
 
 class Backend(BackendServicer):

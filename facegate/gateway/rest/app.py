@@ -10,17 +10,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.gateway.deadline import within
-from server.gateway.faces import FaceGateway
-from server.gateway.page import HEADERS, STATIC
-from server.gateway.rest import bodies
-from server.gateway.rest.docs_page import add_docs
-from server.gateway.rest.endpoints import Endpoints
-from server.gateway.rest.errors import handle_errors
-from server.gateway.rest.files import add_folder
-from server.gateway.rest.openapi import OPERATIONS, document
-from server.gateway.rest.requests import PeopleQuery
-from server.gateway.urls import UrlFetcher
+from facegate.gateway.deadline import within
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.page import HEADERS, STATIC
+from facegate.gateway.rest import bodies
+from facegate.gateway.rest.docs_page import add_docs
+from facegate.gateway.rest.endpoints import Endpoints
+from facegate.gateway.rest.errors import handle_errors
+from facegate.gateway.rest.files import add_folder
+from facegate.gateway.rest.openapi import OPERATIONS, document
+from facegate.gateway.rest.requests import PeopleQuery
+from facegate.gateway.urls import UrlFetcher
 
 Asked = TypeVar("Asked", bound=BaseModel)
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from server.gateway.errors import Code, Failure, GatewayError, Violation
-from server.gateway.rest import form_body, header_value, json_body
-from server.gateway.rest.header_value import FORM, JSON
+from facegate.gateway.errors import Code, Failure, GatewayError, Violation
+from facegate.gateway.rest import form_body, header_value, json_body
+from facegate.gateway.rest.header_value import FORM, JSON
 
 LARGE = 1 << 20
 """Bytes that are read in a thread, so that the others' answers do not wait for them: of fewer, 2 ms."""

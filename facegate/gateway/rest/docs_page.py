@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.gateway.rest.files import add_file
-from server.gateway.rest.openapi import OPENAPI_PATH
+from facegate.gateway.rest.files import add_file
+from facegate.gateway.rest.openapi import OPENAPI_PATH
 
 _HTML = """<!doctype html>
 <html lang="en">

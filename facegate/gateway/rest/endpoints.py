@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from facegate_client import contract
-from server.gateway.checks import TOP_K
-from server.gateway.errors import invalid
-from server.gateway.faces import FaceGateway
-from server.gateway.paging import last_id_of, page_token
-from server.gateway.pictures import from_base64, is_address
-from server.gateway.rest import writing
-from server.gateway.rest.answers import (
+from facegate.gateway.checks import TOP_K
+from facegate.gateway.errors import invalid
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.paging import last_id_of, page_token
+from facegate.gateway.pictures import from_base64, is_address
+from facegate.gateway.rest import writing
+from facegate.gateway.rest.answers import (
     AnalyzeAnswer,
     DetectionAnswer,
     EmbedAnswer,
@@ -20,8 +19,8 @@ from server.gateway.rest.answers import (
     RegisterAnswer,
     VerifyAnswer,
 )
-from server.gateway.rest.bodies import LARGE
-from server.gateway.rest.requests import (
+from facegate.gateway.rest.bodies import LARGE
+from facegate.gateway.rest.requests import (
     AnalyzeRequest,
     DetectionRequest,
     EmbedRequest,
@@ -31,7 +30,8 @@ from server.gateway.rest.requests import (
     RegisterRequest,
     VerifyRequest,
 )
-from server.gateway.urls import UrlFetcher
+from facegate.gateway.urls import UrlFetcher
+from facegate_client import contract
 
 _SWITCHED_OFF = "addresses are not opened here unless the gateway is started with --image-host; send the picture itself"
 

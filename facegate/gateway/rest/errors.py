@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from facegate.gateway.door import calls, request_id
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.errors import Code, Failure, GatewayError
 from facegate_client.errors import FaceGateError
-from server.gateway.door import calls, request_id
-from server.gateway.door.incidents import failure_for
-from server.gateway.errors import Code, Failure, GatewayError
 
 DETECTION = "/v1/detection"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.gateway.errors import Code
+from facegate.gateway.errors import Code
 
 _PICTURE = "data:image/jpeg;base64,/9j/4AAQSkZJRgABAQAAAQABAAD="
 _AREA = {"x": 212.0, "y": 96.5, "w": 180.0, "h": 228.0}

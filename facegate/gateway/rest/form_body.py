@@ -10,10 +10,10 @@ import codecs
 import re
 from typing import Any
 
-from server.gateway.errors import Code, GatewayError, invalid
-from server.gateway.rest import header_value, json_body
-from server.gateway.rest.header_value import JSON, NAME
-from server.gateway.rest.requests import AS_TEXT
+from facegate.gateway.errors import Code, GatewayError, invalid
+from facegate.gateway.rest import header_value, json_body
+from facegate.gateway.rest.header_value import JSON, NAME
+from facegate.gateway.rest.requests import AS_TEXT
 
 MOST_PARTS = 16
 """More than any request has fields."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from server.gateway.errors import Code, GatewayError
+from facegate.gateway.errors import Code, GatewayError
 
 MOST_COMMAS = 50_000
 """More than any request has, its labels' own included: 27 MiB of "0,0,0," would take half a second and a gigabyte."""

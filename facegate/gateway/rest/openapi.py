@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from server.gateway.errors import Code
-from server.gateway.rest import answers, requests
-from server.gateway.rest.endpoints import Endpoints
-from server.gateway.rest.errors import DETECTION
-from server.gateway.rest.examples import ANSWERS, ASKED, MEANINGS
-from server.gateway.rest.header_value import FORM, JSON
+from facegate.gateway.errors import Code
+from facegate.gateway.rest import answers, requests
+from facegate.gateway.rest.endpoints import Endpoints
+from facegate.gateway.rest.errors import DETECTION
+from facegate.gateway.rest.examples import ANSWERS, ASKED, MEANINGS
+from facegate.gateway.rest.header_value import FORM, JSON
 
 OPENAPI_PATH = "/openapi.json"
 

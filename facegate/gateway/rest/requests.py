@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from facegate.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_MATCHES, MOST_NAME, MOST_PEOPLE, TOP_K
 from facegate_client.contract import SeveralFaces
-from server.gateway.checks import MOST_LABEL, MOST_LABELS, MOST_MATCHES, MOST_NAME, MOST_PEOPLE, TOP_K
 
 AS_TEXT = frozenset({"model", "img", "img1", "img2", "image", "name", "id", "several_faces", "store"})
 """Fields that a multipart form has as they are; every other one it has as JSON."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from facegate_client.results import Box, Face, Faces, Verification
-from server.gateway.faces import Enrolment, Identification, Match, OneFace
-from server.gateway.gallery import Person
-from server.gateway.rest.answers import (
+from facegate.gateway.faces import Enrolment, Identification, Match, OneFace
+from facegate.gateway.gallery import Person
+from facegate.gateway.rest.answers import (
     AnalyzeAnswer,
     AnalyzedFace,
     Area,
@@ -21,6 +20,7 @@ from server.gateway.rest.answers import (
     RegisterAnswer,
     VerifyAnswer,
 )
+from facegate_client.results import Box, Face, Faces, Verification
 
 
 def verified(verdict: Verification) -> VerifyAnswer:

@@ -1,7 +1,7 @@
 """Triton's entry to face_analyze; the thinking is in ensemble/."""
 
-from ensemble.endpoint import Endpoint
-from ensemble.handlers import analyze
+from facegate_ensemble.triton.endpoint import Endpoint
+from facegate_ensemble.triton.handlers import analyze
 
 
 class TritonPythonModel:

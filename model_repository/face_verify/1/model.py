@@ -3,9 +3,9 @@
 import os
 from functools import partial
 
-from ensemble.endpoint import Endpoint
-from ensemble.handlers import verify
-from ensemble.policy import Policy
+from facegate_ensemble.policy import Policy
+from facegate_ensemble.triton.endpoint import Endpoint
+from facegate_ensemble.triton.handlers import verify
 
 
 class TritonPythonModel:

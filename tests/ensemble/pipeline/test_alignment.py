@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensemble.alignment import aligned_crops, similarity
-from ensemble.pack import Pack
 from facegate_client.contract import MAX_SIDE
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.alignment import aligned_crops, similarity
 
 Points = NDArray[np.floating]
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensemble.detection import Faces, choose_face, select_faces
 from facegate_client.contract import SeveralFaces
+from facegate_ensemble.pipeline.detection import Faces, choose_face, select_faces
 
 Corners = tuple[int, int, int, int]
 GOOD = (10.0, 10.0, 30.0, 30.0)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ensemble.letterbox import letterbox
+from facegate_ensemble.pipeline.letterbox import letterbox
 
 SEVENTY_COLOURS = np.arange(7 * 10 * 3, dtype=np.uint8).reshape(7, 10, 3)
 

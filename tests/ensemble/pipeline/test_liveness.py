@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
 
-from ensemble.liveness import context_box, context_crops, fuse
-from ensemble.pack import Liveness as FusionRule
+from facegate_ensemble.pack import Liveness as FusionRule
+from facegate_ensemble.pipeline.liveness import context_box, context_crops, fuse
 
 coordinate = st.floats(allow_nan=False, allow_infinity=False, width=32)
 length = st.integers(1, 5000)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ensemble.detection import Faces
-from ensemble.errors import RequestError
-from ensemble.inferer import Arrays, NetUnavailable
-from ensemble.lanes import Lanes
-from ensemble.pack import Pack
-from ensemble.pipeline import Analysis, Pipeline
-from ensemble.verification import Verdict
 from facegate_client.contract import Code, SeveralFaces
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.pipeline import Analysis, Pipeline
+from facegate_ensemble.pipeline.verification import Verdict
+from facegate_ensemble.runtime.runner import Arrays, NetUnavailable
+from facegate_ensemble.runtime.worker_pool import Lanes
 
 CANDIDATES = 8
 SPOT = 50  # pixels: the side of a face in crowd()

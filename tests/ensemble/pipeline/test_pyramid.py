@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.shrinking import linear_aligned_crops, linear_context_crops, linear_letterbox
-from ensemble.alignment import aligned_crops, similarity
-from ensemble.letterbox import letterbox
-from ensemble.liveness import context_box, context_crops
-from ensemble.pyramid import Image, ImagePyramid
+from facegate_ensemble.pipeline.alignment import aligned_crops, similarity
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.liveness import context_box, context_crops
+from facegate_ensemble.pipeline.pyramid import Image, ImagePyramid
 
 TEMPLATE = np.float32([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]])
 """ArcFace's, in a crop of 112 x 112 pixels."""

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ensemble.liveness import Liveness
-from ensemble.verification import judge
+from facegate_ensemble.pipeline.liveness import Liveness
+from facegate_ensemble.pipeline.verification import judge
 
 angle = st.floats(0, math.pi)
 threshold = st.floats(0, 2, exclude_min=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ensemble import cores as module
-from ensemble.cores import cores
+from facegate_ensemble.runtime import cores as module
+from facegate_ensemble.runtime.cores import cores
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ensemble import cuda_driver
-from ensemble.cuda_context import primary_context
-from ensemble.cuda_driver import CudaError, require_gpu
-from ensemble.cuda_graph import CudaGraph
+from facegate_ensemble.runtime.tensorrt import cuda_driver
+from facegate_ensemble.runtime.tensorrt.cuda_context import primary_context
+from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError, require_gpu
+from facegate_ensemble.runtime.tensorrt.cuda_graph import CudaGraph
 from support.fake_gpu import made_gpu
 
 

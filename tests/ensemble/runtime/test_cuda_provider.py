@@ -8,10 +8,10 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from ensemble import onnx_session
-from ensemble.net_fault import NetFault
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import ROWS_AT_ONCE, OnnxSession, provider_asked_for
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.onnx import session as onnx_session
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.onnx.session import ROWS_AT_ONCE, OnnxSession, provider_asked_for
 
 
 def test_the_onnxruntime_without_cuda_names_the_one_that_has_it(pack, repository, capfd):

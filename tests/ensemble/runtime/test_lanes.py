@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.lanes import Lanes
+from facegate_ensemble.runtime.worker_pool import Lanes
 
 LONG = 20  # seconds: what is waited for comes at once, unless the test fails
 

@@ -6,11 +6,13 @@ from collections import Counter
 
 import pytest
 
-from engines.pictures import close_up
-from ensemble import handlers, onnx_inferer, onnx_session
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
+from facegate.build.checks.pictures import close_up
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx import runner as onnx_inferer
+from facegate_ensemble.runtime.onnx import session as onnx_session
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.triton import handlers
 from support.wire import encoded
 
 

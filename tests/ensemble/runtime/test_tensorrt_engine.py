@@ -8,10 +8,10 @@ import types
 
 import pytest
 
-from ensemble.net_fault import NetFault
-from ensemble.tensorrt_engine import Engine, engine_in
-from ensemble.tensorrt_log import log_of
-from ensemble.tensorrt_session import TensorRtSession
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.tensorrt.engine import Engine, engine_in
+from facegate_ensemble.runtime.tensorrt.log import log_of
+from facegate_ensemble.runtime.tensorrt.session import TensorRtSession
 from support.fake_gpu import engine_bytes, made_gpu
 from support.missing import cannot_be_had
 

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from engines.build import ROOT
-from ensemble.inferer import NetUnavailable
-from ensemble.net_fault import NetFault
-from ensemble.tensorrt_inferer import TensorRtInferer
+from facegate.serve.embedded import PYTHON_BACKED
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.runner import NetUnavailable
+from facegate_ensemble.runtime.tensorrt.runner import TensorRtInferer
 from support.fake_gpu import answer, engine_bytes, made_gpu
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
@@ -100,8 +100,8 @@ def backend(monkeypatch):
     triton.InferenceResponse = Response
     triton.TritonError = Refusal
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", triton)
-    monkeypatch.delitem(sys.modules, "ensemble.net_model", raising=False)
-    spec = importlib.util.spec_from_file_location("model", ROOT / "server" / "backends" / "tensorrt" / "model.py")
+    monkeypatch.delitem(sys.modules, "facegate_ensemble.triton.model_backend", raising=False)
+    spec = importlib.util.spec_from_file_location("model", PYTHON_BACKED / "tensorrt" / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.TritonPythonModel()

@@ -10,7 +10,7 @@ from enum import Enum
 
 import pytest
 
-from ensemble.tensorrt_log import log_of
+from facegate_ensemble.runtime.tensorrt.log import log_of
 
 SAYS_NOTHING = "it gives no reason"
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ensemble.net_fault import NetFault
-from ensemble.tensorrt_session import TensorRtSession, graph_sizes
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.tensorrt.session import TensorRtSession, graph_sizes
 from support.fake_gpu import FakeGpu, answer, engine_bytes, made_gpu, only_new_garbage
 
 FULL = 6
@@ -181,7 +181,7 @@ def _open_where_it_fails(monkeypatch, engine, step, caplog):
 
 
 def test_a_net_that_cannot_be_recorded_runs_without_graphs_and_says_so_once(gpu, engine, caplog, monkeypatch):
-    monkeypatch.setattr("ensemble.tensorrt_session.CudaGraph", _refuse)
+    monkeypatch.setattr("facegate_ensemble.runtime.tensorrt.session.CudaGraph", _refuse)
     session = TensorRtSession(engine, FULL)
     assert caplog.messages == ["face_detector: batches from 1 on run without a CUDA graph: not this one"]
     batch = pictures(FULL)

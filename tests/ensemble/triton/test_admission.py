@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import pytest
 
-from ensemble.admission import Admission
-from ensemble.errors import RequestError
-from ensemble.stages import QUEUE, measured
 from facegate_client.contract import Code
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.stage_timers import QUEUE, measured
+from facegate_ensemble.triton.admission import Admission
 
 LONG = 60.0
 Value = TypeVar("Value")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.drain import BUSY, STOPPING, Drain
-from ensemble.errors import RequestError
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.triton.drain import BUSY, STOPPING, Drain
 
 
 def idle(folder: Path) -> bool:

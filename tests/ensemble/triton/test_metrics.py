@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensemble import metrics
-from ensemble.admission import Admission
-from ensemble.counts import CODES, counted
-from ensemble.metrics import Metrics
-from ensemble.stages import STAGES
+from facegate_ensemble.counts import CODES, counted
+from facegate_ensemble.stage_timers import STAGES
+from facegate_ensemble.triton import metrics
+from facegate_ensemble.triton.admission import Admission
+from facegate_ensemble.triton.metrics import Metrics
 
 Labels = frozenset[tuple[str, str]]
 

@@ -13,15 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
 
-from ensemble.alignment import alignable, aligned_crops
-from ensemble.detection import Faces
-from ensemble.errors import RequestError
-from ensemble.liveness import context_crops
-from ensemble.pack import Pack
-from ensemble.policy import UNRESTRICTED, Policy
-from ensemble.request import analyze_parameters, frame_image, read_faces, read_image, read_parameters, verify_values
 from facegate_client.contract import Code, SeveralFaces
 from facegate_client.imaging.errors import InvalidImage
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.pipeline.alignment import alignable, aligned_crops
+from facegate_ensemble.pipeline.detection import Faces
+from facegate_ensemble.pipeline.liveness import context_crops
+from facegate_ensemble.policy import UNRESTRICTED, Policy
+from facegate_ensemble.triton.request import (
+    analyze_parameters,
+    frame_image,
+    read_faces,
+    read_image,
+    read_parameters,
+    verify_values,
+)
 
 FACE = [10, 10, 60, 60, 20, 25, 50, 25, 35, 40, 22, 52, 48, 52]
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines import archive
-from engines.archive import extract
-from engines.download import FetchError
-from engines.pack_file import WeightFile
+from facegate.build.weights import archive
+from facegate.build.weights.archive import extract
+from facegate.build.weights.download import FetchError
+from facegate.packs.pack_file import WeightFile
 
 NAME = "net.onnx"
 BODY = random.Random(1).randbytes(5000)

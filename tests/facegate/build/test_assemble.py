@@ -11,9 +11,9 @@ from google.protobuf import text_format
 from onnx import TensorProto, helper
 from tritonclient.grpc import model_config_pb2
 
-from engines.assemble import ENSEMBLES, assemble
-from engines.build import FORM
-from ensemble.pack import Pack
+from facegate.build.paths import TEMPLATES
+from facegate.build.repository.assemble import ENSEMBLES, assemble
+from facegate_ensemble.pack import Pack
 
 DEFAULT, ONNXRUNTIME = Path("config.pbtxt"), Path("configs/onnxruntime.pbtxt")
 CONFIGS = [DEFAULT, ONNXRUNTIME]
@@ -60,25 +60,25 @@ def repository(other: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "another_net": graph({"CROPS": [60, 70, 3]}, {"PROBABILITIES": [3]}),
     }
     folder = tmp_path_factory.mktemp("assembled") / "repository"
-    assemble(other, {"face_recognizer": "of its own"}, graphs, FORM, folder, {})
+    assemble(other, {"face_recognizer": "of its own"}, graphs, TEMPLATES, folder, {})
     return folder
 
 
 def test_the_readable_form_has_every_model_and_no_other() -> None:
-    assert {path.name for path in FORM.iterdir() if path.is_dir()} == set(MODELS)
+    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} == set(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_a_readable_configuration_is_one_of_its_model(model: str, config: Path) -> None:
-    assert parsed(FORM / model / config).name == model
+    assert parsed(TEMPLATES / model / config).name == model
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_no_input_has_a_variable_dimension_but_flat_bytes(model: str, config: Path) -> None:
     bytes_each = ("TYPE_UINT8", "TYPE_INT8", "TYPE_BOOL")
-    for tensor in parsed(FORM / model / config).input:
+    for tensor in parsed(TEMPLATES / model / config).input:
         if -1 in tensor.dims:
             assert list(tensor.dims) == [-1]
             assert model_config_pb2.DataType.Name(tensor.data_type) in bytes_each
@@ -86,7 +86,7 @@ def test_no_input_has_a_variable_dimension_but_flat_bytes(model: str, config: Pa
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_takes_and_answers_the_same_in_both_configurations(model: str) -> None:
-    default, other = (parsed(FORM / model / config) for config in CONFIGS)
+    default, other = (parsed(TEMPLATES / model / config) for config in CONFIGS)
     assert list(default.input) == list(other.input)
     assert list(default.output) == list(other.output)
     assert default.max_batch_size == other.max_batch_size
@@ -94,14 +94,14 @@ def test_a_model_takes_and_answers_the_same_in_both_configurations(model: str) -
 
 @pytest.mark.parametrize("model", NETS)
 def test_a_net_is_a_tensorrt_plan_by_default_and_an_onnx_graph_where_that_is_asked_for(model: str) -> None:
-    default, other = (parsed(FORM / model / config) for config in CONFIGS)
+    default, other = (parsed(TEMPLATES / model / config) for config in CONFIGS)
     assert (default.platform, default.backend) == ("tensorrt_plan", "")
     assert (other.platform, other.backend) == ("", "onnxruntime")
 
 
 @pytest.mark.parametrize("model", ENSEMBLES)
 def test_an_ensemble_asks_triton_for_its_nets_by_default_and_runs_them_itself_under_onnx_runtime(model: str) -> None:
-    default, other = (parsed(FORM / model / config) for config in CONFIGS)
+    default, other = (parsed(TEMPLATES / model / config) for config in CONFIGS)
     assert {default.backend, other.backend} == {"python"}
     assert default.max_batch_size == 0
     assert default.parameters["inferer"].string_value == "bls"
@@ -112,11 +112,11 @@ def test_the_readable_dimensions_are_the_default_packs(pack: Pack) -> None:
     for model, net in pack.nets.items():
         if model not in NETS:
             continue  # the second look has the detector's configuration
-        config = parsed(FORM / model / DEFAULT)
+        config = parsed(TEMPLATES / model / DEFAULT)
         assert list(config.input[0].dims) == [net.height, net.width, 3]
         assert config.max_batch_size == net.max_batch
-    assert dims(parsed(FORM / "face_recognizer" / DEFAULT))["EMBEDDINGS"] == [pack.recognizer.dimension]
-    assert dims(parsed(FORM / "face_detector" / DEFAULT))["SCORES"] == [pack.detector.candidates]
+    assert dims(parsed(TEMPLATES / "face_recognizer" / DEFAULT))["EMBEDDINGS"] == [pack.recognizer.dimension]
+    assert dims(parsed(TEMPLATES / "face_detector" / DEFAULT))["SCORES"] == [pack.detector.candidates]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
@@ -147,7 +147,7 @@ def test_an_ensemble_is_told_the_whole_pack(repository: Path, other: Pack, model
     assembled = parsed(repository / model / config)
     assert Pack.model_validate_json(assembled.parameters["pack"].string_value) == other
     assert dims(assembled).get("EMBEDDINGS", [-1, 512]) == [-1, 512]
-    readable = parsed(FORM / model / config)
+    readable = parsed(TEMPLATES / model / config)
     assert {name: value for name, value in dims(assembled).items() if name != "EMBEDDINGS"} == {
         name: value for name, value in dims(readable).items() if name != "EMBEDDINGS"
     }
@@ -167,10 +167,10 @@ def test_every_assembled_model_has_what_triton_loads(repository: Path, other: Pa
     for model in other.nets:
         assert onnx.load(repository / model / "1" / "model.onnx").graph.name == "served"
     for model in ENSEMBLES:
-        assert (repository / model / "1" / "model.py").read_text() == (FORM / model / "1" / "model.py").read_text()
+        assert (repository / model / "1" / "model.py").read_text() == (TEMPLATES / model / "1" / "model.py").read_text()
 
 
 def test_a_net_that_is_left_out_is_not_in_the_repository(other: Pack, tmp_path: Path) -> None:
     only = {"minifasnet_v2": graph({"CROPS": [80, 80, 3]}, {"PROBABILITIES": [3]})}
-    assemble(other, {}, only, FORM, tmp_path / "new", {})
+    assemble(other, {}, only, TEMPLATES, tmp_path / "new", {})
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"minifasnet_v2", *ENSEMBLES}

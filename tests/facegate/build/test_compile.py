@@ -10,16 +10,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from engines.errors import EngineError
-from engines.profile import Profile, profile
-from engines.target import Target
-from engines.tensorrt.compile import Cancelled, compile_engine, set_options
-from engines.tensorrt.flavour import tensorrt
-from engines.tensorrt.layers import layers_of
-from engines.tensorrt.options import Options
-from ensemble.net_fault import NetFault
-from ensemble.pack import Pack
-from ensemble.tensorrt_engine import Engine
+from facegate.build.errors import EngineError
+from facegate.build.profile import Profile, profile
+from facegate.build.target import Target
+from facegate.build.tensorrt.compile import Cancelled, compile_engine, set_options
+from facegate.build.tensorrt.flavour import tensorrt
+from facegate.build.tensorrt.layers import layers_of
+from facegate.build.tensorrt.options import Options
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.tensorrt.engine import Engine
 
 
 @pytest.fixture(scope="module")

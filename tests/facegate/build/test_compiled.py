@@ -19,25 +19,26 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-import engines.build
-import engines.compiled
-import engines.gate
-import engines.judging
-import facegate.building
-from engines.build import REPOSITORIES, ROOT
-from engines.compiled import build_engines
-from engines.device import Gpu
-from engines.errors import EngineError, UnfitError
-from engines.gate import LIMITS, P_REAL
-from engines.known_answers import load_known_answers
-from engines.order import Engines, Order
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.profile import profile
-from engines.stamp import read_stamp, sha256
-from engines.target import Target
-from ensemble.onnx_inferer import OnnxInferer
+import facegate.build.build
+import facegate.build.checks.gate
+import facegate.build.compiled
+import facegate.build.judging
+import facegate.cli.build
+from facegate.build.checks.gate import LIMITS, P_REAL
+from facegate.build.checks.known_answers import load_known_answers
+from facegate.build.compiled import build_engines
+from facegate.build.device import Gpu
+from facegate.build.errors import EngineError, UnfitError
+from facegate.build.order import Engines, Order
+from facegate.build.paths import REPOSITORIES
+from facegate.build.precision import Precision
+from facegate.build.profile import profile
+from facegate.build.repository.stamp import read_stamp, sha256
+from facegate.build.target import Target
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support import own_packs
+from support.serving import ROOT
 
 NETS = ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
 COMMAND = [sys.executable, "build_engines.py", "--pack", "mobileface", "--target", "tensorrt-rtx"]
@@ -50,7 +51,7 @@ def command(*options: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def refused(*options: str) -> str:
     """The one line that the command ends with, which here is run in this process: it is quicker."""
-    result: Result = CliRunner().invoke(facegate.building.app, [*COMMAND[2:], *options])
+    result: Result = CliRunner().invoke(facegate.cli.build.app, [*COMMAND[2:], *options])
     assert (result.exit_code, result.stdout) == (1, "")
     assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
     *_, last = result.stderr.strip().splitlines()
@@ -132,10 +133,10 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pack: PackFile, ready
 def builder(monkeypatch: pytest.MonkeyPatch, folder: Path, pack: PackFile) -> Build:
     """Builds in this folder."""
     monkeypatch.delenv("FACEGATE_MIRROR", raising=False)  # three sample pictures are enough here
-    for module in (engines.build, engines.compiled):
+    for module in (facegate.build.build, facegate.build.compiled):
         monkeypatch.setattr(module, "REPOSITORIES", folder / "repository")
-    monkeypatch.setattr(engines.build, "RESIZED", folder / "resized")
-    monkeypatch.setattr(engines.compiled, "STORE", folder / "engines")
+    monkeypatch.setattr(facegate.build.build, "RESIZED", folder / "resized")
+    monkeypatch.setattr(facegate.build.compiled, "ENGINES", folder / "engines")
 
     def built(progress: Any = lambda *told: None, say: Any = lambda text: None, **changes: Any) -> Engines:
         order = replace(Order(pack, Target.tensorrt_rtx, Precision.fp16), **changes)
@@ -211,7 +212,7 @@ def test_a_net_that_fails_its_gate_is_not_installed_and_its_layers_are_named(
     assert before is not None
     installed = files(before)
     strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
-    monkeypatch.setattr(engines.gate, "LIMITS", strict)
+    monkeypatch.setattr(facegate.build.checks.gate, "LIMITS", strict)
     said: list[str] = []
     with pytest.raises(EngineError, match=r"^face_recognizer: not fit for fp16; nothing was installed$"):
         build(say=said.append)
@@ -236,8 +237,10 @@ def test_engines_that_are_found_unfit_are_not_left_to_be_served(
     repository = build().repository
     assert repository is not None
     strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
-    monkeypatch.setattr(engines.gate, "LIMITS", strict)
-    monkeypatch.setattr(engines.judging, "sensitivity", lambda *arguments: [])  # takes its time, and is shown above
+    monkeypatch.setattr(facegate.build.checks.gate, "LIMITS", strict)
+    monkeypatch.setattr(
+        facegate.build.judging, "sensitivity", lambda *arguments: []
+    )  # takes its time, and is shown above
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "live.jpg").symlink_to(samples["image_T1.jpg"])
     said: list[str] = []
@@ -254,8 +257,8 @@ def test_another_size_is_tried_where_one_does_not_fit(monkeypatch: pytest.Monkey
         tried.append(order.size)
         raise UnfitError(f"{order.size}: not fit", frozenset())
 
-    monkeypatch.setattr(facegate.building, "build_engines", refused)
-    result = CliRunner().invoke(facegate.building.app, ["--detector-size", "320x320,480x640"])
+    monkeypatch.setattr(facegate.cli.build, "build_engines", refused)
+    result = CliRunner().invoke(facegate.cli.build.app, ["--detector-size", "320x320,480x640"])
     assert result.exit_code == 1
     assert tried == [(320, 320), (480, 640)]
     assert result.stderr.count("not fit") == 2
@@ -268,13 +271,13 @@ def test_engines_of_tensorrt_are_in_fp16_unless_another_precision_is_asked_for(m
         asked.append(order.precision)
         return Engines((), frozenset(), None)
 
-    monkeypatch.setattr(facegate.building, "build_engines", noted)
+    monkeypatch.setattr(facegate.cli.build, "build_engines", noted)
     for options, environment in (
         (["--target", "tensorrt-rtx"], {}),
         (["--target", "onnxruntime"], {}),
         (["--target", "tensorrt-rtx"], {"FACEGATE_PRECISION": "int8"}),
     ):
-        assert CliRunner().invoke(facegate.building.app, options, env=environment).exit_code == 0
+        assert CliRunner().invoke(facegate.cli.build.app, options, env=environment).exit_code == 0
     assert asked == [Precision.fp16, Precision.fp32, Precision.int8]
 
 
@@ -317,14 +320,14 @@ def test_what_failed_between_two_renames_is_undone(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "old").touch()
-    with pytest.raises(FileNotFoundError), engines.build.scratch_beside(repository) as scratch:
-        engines.build.put_in_place(scratch / "never made", repository, scratch)
+    with pytest.raises(FileNotFoundError), facegate.build.build.scratch_beside(repository) as scratch:
+        facegate.build.build.put_in_place(scratch / "never made", repository, scratch)
     assert (repository / "old").exists()
 
 
 def test_what_a_build_that_was_killed_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".new-left" / "half").mkdir(parents=True)
-    with engines.build.scratch_beside(tmp_path / "repository") as scratch:
+    with facegate.build.build.scratch_beside(tmp_path / "repository") as scratch:
         assert [path.name for path in tmp_path.iterdir()] == [scratch.name]
 
 
@@ -339,8 +342,8 @@ def test_engines_that_were_judged_without_a_gpu_are_judged_again_with_one(
         asked.append(arguments)
         return OnnxInferer(*arguments)
 
-    monkeypatch.setattr(engines.judging, "gpus", lambda: [Gpu("NVIDIA L4", "8.9")])
-    monkeypatch.setattr(engines.judging, "TensorRtInferer", pretended)
+    monkeypatch.setattr(facegate.build.judging, "gpus", lambda: [Gpu("NVIDIA L4", "8.9")])
+    monkeypatch.setattr(facegate.build.judging, "TensorRtInferer", pretended)
     second = build()
     assert not second.fresh
     assert asked

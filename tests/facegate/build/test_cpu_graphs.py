@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.graphs import cpu
-from engines.graphs.cpu import BLOCK, for_cpu
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import CPU, CUDA, graph_for
+from facegate.build.graphs import cpu
+from facegate.build.graphs.cpu import BLOCK, for_cpu
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.onnx.session import CPU, CUDA, graph_for
 
 NETS = ("face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se")
 LIVENESS = NETS[3:]

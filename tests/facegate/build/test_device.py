@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engines.device import Gpu, NoGpuError, gpus
+from facegate.build.device import Gpu, NoGpuError, gpus
 
 
 def driver(names: list[str], failing: str = "", capability: tuple[int, int] = (8, 6)) -> Any:

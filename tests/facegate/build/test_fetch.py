@@ -24,9 +24,9 @@ from pathlib import Path
 import pytest
 from tenacity import RetryCallState, wait_none
 
-from engines import download
-from engines.fetch import FetchError, fetch
-from engines.pack_file import Download, WeightFile
+from facegate.build.weights import download
+from facegate.build.weights.fetch import FetchError, fetch
+from facegate.packs.pack_file import Download, WeightFile
 
 NAME = "net.onnx"
 BODY = bytes(range(256)) * 2000  # 512,000 bytes
@@ -709,8 +709,8 @@ class TestArchive:
     def test_two_processes_download_it_once(self, site: Site, cache: Path) -> None:
         site.bodies = {"/nets.zip": ZIP}
         program = (
-            "import sys; from pathlib import Path; from engines.fetch import fetch;"
-            "from engines.pack_file import Download, WeightFile;"
+            "import sys; from pathlib import Path; from facegate.build.weights.fetch import fetch;"
+            "from facegate.packs.pack_file import Download, WeightFile;"
             "fetch({name: WeightFile.model_validate_json(text) for name, text in zip(sys.argv[3::2], sys.argv[4::2])},"
             "Path(sys.argv[1]), mirror=None, archives={'nets.zip': Download.model_validate_json(sys.argv[2])})"
         )
@@ -834,8 +834,8 @@ class TestProgress:
 def _fetching(site: Site, cache: Path, stderr: int) -> subprocess.Popen[str]:
     """Another process that fetches NAME."""
     program = (
-        "import sys; from pathlib import Path; from engines.fetch import fetch;"
-        "from engines.pack_file import WeightFile;"
+        "import sys; from pathlib import Path; from facegate.build.weights.fetch import fetch;"
+        "from facegate.packs.pack_file import WeightFile;"
         "fetch({sys.argv[1]: WeightFile.model_validate_json(sys.argv[2])}, Path(sys.argv[3]), mirror=None)"
     )
     entry = wanted(site.base)[NAME].model_dump_json()

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.errors import EngineError
-from engines.gate import Gate, judge
-from engines.pack_file import PackFile
-from engines.pictures import Pictures, close_up, fed
-from engines.precision import Precision
-from ensemble.inferer import Arrays
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
+from facegate.build.checks.gate import Gate, judge
+from facegate.build.checks.pictures import Pictures, close_up, fed
+from facegate.build.errors import EngineError
+from facegate.build.precision import Precision
+from facegate.packs.pack_file import PackFile
 from facegate_client import contract
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.runner import Arrays
 
 Change = Callable[[Arrays], Arrays]
 

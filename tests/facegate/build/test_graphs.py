@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.graphs import SERVED_OPSET, GraphError, served_graph
-from engines.pack_file import PackFile
+from facegate.build.graphs import SERVED_OPSET, GraphError, served_graph
+from facegate.packs.pack_file import PackFile
 
 SIDE, KERNEL, WIDTH = 16, 8, 8  # pixels, pixels, embedding values
 RNG = np.random.default_rng(7)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import engines.build
-from engines.build import build
-from engines.known_answers import KNOWN_ANSWERS, load_known_answers
-from engines.manifest import MANIFEST, check_files, read_manifest
-from engines.pack_file import PackFile
+import facegate.build.build
+from facegate.build.build import build
+from facegate.build.checks.known_answers import KNOWN_ANSWERS, load_known_answers
+from facegate.build.repository.manifest import MANIFEST, check_files, read_manifest
+from facegate.packs.pack_file import PackFile
 from support import own_packs
 
 
@@ -21,7 +21,7 @@ from support import own_packs
 def said(monkeypatch: pytest.MonkeyPatch, repository: Path, tmp_path: Path) -> list[str]:
     """What a build reports, which works on a copy of the repository."""
     shutil.copytree(repository, tmp_path / repository.name)
-    monkeypatch.setattr(engines.build, "REPOSITORIES", tmp_path)
+    monkeypatch.setattr(facegate.build.build, "REPOSITORIES", tmp_path)
     return []
 
 

@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.contact_sheet import contact_sheet
-from engines.graphs import SERVED_OPSET, GraphError, served_graph
-from engines.graphs.cpu import for_cpu
-from engines.pack_file import PackFile
-from engines.parity import Parity, ParityError, prove
-from ensemble.net_fault import NetFault
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.onnx_session import ROWS_AT_ONCE, OnnxSession
-from ensemble.pack import Pack
+from facegate.build.checks.contact_sheet import contact_sheet
+from facegate.build.checks.parity import Parity, ParityError, prove
+from facegate.build.graphs import SERVED_OPSET, GraphError, served_graph
+from facegate.build.graphs.cpu import for_cpu
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.pack import Pack
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.runtime.onnx.session import ROWS_AT_ONCE, OnnxSession
 from support import own_packs
 from support.missing import cannot_be_had
 

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.graphs import served_graph
-from engines.pack_file import PackFile
-from engines.parity import TOLERANCES, Parity, ParityError, prove
+from facegate.build.checks.parity import TOLERANCES, Parity, ParityError, prove
+from facegate.build.graphs import served_graph
+from facegate.packs.pack_file import PackFile
 
 Graphs = dict[str, onnx.ModelProto]
 Weights = dict[str, Path]

@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.build import ROOT
-from engines.graphs import GraphError
-from engines.pack_file import PackFile
-from engines.pictures import Pictures, fed
-from engines.precision import Precision, in_precision, rehearsed, sensitivity
-from ensemble.onnx_inferer import OnnxInferer
+from facegate.build.checks.pictures import Pictures, fed
+from facegate.build.graphs import GraphError
+from facegate.build.precision import Precision, in_precision, rehearsed, sensitivity
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from support.serving import ROOT
 
 Graphs = dict[str, onnx.ModelProto]
 Crops = dict[str, NDArray[np.uint8]]
@@ -253,7 +253,7 @@ def test_a_node_without_a_name_goes_by_its_first_outputs() -> None:
 CONVERT = """
 import hashlib, sys
 import numpy, onnx
-from engines.precision import Precision, in_precision
+from facegate.build.precision import Precision, in_precision
 KEPT = ["/linear/MatMul", *(f"/stage3/model/model.{i}/Add" for i in range(6))]  # sums take two values each
 crops = numpy.random.default_rng(0).integers(0, 256, (4, 80, 80, 3), dtype=numpy.uint8)
 for precision in Precision:

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engines.build import pack_named
-from engines.graphs import served_graph
-from engines.pack_file import PackFile
-from engines.pictures import Pictures, fed
-from engines.precision import Precision, in_precision
-from ensemble.onnx_inferer import OnnxInferer
+from facegate.build.checks.pictures import Pictures, fed
+from facegate.build.graphs import served_graph
+from facegate.build.precision import Precision, in_precision
+from facegate.packs.pack_file import PackFile
+from facegate.packs.shipped import pack_named
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support.missing import cannot_be_had
 from support.own_packs import SCRFD
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from engines.device import Gpu
-from engines.errors import EngineError
-from engines.precision import Precision
-from engines.profile import Profile
-from engines.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
-from engines.store import Store
-from engines.target import Target
+from facegate.build.device import Gpu
+from facegate.build.errors import EngineError
+from facegate.build.precision import Precision
+from facegate.build.profile import Profile
+from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
+from facegate.build.repository.store import Store
+from facegate.build.target import Target
 
 L4, ORIN, T4 = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7"), Gpu("Tesla T4", "7.5")
 

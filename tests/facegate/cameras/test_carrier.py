@@ -17,15 +17,15 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
+from facegate.cameras.transports import shared_file
+from facegate.cameras.transports.carrier import CarrierError, RawCarrier
+from facegate.cameras.transports.choice import choose
+from facegate.cameras.transports.jpeg import JpegCarrier
+from facegate.cameras.transports.ring import SharedMemoryCarrier, try_out
+from facegate.cameras.transports.shared_file import SharedFile
 from facegate_client import AsyncFaceClient, BadImage, FaceGateError, Unreachable
-from facegate_client.camera.carriers import shared_file
-from facegate_client.camera.carriers.carrier import CarrierError, RawCarrier
-from facegate_client.camera.carriers.choice import choose
-from facegate_client.camera.carriers.jpeg import JpegCarrier
-from facegate_client.camera.carriers.ring import SharedMemoryCarrier, try_out
-from facegate_client.camera.carriers.shared_file import SharedFile
 from facegate_client.images import SharedFrame, image_tensors
-from facegate_client.transport import Place, Region, triton_inputs
+from facegate_client.transport.base import Place, Region, triton_inputs
 
 RNG = np.random.default_rng(7)
 
@@ -304,7 +304,7 @@ def test_where_there_is_no_room_auto_sends_the_pixels_and_says_so_once(books, mo
 
 OWNER = """
 import sys, time, pathlib
-from facegate_client.camera.carriers import shared_file
+from facegate.cameras.transports import shared_file
 shared_file.FOLDER = pathlib.Path(sys.argv[1])
 file = shared_file.SharedFile(4096)
 print(file.name, flush=True)

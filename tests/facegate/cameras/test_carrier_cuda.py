@@ -9,10 +9,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from facegate.cameras.transports.carrier import CarrierError
+from facegate.cameras.transports.choice import choose
+from facegate.cameras.transports.cuda import CudaCarrier
 from facegate_client import AsyncFaceClient, FaceGateError
-from facegate_client.camera.carriers.carrier import CarrierError
-from facegate_client.camera.carriers.choice import choose
-from facegate_client.camera.carriers.cuda import CudaCarrier
 
 
 class Gpu(ModuleType):

@@ -21,9 +21,9 @@ import cv2
 import psutil
 import pytest
 
-from facegate.running import free_ports
+from facegate.cameras.transports.shared_file import START
+from facegate.cli.running import free_ports
 from facegate_client import FaceClient
-from facegate_client.camera.carriers.shared_file import START
 from support.exact_images import portrait_files, reported_images
 from support.made_videos import picture, with_matrix, write_video
 from support.rtsp_server import RtspCamera
@@ -50,7 +50,7 @@ def frames_of(process):
 
 def started(*arguments, url, out):
     """`faceclient camera` with these arguments, results to the file `out`."""
-    command = [sys.executable, "-m", "facegate_client.cli", "camera", *map(str, arguments), "--url", url]
+    command = [sys.executable, "-m", "facegate_client", "camera", *map(str, arguments), "--url", url]
     return subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
 
 
@@ -278,7 +278,7 @@ def test_names_of_files_are_told_without_what_a_terminal_obeys(server, pictures,
     with open(folder + b"/" + name + b".png", "wb") as file:
         file.write(b"no picture")
     photo = os.path.join(folder, name + b".jpg")
-    command = [sys.executable, "-m", "facegate_client.cli"]
+    command = [sys.executable, "-m", "facegate_client"]
     out = folder + b"/lines"
     camera = [*command, "camera", folder, folder + b"/none.mp4", "--watch", photo, "--threshold", "1.5"]
     ended = subprocess.run([*camera, "--url", server.grpc, "--out", out], capture_output=True, check=False)
@@ -348,7 +348,7 @@ def test_ctrl_c_finishes_the_files(server, pictures, tmp_path):
 
 
 def test_who_stops_reading_ends_the_run(server, pictures):
-    command = [sys.executable, "-m", "facegate_client.cli", "camera", f"synthetic:{pictures / 'verification'}"]
+    command = [sys.executable, "-m", "facegate_client", "camera", f"synthetic:{pictures / 'verification'}"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "FACEGATE_URL": server.grpc}
     )
@@ -361,7 +361,7 @@ def test_who_stops_reading_ends_the_run(server, pictures):
 
 
 def test_who_stops_reading_for_good_does_not_hold_the_end_up(server, pictures):
-    command = [sys.executable, "-m", "facegate_client.cli", "camera", f"synthetic:{pictures / 'verification'}"]
+    command = [sys.executable, "-m", "facegate_client", "camera", f"synthetic:{pictures / 'verification'}"]
     process = subprocess.Popen(
         [*command, "--url", server.grpc], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegate_client.camera.tracks.cuts import Cuts
+from facegate.cameras.tracking.cuts import Cuts
 
 Pixels = NDArray[np.uint8]
 

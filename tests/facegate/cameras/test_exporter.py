@@ -14,12 +14,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.sinks.exporter import Exporter
+from facegate.cameras.sinks.live_table import table
+from facegate.cameras.sinks.output import OutputError
+from facegate.cameras.stats import CameraSnapshot, CameraStats
 from facegate_client import Face
-from facegate_client.camera.outputs.exporter import Exporter
-from facegate_client.camera.outputs.live_table import table
-from facegate_client.camera.outputs.output import OutputError
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.stats import CameraSnapshot, CameraStats
 
 FACE = Face((0.0, 0.0, 9.0, 9.0), 0.9, ((1.0, 2.0),) * 5)
 SEEN = Sighting(track=1, face=FACE, quality=0.5)
@@ -152,8 +152,8 @@ def test_the_totals_stay_when_all_is_over(cameras: list[CameraStats]) -> None:
 
 DRAWING = """
 import sys
-from facegate_client.camera.outputs.live_table import LiveTable
-from facegate_client.camera.stats import CameraStats
+from facegate.cameras.sinks.live_table import LiveTable
+from facegate.cameras.stats import CameraStats
 with LiveTable(lambda: [CameraStats(f"door {number}").snapshot() for number in range(64)]):
     print('{"v": 1}')
     sys.stderr.write("a line\\n")

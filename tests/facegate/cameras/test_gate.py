@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from facegate_client.camera import gate as gate_module
-from facegate_client.camera.gate import Gate
+from facegate.cameras import gate as gate_module
+from facegate.cameras.gate import Gate
 
 
 def test_no_more_than_so_many_at_once() -> None:

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegate_client.camera.outputs import json_lines
-from facegate_client.camera.outputs.json_lines import JsonLines
-from facegate_client.camera.outputs.output import OutputError, PipeClosed
-from facegate_client.camera.records import Record
+from facegate.cameras.records import Record
+from facegate.cameras.sinks import json_lines
+from facegate.cameras.sinks.json_lines import JsonLines
+from facegate.cameras.sinks.output import OutputError, PipeClosed
 from support.made_records import ENDED, FACE
 
 WRITING = """
 import asyncio, sys
-from facegate_client.camera.outputs.json_lines import JsonLines
-from facegate_client.camera.outputs.output import OutputError
-from facegate_client.camera.records import CameraRecord
+from facegate.cameras.sinks.json_lines import JsonLines
+from facegate.cameras.sinks.output import OutputError
+from facegate.cameras.records import CameraRecord
 
 async def main():
     lines = JsonLines("-")

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.mailbox import Mailbox, Mode
-from facegate_client.camera.stats import CameraStats
+from facegate.cameras.frame import Frame
+from facegate.cameras.mailbox import Mailbox, Mode
+from facegate.cameras.stats import CameraStats
 
 PIXELS = np.zeros((1, 1, 3), np.uint8)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from facegate.cameras.watch.people import People, WatchError, load
 from facegate_client import (
     BadImage,
     Face,
@@ -17,7 +18,6 @@ from facegate_client import (
     Model,
     Unreachable,
 )
-from facegate_client.camera.watch.people import People, WatchError, load
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 BOX = (0.0, 0.0, 100.0, 100.0)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facegate_client.camera.tracks.due import as_rows
-from facegate_client.camera.tracks.quality import qualities
+from facegate.cameras.tracking.due import as_rows
+from facegate.cameras.tracking.quality import qualities
 from facegate_client.results import Face
 
 Pixels = NDArray[np.uint8]

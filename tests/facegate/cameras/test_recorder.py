@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegate.cameras.camera import Result
+from facegate.cameras.frame import Frame
+from facegate.cameras.recorder import Recorder, in_words
+from facegate.cameras.records import AskedOf, Record
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.stats import CameraStats
+from facegate.cameras.watch import watching as watching_module
+from facegate.cameras.watch.watching import Watching
 from facegate_client import Face, Faces, Model, Overloaded, Unreachable
-from facegate_client.camera.camera import Result
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.recorder import Recorder, in_words
-from facegate_client.camera.records import AskedOf, Record
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.stats import CameraStats
-from facegate_client.camera.watch import watching as watching_module
-from facegate_client.camera.watch.watching import Watching
 from support.made_records import APPEARANCE
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facegate_client.camera.asking import LATE_TRIES
-from facegate_client.camera.command import _distinct
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.gate import Gate
-from facegate_client.camera.mailbox import Mode
-from facegate_client.camera.records import CameraRecord, FaceRecord, Record, TrackRecord
-from facegate_client.camera.run import Feed, Run, Settings
-from facegate_client.camera.stats import CameraSnapshot
+from facegate.cameras.asking import LATE_TRIES
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.gate import Gate
+from facegate.cameras.mailbox import Mode
+from facegate.cameras.records import CameraRecord, FaceRecord, Record, TrackRecord
+from facegate.cameras.run import Feed, Run, Settings
+from facegate.cameras.stats import CameraSnapshot
+from facegate.cli.camera import _distinct
 from facegate_client.errors import (
     DeadlineExceeded,
     FaceGateError,

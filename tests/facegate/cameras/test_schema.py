@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from facegate_client.camera.records import (
+from facegate.cameras.records import (
     VERSION,
     AppearanceRecord,
     AskedOf,

@@ -7,10 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.track_scenes import people_of
-from benchmarks.track_scores import Split, iou, match, score_tracks, score_verdicts
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.synthetic.scene import Truth
+from benchmarks.tracks.scenes import people_of
+from benchmarks.tracks.scores import Split, iou, match, score_tracks, score_verdicts
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.synthetic.scene import Truth
 from facegate_client.results import Box, Face
 
 LEFT, RIGHT, FAR = (0.0, 0.0, 40.0, 50.0), (100.0, 0.0, 140.0, 50.0), (300.0, 0.0, 340.0, 50.0)

@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
+from facegate.cameras.transports.carrier import CarrierError, RawCarrier
+from facegate.cameras.transports.choice import choose
+from facegate.cameras.transports.ring import SharedMemoryCarrier
 from facegate_client import AsyncFaceClient, FaceGateError
-from facegate_client.camera.carriers.carrier import CarrierError, RawCarrier
-from facegate_client.camera.carriers.choice import choose
-from facegate_client.camera.carriers.ring import SharedMemoryCarrier
-from facegate_client.transport import CudaRegion
+from facegate_client.transport.base import CudaRegion
 from support.serving import serving, wait_for_line
 
 KEY = "sesame"
@@ -145,7 +145,7 @@ def test_calls_that_were_given_up_leave_nothing_in_the_server(keyed):
 PROGRAM = """
 import asyncio, sys, numpy as np
 from facegate_client import AsyncFaceClient
-from facegate_client.camera.carriers.choice import choose
+from facegate.cameras.transports.choice import choose
 
 async def run():
     async with AsyncFaceClient(sys.argv[1]) as client:
@@ -257,7 +257,7 @@ def test_a_file_that_the_server_cannot_open_is_said(open_server, tmp_path):
     """Another user's and another /dev/shm's are the same in Triton's eyes."""
     program = PROGRAM.replace(
         "asyncio.run(run())",
-        "import pathlib, facegate_client.camera.carriers.shared_file as f\n"
+        "import pathlib, facegate.cameras.transports.shared_file as f\n"
         "f.FOLDER = pathlib.Path(sys.argv[3])\nasyncio.run(run())",
     )
     command = [sys.executable, "-c", program, open_server.grpc, KEY, str(tmp_path)]

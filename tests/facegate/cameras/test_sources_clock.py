@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.sources.media_clock import MOST_AHEAD_S, MOST_BEHIND_S, MediaClock, RateLimit
+from facegate.cameras.sources.media_clock import MOST_AHEAD_S, MOST_BEHIND_S, MediaClock, RateLimit
 
 STEP_S = 0.04
 

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.open_source import open_source
+from facegate.cameras.sources.spec import parse
 from facegate_client import contract
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.open_source import open_source
-from facegate_client.camera.sources.spec import parse
 from support.http_camera import HttpCamera
 from support.made_videos import number_of, picture, write_video
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from facegate_client.camera.frame import Frame, Source, SourceError
-from facegate_client.camera.sources import decoded, media_clock
-from facegate_client.camera.sources import live as reconnect
-from facegate_client.camera.sources.open_source import open_source
-from facegate_client.camera.sources.spec import SourceSpec, parse
+from facegate.cameras.frame import Frame, Source, SourceError
+from facegate.cameras.sources import decoded, media_clock
+from facegate.cameras.sources import live as reconnect
+from facegate.cameras.sources.open_source import open_source
+from facegate.cameras.sources.spec import SourceSpec, parse
 from support.http_camera import HttpCamera
 from support.made_videos import number_of, picture, write_video
 from support.rtsp_server import RtspCamera

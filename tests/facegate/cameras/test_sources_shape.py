@@ -16,10 +16,10 @@ from av.bitstream import BitStreamFilterContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.frame import Frame, SourceError
-from facegate_client.camera.sources.open_source import open_source
-from facegate_client.camera.sources.shaping import nearest_orientation
-from facegate_client.camera.sources.spec import parse
+from facegate.cameras.frame import Frame, SourceError
+from facegate.cameras.sources.open_source import open_source
+from facegate.cameras.sources.shaping import nearest_orientation
+from facegate.cameras.sources.spec import parse
 from support.made_videos import picture, with_matrix, write_video
 
 EIGHT = {  # a, b, c, d: whether width and height change places, and where the red quarter at the top left goes

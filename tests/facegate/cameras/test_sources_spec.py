@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facegate_client.camera.mailbox import Mode
-from facegate_client.camera.sources.spec import parse
+from facegate.cameras.mailbox import Mode
+from facegate.cameras.sources.spec import parse
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from facegate_client.camera.frame import SourceError
-from facegate_client.camera.sources.open_source import open_source
-from facegate_client.camera.sources.spec import parse
+from facegate.cameras.frame import SourceError
+from facegate.cameras.sources.open_source import open_source
+from facegate.cameras.sources.spec import parse
 from support.certificates import Certificates, make_certificates
 from support.http_camera import HttpCamera
 from support.made_videos import write_video
@@ -103,8 +103,8 @@ def test_a_verified_playlist_of_several_segments(trusted: Certificates, tmp_path
         script = (
             "import os, sys, threading\n"
             "from unittest.mock import Mock\n"
-            "from facegate_client.camera.sources.open_source import open_source\n"
-            "from facegate_client.camera.sources.spec import parse\n"
+            "from facegate.cameras.sources.open_source import open_source\n"
+            "from facegate.cameras.sources.spec import parse\n"
             "source = open_source(parse(sys.argv[1]), Mock())\n"
             "threading.Timer(2.0, source.close).start()\n"
             "print(sum(1 for frame in source.frames()), flush=True)\n"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.cameras.latency import BOUNDS, Latencies
+from facegate.cameras.sighting import Ended, Sighting
+from facegate.cameras.stats import CameraStats
 from facegate_client import Face
-from facegate_client.camera.latency import BOUNDS, Latencies
-from facegate_client.camera.sighting import Ended, Sighting
-from facegate_client.camera.stats import CameraStats
 from support.clock import Clock
 from support.made_records import APPEARANCE
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegate_client.camera.frame import SourceError
-from facegate_client.camera.synthetic.cut_faces import Cutout, cut_head, cut_picture
-from facegate_client.camera.synthetic.scene import CROSSING_FRAMES, Actor, Path, Scene, Truth, Wave, overlap
-from facegate_client.camera.synthetic.source import MOST_FACES, Synthetic, scene_of
+from facegate.cameras.frame import SourceError
+from facegate.cameras.synthetic.cut_faces import Cutout, cut_head, cut_picture
+from facegate.cameras.synthetic.scene import CROSSING_FRAMES, Actor, Path, Scene, Truth, Wave, overlap
+from facegate.cameras.synthetic.source import MOST_FACES, Synthetic, scene_of
+from facegate.local.local import Local
 from facegate_client.imaging.image import decode
-from facegate_client.local import Local
 from facegate_client.requests import analysis
 from facegate_client.results import Box, Face, Faces
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.tracks.liveness import ENOUGH, FAKE_UNDER, REAL_FROM, TrackLiveness
+from facegate.cameras.tracking.liveness import ENOUGH, FAKE_UNDER, REAL_FROM, TrackLiveness
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 

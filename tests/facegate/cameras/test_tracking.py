@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate_client.camera.tracks.box_tracker import MAX_LIVE, OVER_S, Array, BoxTracker, overlap
+from facegate.cameras.tracking.box_tracker import MAX_LIVE, OVER_S, Array, BoxTracker, overlap
 
 SIDE = 80.0
 Path = Callable[[float], tuple[float, float]]

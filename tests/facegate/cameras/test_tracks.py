@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.tracks.tracks import HEARD_AFTER, MAX_AHEAD, Tracks
+from facegate.cameras.frame import Frame
+from facegate.cameras.tracking.tracks import HEARD_AFTER, MAX_AHEAD, Tracks
 from facegate_client.errors import ServerFault
 from facegate_client.results import Faces
 from support.film import MODEL, PICTURE, SIDE, face, known_real, liveness

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.tracks.tracks import HEARD_AFTER, Tracks
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.tracking.tracks import HEARD_AFTER, Tracks
 from support.film import ANNA, BELA, HEIGHT, MODEL, PICTURE, SIDE, WIDTH, Film, apart, face, known_real, liveness
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.errors import RequestError
-from ensemble.request import read_faces
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.tracks.due import BURST
-from facegate_client.camera.tracks.liveness import ENOUGH
-from facegate_client.camera.tracks.tracks import HEARD_AFTER, Tracks
+from facegate.cameras.frame import Frame
+from facegate.cameras.tracking.due import BURST
+from facegate.cameras.tracking.liveness import ENOUGH
+from facegate.cameras.tracking.tracks import HEARD_AFTER, Tracks
 from facegate_client.results import Face
+from facegate_ensemble.errors import RequestError
+from facegate_ensemble.triton.request import read_faces
 from support.film import HEIGHT, PICTURE, WIDTH, Film, face, liveness
 
 

@@ -14,10 +14,10 @@ import av
 import numpy as np
 import pytest
 
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.outputs import annotated_video
-from facegate_client.camera.outputs.annotated_video import AnnotatedVideo, mark
-from facegate_client.camera.outputs.output import OutputError
+from facegate.cameras.frame import Frame
+from facegate.cameras.sinks import annotated_video
+from facegate.cameras.sinks.annotated_video import AnnotatedVideo, mark
+from facegate.cameras.sinks.output import OutputError
 from facegate_client.draw import FAKE, NOT_CHECKED, REAL, draw
 from support.made_records import FACE
 

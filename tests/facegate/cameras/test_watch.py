@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.cameras.frame import Frame
+from facegate.cameras.records import AppearanceRecord
+from facegate.cameras.sighting import Sighting
+from facegate.cameras.watch.people import People, Reference
+from facegate.cameras.watch.watch import UNSURE_S, Match, Watch
 from facegate_client import Face
-from facegate_client.camera.frame import Frame
-from facegate_client.camera.records import AppearanceRecord
-from facegate_client.camera.sighting import Sighting
-from facegate_client.camera.watch.people import People, Reference
-from facegate_client.camera.watch.watch import UNSURE_S, Match, Watch
 
 LANDMARKS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
 NETS = "a" * 64

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from facegate.cameras.watch.people import People, WatchError, load
 from facegate_client import AsyncFaceClient, LivenessUnavailable, Verification
-from facegate_client.camera.watch.people import People, WatchError, load
 from support.serving import Server
 
 

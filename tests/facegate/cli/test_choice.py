@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from engines.build import pack_named
-from engines.device import Gpu, NoGpuError
-from engines.errors import EngineError
-from engines.pack_file import PackFile
-from engines.precision import Precision
-from engines.seal import seal
-from engines.stamp import Stamp, read_stamp, write_stamp
-from engines.target import Target
-from facegate import choice
-from facegate.choice import Backend, Choice, Wish, choose
-from facegate.cuda import cuda_trouble
+from facegate.build.device import Gpu, NoGpuError
+from facegate.build.errors import EngineError
+from facegate.build.precision import Precision
+from facegate.build.repository.stamp import Stamp, read_stamp, write_stamp
+from facegate.build.seal import seal
+from facegate.build.target import Target
+from facegate.cli import choice
+from facegate.cli.choice import Backend, Choice, Wish, choose
+from facegate.cli.cuda import cuda_trouble
+from facegate.packs.pack_file import PackFile
+from facegate.packs.shipped import pack_named
 
 L4, ORIN = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7")
 COMMAND = ".venv/bin/python build_engines.py --pack mobileface --target tensorrt-rtx --precision fp16"

@@ -8,15 +8,15 @@ import sys
 
 import cv2
 
-from engines.build import ROOT
-from facegate.demo import OUT
+from facegate.cli.demo import OUT
+from support.serving import ROOT
 
 
 def test_two_photos_are_verified_and_a_photo_of_a_photo_is_vetoed(repository, samples):
     (OUT / "verdicts.json").unlink(missing_ok=True)
     (OUT / "annotated.png").unlink(missing_ok=True)
     ended = subprocess.run(
-        [sys.executable, "-m", "facegate.demo"], cwd=ROOT, capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", "facegate.cli.demo"], cwd=ROOT, capture_output=True, text=True, timeout=180
     )
     assert ended.returncode == 0, ended.stderr
     assert "VETOED" in ended.stdout

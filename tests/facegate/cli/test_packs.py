@@ -16,11 +16,11 @@ import pytest
 from tenacity import wait_none
 from typer.testing import CliRunner, Result
 
-import engines.build
-import facegate.packs
-from engines import download
-from engines.build import pack_named, shipped_packs
-from facegate.cli import app
+import facegate.build.build
+import facegate.cli.packs
+from facegate.build.weights import download
+from facegate.cli.app import app
+from facegate.packs.shipped import pack_named, shipped_packs
 from support import made_nets, own_packs
 
 Values = dict[str, Any]
@@ -37,8 +37,8 @@ def lines(result: Result) -> list[str]:
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What a test's own packs fetch is kept out of the project's own folder."""
-    monkeypatch.setattr(engines.build, "FETCHED", tmp_path / "fetched")
-    monkeypatch.setattr(facegate.packs, "ROOT", tmp_path)
+    monkeypatch.setattr(facegate.build.build, "FETCHED", tmp_path / "fetched")
+    monkeypatch.setattr(facegate.cli.packs, "BUILD", tmp_path / "build")
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_packs_name_that_is_taken_is_refused(values: Values, toml: Callable[..
 def test_a_pack_that_forbids_commercial_use_is_not_touched_without_consent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, command: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(engines.build, "FETCHED", tmp_path / "fetched")
+    monkeypatch.setattr(facegate.build.build, "FETCHED", tmp_path / "fetched")
     target = f"packs/{name}.toml" if command[-1] == "check" else name
     refused = run(*command, target)
     assert refused.exit_code == 1
@@ -226,7 +226,7 @@ def test_a_pack_that_forbids_commercial_use_is_not_touched_without_consent(
 def test_with_consent_it_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     monkeypatch.setattr(download, "BACKOFF", wait_none())
     (tmp_path / "mirror").mkdir()
-    monkeypatch.setattr(engines.build, "FETCHED", tmp_path / "fetched")
+    monkeypatch.setattr(facegate.build.build, "FETCHED", tmp_path / "fetched")
     monkeypatch.setenv("FACEGATE_MIRROR", str(tmp_path / "mirror"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     refused = run("fetch", name, "--accept-license")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from engines.build import ROOT, cache, fetch_pack, pack_named, shipped_packs
-from facegate.cli import app
+from facegate.build.build import cache, fetch_pack
+from facegate.cli.app import app
+from facegate.packs.shipped import pack_named, shipped_packs
 from facegate_client import FaceClient
-from support.serving import serving
+from support.serving import ROOT, serving
 
 PAGE = (ROOT / "docs" / "packs.md").read_text(encoding="utf-8")
 

@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-from server.errors import ServeError
-from server.gateway import running
-from server.gateway.assembly import listen
-from server.gateway.door.door import Limits
-from server.gateway.settings import Settings
+from facegate.errors import ServeError
+from facegate.gateway import running
+from facegate.gateway.assembly import listen
+from facegate.gateway.door.door import Limits
+from facegate.gateway.settings import Settings
 
 
 def settings(tmp_path, host="127.0.0.1", grpc_port=50051, http_port=8080, probe_port=8081):

@@ -14,16 +14,16 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import ServeError
-from server.gateway.door import body, request_id
-from server.gateway.door.body import LINGER_BYTES, discard, read_body
-from server.gateway.door.browsers import Browsers, checked_origin
-from server.gateway.door.door import Door, Limits
-from server.gateway.door.incidents import failure_for
-from server.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text, shown_key
-from server.gateway.door.logs import log_as_json
-from server.gateway.door.rate import Rate
-from server.gateway.errors import Code, GatewayError
+from facegate.errors import ServeError
+from facegate.gateway.door import body, request_id
+from facegate.gateway.door.body import LINGER_BYTES, discard, read_body
+from facegate.gateway.door.browsers import Browsers, checked_origin
+from facegate.gateway.door.door import Door, Limits
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text, shown_key
+from facegate.gateway.door.logs import log_as_json
+from facegate.gateway.door.rate import Rate
+from facegate.gateway.errors import Code, GatewayError
 
 DESK, GATE = "desk-" + 16 * "d", "gate-" + 16 * "g"
 KEYS = Keys([("desk", DESK), ("gate", GATE)])

@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
+from facegate.gateway.grpc.service import WINDOW
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from facegate_client.transport import Answer, Call
-from server.gateway.grpc_service import WINDOW
+from facegate_client.transport.base import Answer, Call
 from support.grpc_gateway import grpc_gateway
 from support.refusals import refusal, refusal_in
 

@@ -14,13 +14,13 @@ import grpc
 import httpx
 import pytest
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+from facegate.gateway.localai import backend_pb2
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate_client.errors import ServerFault
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from facegate_client.transport import Answer, Call
-from server.gateway.localai import backend_pb2
-from server.gateway.localai.backend_pb2_grpc import BackendStub
+from facegate_client.transport.base import Answer, Call
 from support.grpc_gateway import grpc_gateway
 from support.narrow import narrow_serving
 from support.refusals import refusal, refusal_in

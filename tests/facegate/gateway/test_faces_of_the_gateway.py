@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from facegate.gateway.errors import Code, GatewayError, Violation, failure_of
+from facegate.gateway.faces import FaceGateway
 from facegate_client import contract
 from facegate_client.errors import BadImage, LivenessUnavailable, Overloaded, ServerFault, Unreachable
-from facegate_client.transport import Answer, Call
-from server.gateway.errors import Code, GatewayError, Violation, failure_of
-from server.gateway.faces import FaceGateway
+from facegate_client.transport.base import Answer, Call
 from support.galleries import opened
 from support.memory_gallery import MemoryGallery
 

@@ -21,12 +21,12 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from facegate.gateway.door.http_server import MAX_CONNECTIONS
+from facegate.gateway.localai import backend_pb2
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
+from facegate.gateway.settings import MAX_BODY_BYTES
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from server.gateway.door.http_server import MAX_CONNECTIONS
-from server.gateway.localai import backend_pb2
-from server.gateway.localai.backend_pb2_grpc import BackendStub
-from server.gateway.settings import MAX_BODY_BYTES
 from support.gateway import gateway
 from support.raw_http2 import HEADERS, declared_only
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery import Gallery
 from facegate_client.errors import ServerFault
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import Gallery
 from support.galleries import KEY, ORIGIN, OTHER, Postgres, embeddings, opened, postgres
 
 Open = Callable[[], Any]

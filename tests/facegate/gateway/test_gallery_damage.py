@@ -19,11 +19,10 @@ import numpy as np
 import psycopg
 import pytest
 
-from engines.build import ROOT
-from server.errors import ServeError
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import Person
-from server.gateway.gallery.open import open_gallery, open_source
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery import Person
+from facegate.gateway.gallery.open import open_gallery, open_source
 from support.galleries import (
     EXPORTED,
     KEY,
@@ -38,6 +37,7 @@ from support.galleries import (
     postgres,
     restored,
 )
+from support.serving import ROOT
 
 
 def flip(vector: bytes, bit: int) -> bytes:

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.build import ROOT
-from server.errors import ServeError
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import sqlite_file, sqlite_writer
-from server.gateway.gallery.open import open_gallery, open_source
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery.open import open_gallery, open_source
+from facegate.gateway.gallery.sqlite import file as sqlite_file
+from facegate.gateway.gallery.sqlite import writer as sqlite_writer
 from support.galleries import KEY, ORIGIN, OTHER, embeddings, opened
+from support.serving import ROOT
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_only_its_owner_can_read_it(file: Path) -> None:
 
 
 def test_a_second_process_is_refused_until_the_first_is_done(file: Path) -> None:
-    program = f"from server.gateway.gallery.open import open_gallery\nopen_gallery({str(file)!r}, None)"
+    program = f"from facegate.gateway.gallery.open import open_gallery\nopen_gallery({str(file)!r}, None)"
 
     def second() -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -111,7 +112,7 @@ def test_another_name_of_the_file_lets_no_second_gateway_in(file: Path) -> None:
             hard.hardlink_to(file)
             for name in (file, link, hard):
                 assert "another process has this gallery" in refusal(name)
-                program = f"from server.gateway.gallery.open import open_gallery\nopen_gallery({str(name)!r}, None)"
+                program = f"from facegate.gateway.gallery.open import open_gallery\nopen_gallery({str(name)!r}, None)"
                 second = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
                 assert "another process has this gallery" in second.stderr
 

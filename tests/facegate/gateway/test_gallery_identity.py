@@ -23,14 +23,14 @@ import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from engines.build import ROOT
-from server.errors import ServeError
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import Gallery
-from server.gateway.gallery.open import open_gallery
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery import Gallery
+from facegate.gateway.gallery.open import open_gallery
 from support.galleries import EXPORTED, ORIGIN, Postgres, embeddings, gallery_command, opened, postgres
 from support.gateway import Gateway, gateway
 from support.rest import refused
+from support.serving import ROOT
 
 NOBODY = "127.0.0.1:1"
 """A Triton that is not there."""
@@ -137,7 +137,7 @@ def test_a_person_whose_forgetting_is_finished_in_another_file_is_not_acknowledg
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second call for a person whose bytes could not be overwritten at the first."""
-    monkeypatch.setattr("server.gateway.gallery.sqlite_file.BUSY_MS", 50)
+    monkeypatch.setattr("facegate.gateway.gallery.sqlite.file.BUSY_MS", 50)
 
     async def run() -> None:
         async with opened(str(file)) as gallery:

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.build import ROOT
-from server.gateway.gallery.open import open_source
-from server.gateway.gallery.records import Record
+from facegate.gateway.gallery.open import open_source
+from facegate.gateway.gallery.records import Record
 from support.galleries import KEY, ORIGIN, embeddings, opened
 from support.gallery_process import photos_of
+from support.serving import ROOT
 
 ROUNDS = 5
 PEOPLE = 1_000
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("", "tests", "client"))}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
 
 
 @dataclass
@@ -96,7 +96,7 @@ def check_records(file: Path, key: str | None, told: Acknowledged) -> dict[str, 
 
 KILLED_AFTER_COMMIT = """
 import asyncio, os, signal, sys
-from server.gateway.gallery.sqlite_writer import SqliteWriter
+from facegate.gateway.gallery.sqlite.writer import SqliteWriter
 from support.galleries import opened
 async def run():
     async with opened(sys.argv[1]) as gallery:

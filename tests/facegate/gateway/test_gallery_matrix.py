@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from server.gateway.gallery.matrix import BLOCK, Matrix
+from facegate.gateway.gallery.matrix import BLOCK, Matrix
 from support.galleries import embeddings
 
 

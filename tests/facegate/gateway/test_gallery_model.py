@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from numpy.typing import NDArray
 
-from server.gateway.gallery import Origin, Person
-from server.gateway.gallery.open import open_gallery
+from facegate.gateway.gallery import Origin, Person
+from facegate.gateway.gallery.open import open_gallery
 from support.galleries import KEY, ORIGIN, OTHER, embeddings
 
 DIMS = {ORIGIN: 16, OTHER: 24, Origin("the same net in another pack", ORIGIN.embedding_digest): 16}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.gateway.gallery import Origin
+from facegate.gateway.gallery import Origin
 from support.galleries import EXPORTED, KEY, PEOPLE, WRITTEN, Postgres, gallery_command, opened, postgres, restored
 
 Place = tuple[str, str | None]

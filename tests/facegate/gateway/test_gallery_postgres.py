@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from server.errors import ServeError
-from server.gateway.errors import Code, GatewayError
-from server.gateway.gallery import postgres as gateway_postgres
-from server.gateway.gallery.open import open_gallery
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.gallery.open import open_gallery
+from facegate.gateway.gallery.postgres import gallery as gateway_postgres
 from support.galleries import KEY, ORIGIN, Postgres, embeddings, opened, postgres
 
 

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.errors import ServeError
-from server.gateway.gallery import Person
-from server.gateway.gallery.importing import import_people
-from server.gateway.gallery.open import open_destination
+from facegate.errors import ServeError
+from facegate.gateway.gallery import Person
+from facegate.gateway.gallery.importing import import_people
+from facegate.gateway.gallery.open import open_destination
 from support.galleries import KEY, ORIGIN, OTHER, Postgres, embeddings, gallery_command, opened, postgres
 
 CUT = "this line is left out"

@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
-from facegate.cli import app
-from facegate.gateway import packages_for
-from server.errors import ServeError
-from server.gateway import running
+from facegate.cli.app import app
+from facegate.cli.gateway import packages_for
+from facegate.errors import ServeError
+from facegate.gateway import running
 from support.certificates import make_certificates
 
 KEY = "desk-" + 16 * "d"
@@ -198,7 +198,7 @@ def test_only_packages_that_pip_knows_are_to_be_installed():
     with pytest.raises(ServeError, match=r"pip install 'facegate\[gateway\]'"), packages_for("gateway"):
         raise ModuleNotFoundError("No module named 'uvicorn.config'", name="uvicorn.config")
     with pytest.raises(ModuleNotFoundError), packages_for("gateway"):
-        raise ModuleNotFoundError("No module named 'server.gateway.gone'", name="server.gateway.gone")
+        raise ModuleNotFoundError("No module named 'facegate.gateway.gone'", name="facegate.gateway.gone")
 
 
 @pytest.mark.parametrize("address", ["postgresql://gate:{}@db/people", "postgres://db/people?user=gate&password={}"])

@@ -20,16 +20,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
-from engines.build import ROOT
-from facegate import cli
-from facegate.running import free_ports
+from facegate.cli import app as cli
+from facegate.cli.running import free_ports
 from facegate_client import Tls, Unreachable
 from facegate_client.service import FaceServiceClient
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
 from support.certificates import make_certificates
 from support.gateway import gateway
-from support.serving import serving, wait_for_line
+from support.serving import ROOT, serving, wait_for_line
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 PORTS = {"grpc": "gRPC", "http": "REST", "probe": "probes"}
@@ -104,7 +103,7 @@ def test_a_port_that_is_taken_is_named(tmp_path, name):
 
 
 def test_packages_that_are_not_there_are_named_with_the_remedy():
-    program = "import sys; sys.modules['starlette'] = None; import facegate.cli as c; c.app(['gateway'])"
+    program = "import sys; sys.modules['starlette'] = None; import facegate.cli.app as c; c.app(['gateway'])"
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1].endswith("pip install 'facegate[gateway]'")
@@ -255,7 +254,9 @@ def both(repository, certificates, tmp_path_factory):
         "FACEGATE_GATEWAY_PROBE_PORT": str(probe_port),
         "FACEGATE_GATEWAY_GALLERY": str(folder / "people.db"),
     }
-    probed_often = "from server import companion; companion.PROBE_SECONDS = 0.5; from facegate.cli import app; app()"
+    probed_often = (
+        "from facegate.serve import companion; companion.PROBE_SECONDS = 0.5; from facegate.cli.app import app; app()"
+    )
     tls = ("--tls-certificate", str(certificates.server), "--tls-key", str(certificates.server_key))
     options = ("--gateway", "--max-threshold", "0.9", *tls)
     with serving(folder / "log", *options, environment=environment, program=("-c", probed_often)) as running:

@@ -9,11 +9,11 @@ import time
 import grpc
 import pytest
 
+from facegate.gateway.door import messages
 from facegate_client.errors import Unreachable
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from facegate_client.transport import Answer, Call
-from server.gateway.door import messages
+from facegate_client.transport.base import Answer, Call
 from support.grpc_gateway import grpc_gateway
 
 BLACK = pb.AnalyzeRequest(image=pb.Image(frame=pb.Frame(bgr=bytes(27), height=3, width=3)))

@@ -17,13 +17,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.build import ROOT
-from server.errors import ServeError
-from server.gateway.errors import Code, Failure, Violation
-from server.gateway.grpc_errors import MOST_CHARACTERS, status_of
-from server.gateway.grpc_server import bind
-from server.gateway.paging import last_id_of, page_token
+from facegate.errors import ServeError
+from facegate.gateway.errors import Code, Failure, Violation
+from facegate.gateway.grpc.errors import MOST_CHARACTERS, status_of
+from facegate.gateway.grpc.server import bind
+from facegate.gateway.paging import last_id_of, page_token
 from support.grpc_gateway import grpc_gateway
+from support.serving import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_page_token_brings_back_its_id(last_id):
 
 PROTOS = (
     (ROOT / "client", "facegate_client/service/face_service"),
-    (ROOT, "server/gateway/localai/backend"),
+    (ROOT, "facegate/gateway/localai/backend"),
 )
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.grpc.unknown import MOST_FIELDS, refuse_unread
+from facegate.gateway.localai import backend_pb2
 from facegate_client.service import face_service_pb2 as pb
-from server.gateway.errors import Code, GatewayError
-from server.gateway.grpc_unknown import MOST_FIELDS, refuse_unread
-from server.gateway.localai import backend_pb2
 
 ENROLL, VERIFY = pb.EnrollRequest.DESCRIPTOR, pb.VerifyRequest.DESCRIPTOR
 

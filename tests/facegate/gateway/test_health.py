@@ -15,13 +15,13 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
+from facegate.gateway.door.health import Health
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.door.open_services import MOST_OPEN
+from facegate.gateway.door.readiness import Readiness
+from facegate.gateway.localai.backend_pb2 import HealthMessage, StatusResponse
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable
-from server.gateway.door.health import Health
-from server.gateway.door.metrics import Metrics
-from server.gateway.door.open_services import MOST_OPEN
-from server.gateway.door.readiness import Readiness
-from server.gateway.localai.backend_pb2 import HealthMessage, StatusResponse
-from server.gateway.localai.backend_pb2_grpc import BackendStub
 from support.gateway import gateway
 from support.grpc_gateway import grpc_gateway
 from support.memory_gallery import MemoryGallery

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from server.gateway.door import http_server
-from server.gateway.door.http_server import HAS_KEY, MOST_HEAD_BYTES, HttpServer
+from facegate.gateway.door import http_server
+from facegate.gateway.door.http_server import HAS_KEY, MOST_HEAD_BYTES, HttpServer
 
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -12,10 +12,10 @@ import grpc
 import numpy as np
 import pytest
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+from facegate.gateway.localai import backend_pb2 as pb
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate_client import FaceClient, contract
-from server.gateway.localai import backend_pb2 as pb
-from server.gateway.localai.backend_pb2_grpc import BackendStub
 from support.grpc_gateway import grpc_gateway
 from support.refusals import refusal
 

@@ -6,9 +6,7 @@ import asyncio
 import base64
 import json
 import re
-import sys
 import time
-from pathlib import Path
 
 import grpc
 import httpx
@@ -18,22 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.metrics import Metrics
+from facegate.gateway.door.observed import ObservedResults, ObservedTransport
+from facegate.gateway.errors import Code
+from facegate.gateway.faces import FaceGateway
+from facegate.gateway.localai import backend_pb2
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from facegate_client.transport import Answer, Call
-from server.gateway.door.incidents import failure_for
-from server.gateway.door.metrics import Metrics
-from server.gateway.door.observed import ObservedResults, ObservedTransport
-from server.gateway.errors import Code
-from server.gateway.faces import FaceGateway
-from server.gateway.localai import backend_pb2
-from server.gateway.localai.backend_pb2_grpc import BackendStub
+from facegate_client.transport.base import Answer, Call
+from support.fake_triton import analyze_answer, serve, texts, verify_answer
 from support.gateway import gateway
 from support.memory_gallery import MemoryGallery
-
-sys.path.append(str(Path(__file__).parents[2] / "client"))
-
-from fake_triton import analyze_answer, serve, texts, verify_answer
 
 LIVENESS = (True, 0.98, True, 0.97)
 VALID = {"face_verify": verify_answer(liveness=LIVENESS), "face_analyze": analyze_answer(2, liveness=True)}

@@ -10,9 +10,9 @@ import grpc
 import psutil
 import pytest
 
+from facegate.gateway.localai import backend_pb2
 from facegate_client.service import face_service_pb2
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
-from server.gateway.localai import backend_pb2
 from support.gateway import Gateway, gateway
 
 COUNT = 1000

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from server.gateway.door.one_write import OneWrite
+from facegate.gateway.door.one_write import OneWrite
 
 
 class Wire:

@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from server.gateway.errors import Code
-from server.gateway.rest.examples import ASKED
-from server.gateway.rest.header_value import FORM
-from server.gateway.rest.openapi import OPERATIONS, document
+from facegate.gateway.errors import Code
+from facegate.gateway.rest.examples import ASKED
+from facegate.gateway.rest.header_value import FORM
+from facegate.gateway.rest.openapi import OPERATIONS, document
 from support.rest import blank, in_base64, liveness_keys, rest
 
 CHECKS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.gateway.ordered import in_order
+from facegate.gateway.ordered import in_order
 
 WINDOW = 3
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.gateway.errors import GatewayError
+from facegate.gateway.pictures import from_base64
 from facegate_client.contract import MAX_IMAGE_BYTES
-from server.gateway.errors import GatewayError
-from server.gateway.pictures import from_base64
 
 
 @given(st.binary(min_size=1, max_size=200), st.integers(1, 80))

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+from facegate.gateway.rest.json_body import MOST_COMMAS
+from facegate.gateway.rest.openapi import OPERATIONS
 from facegate_client.contract import MAX_IMAGE_BYTES, STOPPING_REASON
 from facegate_client.errors import Overloaded, ServerFault
-from facegate_client.transport import Answer, Call
-from server.gateway.rest.json_body import MOST_COMMAS
-from server.gateway.rest.openapi import OPERATIONS
+from facegate_client.transport.base import Answer, Call
 from support.rest import blank, in_base64, liveness_keys, refused, rest
 
 LIVE = "image_T1.jpg"

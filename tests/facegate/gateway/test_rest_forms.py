@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from server.gateway.errors import Code, GatewayError
-from server.gateway.rest.form_body import MOST_HEAD, fields
-from server.gateway.rest.header_value import parse
+from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.rest.form_body import MOST_HEAD, fields
+from facegate.gateway.rest.header_value import parse
 
 B = b"--b\r\n"
 END = b"--b--\r\n"

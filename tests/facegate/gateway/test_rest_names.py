@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from server.gateway.checks import check_person, is_plain
-from server.gateway.errors import GatewayError
+from facegate.gateway.checks import check_person, is_plain
+from facegate.gateway.errors import GatewayError
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from engines.build import ROOT
+from facegate.gateway.door.keys import Keys
 from facegate_client import BadImage, FaceClient, LivenessUnavailable, NoFace, NoSuchPerson, NotAuthenticated, NotLive
-from facegate_client.cli import app
+from facegate_client.cli.app import app
 from facegate_client.service import FaceServiceClient
-from server.gateway.door.keys import Keys
 from support.grpc_gateway import GrpcGateway, grpc_gateway
+from support.serving import ROOT
 
 LIVE, SPOOF = "image_T1.jpg", "image_F2.jpg"
 KEY = "sixteen-characters-and-more"

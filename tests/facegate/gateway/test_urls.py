@@ -9,9 +9,9 @@ from typing import Any
 import httpcore
 import pytest
 
-from server.gateway.errors import GatewayError
-from server.gateway.public_hosts import allowed_host, is_public, target_of
-from server.gateway.urls import UrlFetcher
+from facegate.gateway.errors import GatewayError
+from facegate.gateway.public_hosts import allowed_host, is_public, target_of
+from facegate.gateway.urls import UrlFetcher
 from support.certificates import make_certificates
 
 PUBLIC = "93.184.215.14"

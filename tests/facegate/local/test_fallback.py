@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
 from facegate_client import (
     AsyncFaceClient,
     BadImage,
@@ -256,7 +256,7 @@ def test_missing_nets_are_told_before_an_outage(repository, tmp_path, missing):
 
 def test_the_command_says_on_stderr_that_no_server_answered(nobody, repository, samples):
     """The nets are those of the default pack, which the repository's fixture has built."""
-    command = [sys.executable, "-m", "facegate_client.cli", "verify", "--local", "--anti-spoofing", "--json"]
+    command = [sys.executable, "-m", "facegate_client", "verify", "--local", "--anti-spoofing", "--json"]
     command += ["--url", nobody, "--timeout", "60", str(samples["image_T1.jpg"]), str(samples["image_T1.jpg"])]
     environment = {name: value for name, value in os.environ.items() if name != "FACEGATE_LOCAL_REPOSITORY"}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)

@@ -12,13 +12,12 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.build import pack_named
-from engines.pack_file import PackError, PackFile, load_pack
-from ensemble.pack import KeepFp32, Pack
+from facegate.packs.pack_file import PackError, PackFile, load_pack
+from facegate.packs.shipped import FOLDER, pack_named
+from facegate_ensemble.pack import KeepFp32, Pack
 
-PACKS = Path(__file__).resolve().parents[2] / "packs"
-SHIPPED = sorted(path for path in PACKS.glob("*.toml") if path.stem != "samples")
-TEXT = (PACKS / "mobileface.toml").read_text(encoding="utf-8")
+SHIPPED = sorted(path for path in FOLDER.glob("*.toml") if path.stem != "samples")
+TEXT = (FOLDER / "mobileface.toml").read_text(encoding="utf-8")
 OF_MOBILEFACENET = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("url") and "foam" in line)
 
 

@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from engines.known_answers import load_known_answers
-from engines.precision import Precision
-from server.canary import Canary, CanaryError, WrongAnswerError
+from facegate.build.checks.known_answers import load_known_answers
+from facegate.build.precision import Precision
+from facegate.serve.canary import Canary, CanaryError, WrongAnswerError
 
 FULL = (503, "RESOURCE_EXHAUSTED: 64 requests are waiting already")
 

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from facegate.running import free_ports
-from server import companion
-from server.companion import Companion
-from server.errors import ServeError
+from facegate.cli.running import free_ports
+from facegate.errors import ServeError
+from facegate.serve import companion
+from facegate.serve.companion import Companion
 
 PROBE_SECONDS = 0.2
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 
-from ensemble.cores import lane_count
+from facegate_ensemble.runtime.cores import lane_count
 from support.wire import encoded, infer, refused
 
 MOST = 1024  # faces of a request

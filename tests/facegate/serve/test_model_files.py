@@ -11,13 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines.build import ROOT
-from engines.manifest import MANIFEST
-from facegate.running import free_ports
+from facegate.build.repository.manifest import MANIFEST
+from facegate.cli.running import free_ports
 from support import serving
 from support.changed_models import liveness_graph, say_live, sealed
 from support.impatient import serving_impatiently
-from support.serving import Server, wait_for_line
+from support.serving import ROOT, Server, wait_for_line
 from support.wire import encoded, infer
 
 LIVENESS = ("minifasnet_v2", "minifasnet_v1se")
@@ -124,7 +123,7 @@ def test_wrong_answers_restart_the_server_once_and_then_stop_it(copied: Path, ru
 def test_a_server_whose_answers_become_wrong_is_restarted_once_and_then_stopped(repository: Path) -> None:
     """As on a GPU that begins to fail: every third time the canary finds a wrong answer."""
     every_third = """
-from server.canary import Canary, WrongAnswerError
+from facegate.serve.canary import Canary, WrongAnswerError
 ask, asked = Canary.ask, []
 def find_a_wrong_answer(canary):
     ask(canary)

@@ -15,12 +15,12 @@ import tritonclient.grpc
 import tritonclient.utils.shared_memory as regions
 from tritonclient.utils import InferenceServerException
 
-from server.embedded import find_embedded
-from server.errors import ServeError
-from server.installation import find_triton
-from server.nvidia import find_nvidia
-from server.supervisor import Supervisor
-from server.triton import SHM_BYTES, Settings, _command
+from facegate.errors import ServeError
+from facegate.serve.embedded import find_embedded
+from facegate.serve.installation import find_triton
+from facegate.serve.nvidia import find_nvidia
+from facegate.serve.supervisor import Supervisor
+from facegate.serve.triton import SHM_BYTES, Settings, _command
 from support.nvidia_root import make_root, serving_from
 from support.serving import MODELS, Server
 from support.wire import encoded, infer

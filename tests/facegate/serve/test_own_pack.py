@@ -13,11 +13,12 @@ import onnxruntime
 import pytest
 
 from benchmarks.accuracy import Measurement
-from engines.build import build, pack_named
-from ensemble.letterbox import letterbox
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
+from facegate.build.build import build
+from facegate.packs.shipped import pack_named
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support import made_nets, own_packs
 from support.missing import cannot_be_had
 from support.serving import serving

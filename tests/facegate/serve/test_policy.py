@@ -17,11 +17,11 @@ import pytest
 import tritonclient.grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from facegate.running import free_ports
+from facegate.cli.running import free_ports
+from facegate.gateway.localai import backend_pb2 as localai
+from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate_client import FaceClient, InvalidRequest
 from facegate_client.service import FaceServiceClient
-from server.gateway.localai import backend_pb2 as localai
-from server.gateway.localai.backend_pb2_grpc import BackendStub
 from support.gateway import Gateway, gateway
 from support.serving import Server, serving
 from support.wire import TRANSPORTS, encoded, infer, refused

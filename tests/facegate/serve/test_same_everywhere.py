@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from benchmarks.second_look import cut_to_fill
-from ensemble import handlers
-from ensemble.letterbox import letterbox
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
 from facegate_client import FaceClient
 from facegate_client.imaging.image import decode
+from facegate_ensemble.pipeline.letterbox import letterbox
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.triton import handlers
 from support.wire import encoded, infer
 
 FILLED = "a face that fills the picture"

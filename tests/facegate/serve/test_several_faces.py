@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from facegate.cameras.watch.people import load
+from facegate.local.local import Local
 from facegate_client import AsyncFaceClient, BadImage, FaceClient
-from facegate_client.camera.watch.people import load
-from facegate_client.local import Local
 from facegate_client.requests import verification
 from facegate_client.service import FaceServiceClient
 from support.grpc_gateway import grpc_gateway

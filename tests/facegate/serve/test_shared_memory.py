@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from facegate.serve import shared_memory
 from facegate_client import FaceClient, Overloaded
 from facegate_client.service import FaceServiceClient
-from server import shared_memory
 from support.grpc_gateway import grpc_gateway
 from support.serving import serving
 
@@ -59,7 +59,7 @@ import ctypes, subprocess
 assert ctypes.CDLL(None).unshare(0x20000) == 0, "no mount namespace"  # CLONE_NEWNS
 subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=115m", "none", "/dev/shm"], check=True)
-from facegate.cli import app
+from facegate.cli.app import app
 app()
 """
 """`facegate` with a /dev/shm of its own, which a picture of 27 MB fills."""

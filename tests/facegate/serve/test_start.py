@@ -26,17 +26,16 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 from typer.testing import CliRunner
 
-from engines.build import ROOT
-from facegate import building
-from facegate.cli import app
-from facegate.environment import check_environment
-from facegate.running import free_ports
+from facegate.cli import build as building
+from facegate.cli.app import app
+from facegate.cli.environment import check_environment
+from facegate.cli.running import free_ports
+from facegate.errors import ServeError
+from facegate.serve.embedded import find_embedded
 from facegate_client import FaceClient, Tls, Unreachable
-from server.embedded import find_embedded
-from server.errors import ServeError
 from support.missing import cannot_be_had
 from support.raw_http2 import GOAWAY, PING, pinging, with_header
-from support.serving import MODELS, serving
+from support.serving import MODELS, ROOT, serving
 
 
 def serve(*options, **environment):
@@ -85,7 +84,8 @@ def test_options_are_environment_variables_too():
 def test_without_weights_and_network_it_says_what_is_missing_and_how_to_mirror_it(tmp_path):
     (tmp_path / "mirror").mkdir()
     program = (
-        "import engines.build as b, engines.download as d, pathlib, tenacity, facegate.cli as c;"
+        "import pathlib, tenacity, facegate.build.build as b, facegate.build.weights.download as d;"
+        "import facegate.cli.app as c;"
         f"b.FETCHED = pathlib.Path({str(tmp_path / 'fetched')!r}); d.BACKOFF = tenacity.wait_none(); c.app(['fetch'])"
     )
     environment = {**os.environ, "FACEGATE_MIRROR": str(tmp_path / "mirror"), "HTTPS_PROXY": "http://127.0.0.1:9"}

@@ -14,11 +14,11 @@ import pytest
 import tritonclient.grpc
 from tritonclient.grpc import model_config_pb2
 
-from engines.pack_file import PackFile
-from engines.stamp import Stamp, read_stamp, stamp_file
-from ensemble import handlers
-from ensemble.onnx_inferer import OnnxInferer
-from ensemble.pipeline import Pipeline
+from facegate.build.repository.stamp import Stamp, read_stamp, stamp_file
+from facegate.packs.pack_file import PackFile
+from facegate_ensemble.pipeline.pipeline import Pipeline
+from facegate_ensemble.runtime.onnx.runner import OnnxInferer
+from facegate_ensemble.triton import handlers
 from support.changed_models import sealed
 from support.nvidia_root import make_root, serving_from
 from support.serving import Server

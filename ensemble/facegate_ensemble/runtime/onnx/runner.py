@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ensemble.cores import lane_count
-from ensemble.in_process_inferer import InProcessInferer, served
-from ensemble.onnx_session import CPU, OnnxSession, graph_for
-from ensemble.pack import Net
+from facegate_ensemble.pack import Net
+from facegate_ensemble.runtime.cores import lane_count
+from facegate_ensemble.runtime.in_process import InProcessInferer, served
+from facegate_ensemble.runtime.onnx.session import CPU, OnnxSession, graph_for
 
 
 class OnnxInferer(InProcessInferer):

@@ -17,8 +17,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ensemble.cores import cores
-from ensemble.net_fault import NetFault, reason
+from facegate_ensemble.runtime.cores import cores
+from facegate_ensemble.runtime.inference_error import NetFault, reason
 
 ROWS_AT_ONCE, PIXELS_AT_ONCE = 4, 1 << 18
 """The most that a run on a CPU is given. There a larger batch is no faster: 32 rows took as long for each as 8 do, and

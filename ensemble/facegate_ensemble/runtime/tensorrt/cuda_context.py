@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ensemble.cuda_driver import CudaError, require_gpu
-from ensemble.net_fault import reason
+from facegate_ensemble.runtime.inference_error import reason
+from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError, require_gpu
 
 
 class CudaContext:

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 from collections.abc import Callable
 
-from ensemble.cuda_driver import CudaError, call
+from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError, call
 
 THREAD_LOCAL = ctypes.c_int(1)
 """CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on allocating while this one captures."""

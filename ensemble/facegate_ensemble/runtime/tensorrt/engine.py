@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ensemble.net_fault import NetFault, reason
-from ensemble.tensorrt_log import log_of
+from facegate_ensemble.runtime.inference_error import NetFault, reason
+from facegate_ensemble.runtime.tensorrt.log import log_of
 
 PACKAGES = {".plan": "tensorrt", ".rtx": "tensorrt_rtx"}
 """Which package runs an engine, by the file's suffix."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ensemble.in_process_inferer import InProcessInferer, served
-from ensemble.pack import Net
-from ensemble.tensorrt_engine import engine_in
-from ensemble.tensorrt_session import TensorRtSession
+from facegate_ensemble.pack import Net
+from facegate_ensemble.runtime.in_process import InProcessInferer, served
+from facegate_ensemble.runtime.tensorrt.engine import engine_in
+from facegate_ensemble.runtime.tensorrt.session import TensorRtSession
 
 
 class TensorRtInferer(InProcessInferer):

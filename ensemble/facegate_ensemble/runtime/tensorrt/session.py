@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.cuda_buffer import CudaBuffer
-from ensemble.cuda_context import CudaContext, primary_context
-from ensemble.cuda_driver import CudaError
-from ensemble.cuda_graph import CudaGraph
-from ensemble.net_fault import NetFault, reason
-from ensemble.tensorrt_engine import Engine, Execution, library_for
+from facegate_ensemble.runtime.inference_error import NetFault, reason
+from facegate_ensemble.runtime.tensorrt.cuda_buffer import CudaBuffer
+from facegate_ensemble.runtime.tensorrt.cuda_context import CudaContext, primary_context
+from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError
+from facegate_ensemble.runtime.tensorrt.cuda_graph import CudaGraph
+from facegate_ensemble.runtime.tensorrt.engine import Engine, Execution, library_for
 
 NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: no waiting for the default stream, which other nets' loading uses, and which may not be used

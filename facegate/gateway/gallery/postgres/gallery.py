@@ -14,11 +14,10 @@ from pgvector import Vector
 from pgvector.psycopg import register_vector_async
 from psycopg_pool import AsyncConnectionPool
 
-from ensemble.verification import check_cosines
-from server.gateway.errors import RETRY_S, Code, GatewayError
-from server.gateway.gallery import Embeddings, Neighbour, Origin, Person
-from server.gateway.gallery.ids import new_id
-from server.gateway.gallery.postgres_tables import (
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.gallery import Embeddings, Neighbour, Origin, Person
+from facegate.gateway.gallery.ids import new_id
+from facegate.gateway.gallery.postgres.tables import (
     CONNECT_SECONDS,
     DAMAGED,
     INSERT_PERSON,
@@ -32,7 +31,8 @@ from server.gateway.gallery.postgres_tables import (
     photo_rows,
     told,
 )
-from server.gateway.gallery.records import Photo, Record, check_dim, photos_of, utc_now
+from facegate.gateway.gallery.records import Photo, Record, check_dim, photos_of, utc_now
+from facegate_ensemble.pipeline.verification import check_cosines
 
 CONNECTIONS = 4
 """Searches keep a core of the database busy each; gateways are several."""

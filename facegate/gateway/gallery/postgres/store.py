@@ -7,9 +7,9 @@ from datetime import timezone
 
 import numpy as np
 
-from server.errors import ServeError
-from server.gateway.gallery import Origin, Person
-from server.gateway.gallery.postgres_tables import (
+from facegate.errors import ServeError
+from facegate.gateway.gallery import Origin, Person
+from facegate.gateway.gallery.postgres.tables import (
     INSERT_PERSON,
     INSERT_PHOTO,
     SELECT_PEOPLE,
@@ -21,7 +21,7 @@ from server.gateway.gallery.postgres_tables import (
     photos_and_damage,
     told,
 )
-from server.gateway.gallery.records import Photo, Record
+from facegate.gateway.gallery.records import Photo, Record
 
 
 class PostgresStore:

@@ -14,10 +14,10 @@ import psycopg_pool
 from pgvector import Vector
 from pgvector.psycopg import register_vector
 
-from server.errors import ServeError
-from server.gateway.errors import RETRY_S, Code, GatewayError
-from server.gateway.gallery import Person
-from server.gateway.gallery.records import STORED_TOLERANCE, Photo, Record, checksum
+from facegate.errors import ServeError
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.gallery import Person
+from facegate.gateway.gallery.records import STORED_TOLERANCE, Photo, Record, checksum
 
 VERSION = 1
 CONNECT_SECONDS = 5

@@ -6,8 +6,8 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from server.errors import ServeError
-from server.gateway.gallery.sealing import KEY_VARIABLE, Seal
+from facegate.errors import ServeError
+from facegate.gateway.gallery.sealing import KEY_VARIABLE, Seal
 
 APPLICATION = 0x46614761  # "FaGa"
 VERSION = 1

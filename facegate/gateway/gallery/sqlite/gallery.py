@@ -11,15 +11,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from server.errors import ServeError
-from server.gateway.errors import GatewayError
-from server.gateway.gallery import Embeddings, Neighbour, Origin, Person
-from server.gateway.gallery.ids import new_id
-from server.gateway.gallery.matrix import Matrix
-from server.gateway.gallery.records import Photo, Record, photos_of, utc_now
-from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_reader import SqliteReader
-from server.gateway.gallery.sqlite_writer import SqliteWriter
+from facegate.errors import ServeError
+from facegate.gateway.errors import GatewayError
+from facegate.gateway.gallery import Embeddings, Neighbour, Origin, Person
+from facegate.gateway.gallery.ids import new_id
+from facegate.gateway.gallery.matrix import Matrix
+from facegate.gateway.gallery.records import Photo, Record, photos_of, utc_now
+from facegate.gateway.gallery.sealing import Seal
+from facegate.gateway.gallery.sqlite.reader import SqliteReader
+from facegate.gateway.gallery.sqlite.writer import SqliteWriter
 
 Result = TypeVar("Result")
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.errors import ServeError
-from server.gateway.errors import RETRY_S, Code, GatewayError
-from server.gateway.gallery import Embeddings, Origin, Person
-from server.gateway.gallery.records import STORED_TOLERANCE, Photo, Record, are_unit, bound_to, checksum
-from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_file import connect, has_checksums, reason
+from facegate.errors import ServeError
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.gallery import Embeddings, Origin, Person
+from facegate.gateway.gallery.records import STORED_TOLERANCE, Photo, Record, are_unit, bound_to, checksum
+from facegate.gateway.gallery.sealing import Seal
+from facegate.gateway.gallery.sqlite.file import connect, has_checksums, reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PEOPLE = """SELECT number, id, name, labels, registered_at, (SELECT count(*) FROM photo WHERE person = person.number)

@@ -9,14 +9,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from server.errors import ServeError
-from server.gateway.errors import RETRY_S, Code, GatewayError
-from server.gateway.gallery import Person
-from server.gateway.gallery.file_lock import Identity, keep_private, lock, unlock
-from server.gateway.gallery.records import Photo, Record, bound_to, check_dim, checksum
-from server.gateway.gallery.sealing import Seal
-from server.gateway.gallery.sqlite_file import no_gallery
-from server.gateway.gallery.sqlite_reader import SqliteReader, microseconds, told
+from facegate.errors import ServeError
+from facegate.gateway.errors import RETRY_S, Code, GatewayError
+from facegate.gateway.gallery import Person
+from facegate.gateway.gallery.file_lock import Identity, keep_private, lock, unlock
+from facegate.gateway.gallery.records import Photo, Record, bound_to, check_dim, checksum
+from facegate.gateway.gallery.sealing import Seal
+from facegate.gateway.gallery.sqlite.file import no_gallery
+from facegate.gateway.gallery.sqlite.reader import SqliteReader, microseconds, told
 
 REWRITE_FROM = 1_000
 """Forgotten photos since the file was last written anew from which on a start does so, where most photos are forgotten:

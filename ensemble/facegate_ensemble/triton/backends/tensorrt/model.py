@@ -4,9 +4,9 @@ It serves the engine `<model>/<version>/model.plan`, else `model.rtx` (TensorRT 
 that NVIDIA's own backend takes.
 """
 
-from ensemble.net_model import NetModel
-from ensemble.tensorrt_engine import engine_in
-from ensemble.tensorrt_session import TensorRtSession
+from facegate_ensemble.runtime.tensorrt.engine import engine_in
+from facegate_ensemble.runtime.tensorrt.session import TensorRtSession
+from facegate_ensemble.triton.model_backend import NetModel
 
 
 class TritonPythonModel(NetModel):

@@ -1,0 +1,1 @@
+"""What runs on a machine's GPU, how right and how fast."""

@@ -1,0 +1,1 @@
+"""How requests reach Triton: over gRPC or HTTP, blocking or not."""

@@ -1,0 +1,1 @@
+"""From pixels to verdict: the steps, and the pipeline of them."""

@@ -1,0 +1,1 @@
+"""Runs TensorRT engines on a GPU through the CUDA driver."""

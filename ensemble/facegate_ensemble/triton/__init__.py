@@ -1,0 +1,1 @@
+"""Serves the pipeline and its models inside Triton's Python backend."""

@@ -1,0 +1,1 @@
+"""The model repository that Triton serves, and what is recorded of it."""

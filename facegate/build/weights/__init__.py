@@ -1,0 +1,1 @@
+"""Fetches weights and sample pictures, each checked by its SHA-256."""

@@ -1,0 +1,1 @@
+"""The gallery in one SQLite file."""

@@ -1,0 +1,1 @@
+"""The client's fallback: the pipeline in the client's own process."""

@@ -1,0 +1,1 @@
+"""The model packs that are shipped, and how a pack's file is read."""
