@@ -106,7 +106,7 @@ def good_plain_ways(count: int) -> Iterator[GoodPlainWays]:
 
 def candidates(raw: Mapping[str, Floats], about: Detector) -> tuple[Floats, Floats, Floats]:
     """YuNet's outputs as boxes [N, 4], scores [N], best first, and landmarks [N, 5, 2] in the detector's pixels, of the
-    cells that reach the pack's score (the formula is in facegate/build/graphs/yunet.py)."""
+    cells that reach the pack's score (the formula is in facegate/build/graphs/served.py)."""
     found = []
     for stride in STRIDES:
         product = np.clip(raw[f"cls_{stride}"], 0, 1) * np.clip(raw[f"obj_{stride}"], 0, 1)

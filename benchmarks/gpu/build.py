@@ -17,8 +17,8 @@ from facegate.build.compiled import build_engines
 from facegate.build.errors import EngineError
 from facegate.build.order import Order
 from facegate.build.precision import Precision
+from facegate.build.runtime import tensorrt
 from facegate.build.target import Target
-from facegate.build.tensorrt.flavour import tensorrt
 from facegate.packs.shipped import pack_named
 
 MOST_FACES = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -38,17 +39,57 @@ from facegate.build.precision import Precision, in_precision
 from facegate.build.profile import of_batch, profile
 from facegate.build.repository.assemble import assemble
 from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
-from facegate.build.repository.store import Store
 from facegate.build.runtime import Runtime, runtime
 from facegate.build.seal import is_whole, seal
 from facegate.build.target import Target
 from facegate.build.tensorrt.compile import Cancelled, compile_engine
-from facegate.build.tensorrt.layers import layers_of
 from facegate.build.weights.lock import locked
 from facegate.packs.shipped import sample_pictures
 from facegate_client import imaging
 from facegate_ensemble import pipeline
 from facegate_ensemble.pack import Pack
+from facegate_ensemble.runtime.tensorrt.log import log_of
+
+
+class Store:
+    """A directory of engines: `<model>-<first 16 digits of the key>/1/` in it has model.onnx, the engine, its stamp."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, model: str, key: str, target: Target) -> Stamp | None:
+        """The stamp of the engine with this key, or None where it is not here or not whole."""
+        engine = self.files(model, key) / target.file
+        try:
+            stamp = read_stamp(engine)
+        except EngineError:
+            return None
+        return stamp if stamp.key == key and stamp.graph == _digest(engine.with_name("model.onnx")) else None
+
+    def files(self, model: str, key: str) -> Path:
+        """The directory of an engine's files."""
+        return self._folder / f"{model}-{key[:16]}" / "1"
+
+    def put(self, stamp: Stamp, graph: bytes, engine: bytes, layers: str | None) -> None:
+        """Keep an engine with its graph, its stamp and the report by layer; whole, or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        place = self.files(stamp.model, stamp.key).parent
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
+            fresh = Path(scratch) / "entry" / "1"
+            fresh.mkdir(parents=True)
+            (fresh / "model.onnx").write_bytes(graph)
+            (fresh / stamp.target.file).write_bytes(engine)
+            write_stamp(stamp, fresh / stamp.target.file)
+            if layers is not None:
+                (fresh / "layers.json").write_text(layers, encoding="utf-8")
+            if place.exists():
+                place.rename(Path(scratch) / "old")
+            fresh.parent.rename(place)
+
+
+def _digest(file: Path) -> str | None:
+    return sha256(file.read_bytes()) if file.is_file() else None
+
 
 NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
 CROPPING = (
@@ -305,3 +346,16 @@ def _check_models(wanted: Sequence[str], known: Sequence[str]) -> None:
     for model in wanted:
         if model not in known:
             raise EngineError(f"--model {model}: no such net; there are {', '.join(known)}")
+
+
+def layers_of(trt: Any, model: str, plan: bytes) -> str:
+    """JSON: the engine's layers with their kernels, types and shapes, as TensorRT writes it.
+
+    Needs a GPU, on which the engine is loaded; raises EngineError where there is none.
+    """
+    log = log_of(trt)
+    log.forget()
+    engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineError(f"{model}: no report by layer, since the engine cannot be loaded here: {log.first_error()}")
+    return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))

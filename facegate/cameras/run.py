@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -19,11 +20,10 @@ from facegate.cameras.frame import Source
 from facegate.cameras.gate import Gate
 from facegate.cameras.mailbox import Mailbox, Mode
 from facegate.cameras.recorder import Recorder
-from facegate.cameras.records import AskedOf
+from facegate.cameras.records import AskedOf, CameraEvent
 from facegate.cameras.server_notices import ServerNotices
 from facegate.cameras.sinks.annotated_video import AnnotatedVideo
 from facegate.cameras.sinks.output import Output
-from facegate.cameras.source_events import SourceEvents
 from facegate.cameras.sources.notices import SourceNotices
 from facegate.cameras.stats import CameraSnapshot, CameraStats
 from facegate.cameras.tracking.tracks import Tracks
@@ -31,6 +31,43 @@ from facegate.cameras.transports.carrier import Carrier, CarrierKind
 from facegate.cameras.transports.choice import choose
 from facegate.cameras.watch.watching import Watching
 from facegate_client.async_client import AsyncFaceClient
+
+Event = tuple[CameraEvent, str | None]
+
+
+class SourceEvents:
+    """One camera's SourceNotices: counted, told to the person at the terminal, and queued for its recorder."""
+
+    def __init__(self, stats: CameraStats, say: Callable[[str], None]) -> None:
+        """To be made in the event loop that reads `queue`."""
+        self.queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._stats = stats
+        self._say = say
+
+    def lost(self, reason: str) -> None:
+        """See SourceNotices."""
+        never = self._stats.snapshot().read == 0
+        self._stats.lost()
+        self._put("lost", reason)
+        self._say(f"{self._stats.camera} is {'not there yet' if never else 'lost'}: {reason}; it is tried again")
+
+    def back(self) -> None:
+        """See SourceNotices."""
+        self._stats.back()
+        self._put("back", None)
+        self._say(f"{self._stats.camera} is there")
+
+    def warned(self, what: str) -> None:
+        """See SourceNotices."""
+        self._say(f"{self._stats.camera}: {what}")
+
+    skipped = warned
+
+    def _put(self, event: CameraEvent, reason: str | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
+            self._loop.call_soon_threadsafe(self.queue.put_nowait, (event, reason))
+
 
 _BLACK = np.zeros((64, 64, 3), np.uint8)
 

@@ -212,7 +212,7 @@ async def _feeds(specs: Sequence[SourceSpec], mode: Mode | None, client: AsyncFa
     """Raises SourceError, ValueError and FaceGateError where a synthetic source cannot be made."""
     from facegate.cameras.run import Feed, Opener
     from facegate.cameras.sources.open_source import open_source
-    from facegate.cameras.synthetic.feed import synthetic_feed
+    from facegate.cameras.synthetic.source import synthetic_feed
 
     feeds = []
     for spec in specs:

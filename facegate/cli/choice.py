@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+import onnxruntime
 
 from facegate.build.build import Built, Say, Size, build_served, repository_name
 from facegate.build.device import Gpu, NoGpuError, gpus
@@ -19,7 +23,6 @@ from facegate.build.repository.stamp import Stamp, read_stamp, sha256
 from facegate.build.runtime import runtime
 from facegate.build.seal import is_whole
 from facegate.build.target import Target
-from facegate.cli.cuda import cuda_trouble
 from facegate.packs.pack_file import PackFile
 from facegate.serve.installation import find_triton
 from facegate_ensemble.pack import RECOGNIZER
@@ -203,3 +206,35 @@ def _warn(repository: Path, stamp: Stamp, say: Say) -> None:
             f"{engine} NEVER RUN when it was verified, only the graph that it was built of; "
             "build_engines.py on this machine verifies the engine"
         )
+
+
+SECONDS = 120
+
+_TRY = """
+import sys
+from pathlib import Path
+from facegate_ensemble.runtime.inference_error import NetFault
+from facegate_ensemble.runtime.onnx.session import OnnxSession
+try:
+    OnnxSession(Path(sys.argv[1]), 1, "cuda")
+except NetFault as fault:
+    sys.exit(str(fault))
+"""
+
+
+def cuda_trouble(graph: Path) -> str | None:
+    """Why ONNX Runtime does not run the served graph in a file on CUDA, or None where it does.
+
+    Tried in a process of its own, which gives the GPU's memory back.
+    """
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "the package onnxruntime here knows no CUDA; onnxruntime-gpu does"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _TRY, str(graph)], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"ONNX Runtime did not open a net on CUDA within {SECONDS} s"
+    if tried.returncode == 0:
+        return None
+    return next(reversed(tried.stderr.strip().splitlines()), f"it ended with {tried.returncode}")

@@ -6,9 +6,10 @@ import socket
 
 import grpc
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facegate.errors import ServeError
 from facegate.gateway.door import probes, request_id
@@ -17,7 +18,6 @@ from facegate.gateway.door.calls import Calls
 from facegate.gateway.door.door import Door
 from facegate.gateway.door.http import API, DoorMiddleware
 from facegate.gateway.rest.errors import handle_errors
-from facegate.gateway.rest.headers import SecurityHeaders
 from facegate.gateway.settings import ServerTls, Settings, address
 from facegate.gateway.urls import UrlFetcher
 from facegate_client import contract
@@ -123,3 +123,35 @@ def grpc_credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
     client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
     pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
     return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
+
+
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class SecurityHeaders:
+    """ASGI: adds them to what `app` answers, where it has none of the name: a page says itself what it may load."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
+import re
 import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from facegate.errors import ServeError
 from facegate.gateway.assembly import (
@@ -29,7 +35,6 @@ from facegate.gateway.door.door import Door
 from facegate.gateway.door.health import Health
 from facegate.gateway.door.http_server import HttpServer
 from facegate.gateway.door.interceptor import DoorInterceptor
-from facegate.gateway.door.logs import log_as_json
 from facegate.gateway.door.metrics import Metrics
 from facegate.gateway.door.observed import ObservedGallery, ObservedResults, ObservedTransport
 from facegate.gateway.door.readiness import ANSWER_SECONDS, Readiness
@@ -179,3 +184,43 @@ def _told_to_stop(say: Say) -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return told
+
+
+_LEADING_WORDS = re.compile(r"[A-Za-z ]*")
+
+_SHARED = (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"))
+
+
+def log_as_json(stream: TextIO) -> None:
+    """Of this process, libraries' loggers included: of these only warnings and worse."""
+    renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*_SHARED, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_values, renderer],
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+MOST_CHARACTERS = 300
+"""Of a library's message, which may repeat what it was given."""
+
+
+def _without_values(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Where a library's error happened and of what kind it is; its own text may hold what a caller sent."""
+    event["event"] = str(event["event"])[:MOST_CHARACTERS]
+    if event.get("logger") == "asyncio":  # goes on with the error itself, or a callback with its arguments
+        event["event"] = _LEADING_WORDS.match(event["event"])[0].strip()  # type: ignore[index]
+    raised = event.pop("exc_info", None)
+    if isinstance(raised, tuple) and raised[0] is not None:
+        event["error"] = raised[0].__name__
+        event["traceback"] = "".join(traceback.format_tb(raised[2]))
+    return event

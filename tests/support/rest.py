@@ -16,10 +16,10 @@ import httpx
 import numpy as np
 import uvicorn
 
+from facegate.gateway.assembly import SecurityHeaders
 from facegate.gateway.faces import FaceGateway
 from facegate.gateway.gallery import Gallery
 from facegate.gateway.rest.app import create_app
-from facegate.gateway.rest.headers import SecurityHeaders
 from facegate.gateway.urls import UrlFetcher
 from facegate_client.transport.base import AsyncTransport
 from facegate_client.transport.grpc import AsyncGrpcTransport

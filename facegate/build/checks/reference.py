@@ -48,7 +48,7 @@ class Reference:
 
 
 def _yunet(raw: Outputs, net: Detector) -> Outputs:
-    """YuNet's candidates decoded cell by cell, best first (the formula is in facegate/build/graphs/yunet.py)."""
+    """YuNet's candidates decoded cell by cell, best first (the formula is in facegate/build/graphs/served.py)."""
     boxes, scores, landmarks = [], [], []
     for stride in STRIDES:
         confidence = np.clip(raw[f"cls_{stride}"][0, :, 0], 0, 1) * np.clip(raw[f"obj_{stride}"][0, :, 0], 0, 1)

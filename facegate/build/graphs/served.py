@@ -8,18 +8,113 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from facegate.build.graphs.batch import free_the_batch
 from facegate.build.graphs.builder import BATCH, Builder, used
+from facegate.build.graphs.candidates import anchors, give, keep_best
 from facegate.build.graphs.errors import GraphError
-from facegate.build.graphs.logits import require_logits
 from facegate.build.graphs.published import output_shapes
 from facegate.build.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
 from facegate.build.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
-from facegate.build.graphs.yunet import decode_yunet
 from facegate_client import contract
-from facegate_ensemble.pack import DETECTOR, Detector, LivenessNet, Net, Pack, Recognizer
+from facegate_ensemble.pack import DETECTOR, STRIDES, Detector, LivenessNet, Net, Pack, Recognizer
+
+KINDS = ("cls", "obj", "bbox", "kps")
+
+
+def decode_yunet(build: Builder, net: Detector, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Replace the twelve raw outputs, of these `shapes` in a run, by BOXES, SCORES and LANDMARKS.
+
+    Raises GraphError for another net's outputs.
+    """
+    raw = {kind: _concatenated(build, net, kind) for kind in KINDS}
+    for stride in STRIDES:
+        cells = (net.height // stride) * (net.width // stride)
+        if found := {shapes[f"{kind}_{stride}"][:2] for kind in KINDS} - {(1, cells)}:
+            raise GraphError(
+                f"{net.file}: a yunet of {net.height} x {net.width} answers [1, {cells}, values] at stride {stride}; "
+                f"this net answers {[*found.pop(), 'values']}"
+            )
+    scores = build.node("Sqrt", build.node("Mul", _clipped(build, raw["cls"]), _clipped(build, raw["obj"])))
+    best = keep_best(build, net, anchors(net.height, net.width, 1), scores, raw["bbox"], raw["kps"])
+
+    log_size = build.node("Split", best.boxes, outputs=2, axis=2, num_outputs=2)
+    offset = build.graph.node[-1].output[0]
+    centre = build.node("Mul", build.node("Add", offset, best.cell), best.stride)
+    half = build.node("Mul", build.node("Exp", log_size), build.node("Mul", best.stride, build.constant([0.5])))
+    give(build, best, build.node("Sub", centre, half), build.node("Add", centre, half))
+
+
+def _concatenated(build: Builder, net: Detector, kind: str) -> str:
+    wanted, there = [f"{kind}_{stride}" for stride in STRIDES], {value.name for value in build.graph.output}
+    if not there.issuperset(wanted):
+        raise GraphError(f"{net.file}: a yunet has outputs {', '.join(wanted)}; this net's are {', '.join(there)}")
+    return build.node("Concat", *wanted, axis=1)
+
+
+def _clipped(build: Builder, value: str) -> str:
+    return build.node("Clip", value, build.constant(0.0), build.constant(1.0))
+
+
+PASSING_ON = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+"""Operators that change no value."""
+
+
+def require_logits(net: LivenessNet, graph: onnx.GraphProto) -> None:
+    """Raises GraphError when an output of `graph`, as it was published, is a Softmax's.
+
+    A LogSoftmax's is no fault: the softmax of a log-softmax is the softmax of the logits.
+    """
+    makers = {output: node for node in graph.node for output in node.output}
+    for output in graph.output:
+        maker = makers.get(output.name)
+        while maker is not None and maker.op_type in PASSING_ON:
+            maker = makers.get(maker.input[0])
+        if maker is not None and maker.op_type == "Softmax":
+            raise GraphError(
+                f"{net.file}: answers probabilities, since it ends in a Softmax; logits are wanted: cut the Softmax "
+                f"off with onnx.utils.extract_model, so that what it takes, {maker.input[0]!r}, is the net's output"
+            )
+
+
+def free_the_batch(build: Builder) -> None:
+    """Let the first dimension of what is made of the input vary."""
+    graph = build.graph
+    del graph.value_info[:]
+    shapes = _constants(graph)
+    for node in graph.node:
+        # A Reshape of a constant has no batch: what it begins with is its own.
+        if node.op_type != "Reshape" or node.input[0] in shapes:
+            continue
+        shape = shapes.get(node.input[1])
+        if shape is None:
+            continue
+        target = numpy_helper.to_array(shape).copy()
+        if len(target) == 2:  # [1, D] names a size that only a batch of one has: Flatten has none to name
+            node.op_type = "Flatten"
+            del node.input[1:]
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("axis", 1))
+        elif len(target) and target[0] == 1:
+            target[0] = 0  # "as in the input", unless allowzero, the one attribute of a Reshape, is set
+            del node.attribute[:]
+            node.input[1] = build.constant(target, np.int64)  # one of its own: others may use the net's
+    needed = used(graph)
+    unused = [node for node in graph.node if node.op_type == "Constant" and node.output[0] not in needed]
+    for node in unused:
+        graph.node.remove(node)
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto | None]:
+    """Every constant by name; None for a Constant node of what is no shape, such as plain floats or strings."""
+    constants: dict[str, onnx.TensorProto | None] = {each.name: each for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            (held,) = node.attribute
+            given = {"value": held.t, "value_ints": numpy_helper.from_array(np.array(held.ints, dtype=np.int64))}
+            constants[node.output[0]] = given.get(held.name)
+    return constants
+
 
 __all__ = ["SERVED_OPSET", "served_graph"]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 
+import numpy as np
 from grpc.aio import ServicerContext
 
 from facegate.gateway.checks import TOP_K
@@ -12,9 +15,9 @@ from facegate.gateway.deadline import seconds_for
 from facegate.gateway.door import calls
 from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.request_id import current
-from facegate.gateway.faces import FaceGateway
+from facegate.gateway.errors import invalid
+from facegate.gateway.faces import FaceGateway, Image
 from facegate.gateway.grpc.errors import status_of
-from facegate.gateway.grpc.reading import read_image
 from facegate.gateway.grpc.writing import (
     analyze_response,
     detect_response,
@@ -24,11 +27,55 @@ from facegate.gateway.grpc.writing import (
     person_message,
     verify_response,
 )
-from facegate.gateway.ordered import in_order
 from facegate.gateway.paging import last_id_of, page_token
+from facegate_client import contract
 from facegate_client.results import Faces
 from facegate_client.service import face_service_pb2 as pb
 from facegate_client.service.face_service_pb2_grpc import FaceServiceServicer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+async def in_order(
+    items: AsyncIterator[Item], work: Callable[[Item], Coroutine[Any, Any, Result]], window: int
+) -> AsyncGenerator[Result, None]:
+    """`work` of each item, in the items' order.
+
+    No more than `window` items have been taken whose results have not been, so that a slow taker slows the giver down
+    and memory is bounded. What either raises is raised here. When this ends or is closed (aclose), nothing goes on.
+    """
+    free = asyncio.Semaphore(window)
+    started: asyncio.Queue[asyncio.Task[Result] | None] = asyncio.Queue()
+    under_way: set[asyncio.Task[Any]] = set()
+
+    async def take() -> None:
+        try:
+            while True:
+                await free.acquire()
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                task = asyncio.create_task(work(item))
+                under_way.add(task)
+                started.put_nowait(task)
+        finally:
+            started.put_nowait(None)
+
+    taking = asyncio.create_task(take())
+    under_way.add(taking)
+    try:
+        while (task := await started.get()) is not None:
+            yield await task
+            under_way.discard(task)
+            free.release()
+        await taking
+    finally:
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
 
 DEFAULT_PAGE = 100
 WINDOW = 8
@@ -147,3 +194,27 @@ def _several_faces(
     request: pb.VerifyRequest | pb.AnalyzeRequest | pb.EmbedRequest | pb.EnrollRequest | pb.IdentifyRequest,
 ) -> str | None:
     return request.several_faces if request.HasField("several_faces") else None
+
+
+def read_image(image: pb.Image, field: str) -> Image:
+    """A file's bytes, or pixels uint8 [height, width, 3]. Raises GatewayError INVALID_ARGUMENT."""
+    content = image.WhichOneof("content")
+    if content is None:
+        raise invalid(field, "expected encoded or frame, got neither")
+    if content == "encoded":
+        return image.encoded
+    return _read_frame(image.frame, f"{field}.frame")
+
+
+def _read_frame(frame: pb.Frame, field: str) -> Image:
+    height, width = frame.height, frame.width
+    if height == 0 or width == 0:
+        raise invalid(field, f"expected a height and a width above zero, got {height} and {width}")
+    if error := contract.size_error(width, height):
+        raise invalid(field, error)
+    data = frame.bgr
+    if len(data) != height * width * 3:
+        raise invalid(
+            field, f"expected {height * width * 3} bytes, height x width x 3, for {width}x{height}, got {len(data)}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)

@@ -13,7 +13,7 @@ import pytest
 from facegate_ensemble.runtime.tensorrt import cuda_driver
 from facegate_ensemble.runtime.tensorrt.cuda_context import primary_context
 from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError, require_gpu
-from facegate_ensemble.runtime.tensorrt.cuda_graph import CudaGraph
+from facegate_ensemble.runtime.tensorrt.session import CudaGraph
 from support.fake_gpu import made_gpu
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegate.cameras.tracking.cuts import Cuts
+from facegate.cameras.tracking.tracks import Cuts
 
 Pixels = NDArray[np.uint8]
 

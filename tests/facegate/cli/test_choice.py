@@ -19,8 +19,7 @@ from facegate.build.repository.stamp import Stamp, read_stamp, write_stamp
 from facegate.build.seal import seal
 from facegate.build.target import Target
 from facegate.cli import choice
-from facegate.cli.choice import Backend, Choice, Wish, choose
-from facegate.cli.cuda import cuda_trouble
+from facegate.cli.choice import Backend, Choice, Wish, choose, cuda_trouble
 from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
 

@@ -18,12 +18,11 @@ from facegate.errors import ServeError
 from facegate.gateway.door import body, request_id
 from facegate.gateway.door.body import LINGER_BYTES, discard, read_body
 from facegate.gateway.door.browsers import Browsers, checked_origin
-from facegate.gateway.door.door import Door, Limits
+from facegate.gateway.door.door import Door, Limits, Rate
 from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text, shown_key
-from facegate.gateway.door.logs import log_as_json
-from facegate.gateway.door.rate import Rate
 from facegate.gateway.errors import Code, GatewayError
+from facegate.gateway.running import log_as_json
 
 DESK, GATE = "desk-" + 16 * "d", "gate-" + 16 * "g"
 KEYS = Keys([("desk", DESK), ("gate", GATE)])

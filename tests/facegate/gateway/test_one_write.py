@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from facegate.gateway.door.one_write import OneWrite
+from facegate.gateway.door.http_server import OneWrite
 
 
 class Wire:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate.gateway.ordered import in_order
+from facegate.gateway.grpc.service import in_order
 
 WINDOW = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import logging
 import threading
@@ -14,14 +15,84 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from facegate_ensemble.runtime.inference_error import NetFault, reason
-from facegate_ensemble.runtime.tensorrt.cuda_buffer import CudaBuffer
 from facegate_ensemble.runtime.tensorrt.cuda_context import CudaContext, primary_context
-from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError
-from facegate_ensemble.runtime.tensorrt.cuda_graph import CudaGraph
+from facegate_ensemble.runtime.tensorrt.cuda_driver import CudaError, call
 from facegate_ensemble.runtime.tensorrt.engine import Engine, Execution, library_for
+
+THREAD_LOCAL = ctypes.c_int(1)
+"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on allocating while this one captures."""
+
+
+class CudaGraph:
+    """What `work` gives a stream, recorded. Shapes and addresses are fixed; the memory's contents are not."""
+
+    def __init__(self, stream: int, work: Callable[[], None]) -> None:
+        """Record `work` on the idle `stream` (a CUstream) without running it; its context is the current one.
+
+        Raises CudaError when the driver cannot record it, and whatever `work` raises.
+        """
+        self._stream = ctypes.c_void_p(stream)
+        self._graph = ctypes.c_void_p()
+        recorded = ctypes.c_void_p()
+        call("cuStreamBeginCapture_v2", self._stream, THREAD_LOCAL)
+        try:
+            work()
+        except BaseException:  # the stream must run again what it is given, and what went wrong is worth more than this
+            with contextlib.suppress(CudaError):
+                call("cuStreamEndCapture", self._stream, ctypes.byref(recorded))
+                call("cuGraphDestroy", recorded)
+            raise
+        call("cuStreamEndCapture", self._stream, ctypes.byref(recorded))
+        try:
+            call("cuGraphInstantiateWithFlags", ctypes.byref(self._graph), recorded, ctypes.c_ulonglong(0))
+        finally:
+            call("cuGraphDestroy", recorded)
+
+    def launch(self) -> None:
+        """Run it on its stream, after what the stream has been given before. Raises CudaError."""
+        call("cuGraphLaunch", self._graph, self._stream)
+
+    def close(self) -> None:
+        """Give its memory back. It must not be running."""
+        call("cuGraphExecDestroy", self._graph)
+
+
+class CudaBuffer:
+    """Room for one tensor's full batch, page-locked on the host (so that copies need no second one) and on the GPU."""
+
+    def __init__(self, cuda: Any, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Take it, zeroed on the host, in the current context; `cuda` is pycuda.driver."""
+        self._cuda = cuda
+        self.host: NDArray[Any] = cuda.pagelocked_empty(shape, dtype)
+        self._locked: Any = self.host.base
+        try:
+            self._device = cuda.mem_alloc(self.host.nbytes)
+        except cuda.Error:
+            self._locked.free()
+            raise
+        self.host[:] = np.zeros((), dtype)
+
+    @property
+    def address(self) -> int:
+        """On the GPU."""
+        return int(self._device)
+
+    def upload(self, rows: int, stream: Any) -> None:
+        """Enqueue the copy of the first `rows` to the GPU."""
+        self._cuda.memcpy_htod_async(self._device, self.host[:rows], stream)
+
+    def download(self, rows: int, stream: Any) -> None:
+        """Enqueue the copy of the first `rows` from the GPU."""
+        self._cuda.memcpy_dtoh_async(self.host[:rows], self._device, stream)
+
+    def close(self) -> None:
+        """Give both back, in the context it was taken in. Nothing may be using them."""
+        self._device.free()
+        self._locked.free()
+
 
 NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: no waiting for the default stream, which other nets' loading uses, and which may not be used
