@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""From a model pack to a repository that Triton serves; see `--help`."""
+"""From a model pack to a repository that Triton serves: the same as the command `facegate build`."""
 
-from facegate.cli.build import app
+import sys
+
+from facegate.cli.app import app
 
 if __name__ == "__main__":
-    app()
+    app(["build", *sys.argv[1:]], prog_name="facegate")

@@ -21,8 +21,7 @@ from facegate.build.checks.pictures import Pictures
 from facegate.build.compiled import build_engines
 from facegate.build.judging import Judging
 from facegate.build.order import Order
-from facegate.build.precision import Precision
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
 from facegate.cli.console import one_line, say
 from facegate.packs.shipped import pack_named
 

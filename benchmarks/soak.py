@@ -26,8 +26,8 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
-from facegate.cli.app import InfererKind
 from facegate.cli.running import running_server
+from facegate.cli.serve import InfererKind
 from facegate.serve import shared_memory
 from facegate_client import FaceClient, NoFace
 from facegate_client.imaging.image import decode

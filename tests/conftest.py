@@ -12,9 +12,8 @@ import pytest
 from facegate.build.build import build, fetch_pack
 from facegate.build.compiled import build_engines
 from facegate.build.order import Order
-from facegate.build.precision import Precision
-from facegate.build.target import Target
-from facegate.build.weights.fetch import FetchError
+from facegate.build.target import Precision, Target
+from facegate.errors import FetchError
 from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
 from support.missing import MISSING, cannot_be_had

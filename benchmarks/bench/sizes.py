@@ -22,7 +22,8 @@ from benchmarks.bench.labelled import Pair, Photo, Seen, compared, labelled_pair
 from benchmarks.bench.pictures import picture
 from benchmarks.bench.roofline import rate
 from benchmarks.bench.spread import spread
-from facegate.build.build import Built, Size, build_served
+from facegate.build.build import Built, build_served
+from facegate.build.target import Size
 from facegate.cli.console import say
 from facegate.cli.options import DEFAULT_PACK
 from facegate.packs.shipped import pack_named

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from benchmarks import ROOT
 from facegate.build.compiled import build_engines
-from facegate.build.errors import EngineError
 from facegate.build.order import Order
-from facegate.build.precision import Precision
 from facegate.build.runtime import tensorrt
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
+from facegate.errors import EngineError
 from facegate.packs.shipped import pack_named
 
 MOST_FACES = 64

@@ -24,7 +24,7 @@ from benchmarks.gpu.machine import ROOT, machine
 from benchmarks.gpu.page import page
 from benchmarks.gpu.result import CLEAN_UP_SECONDS, Proof, file_name, say
 from facegate.build.device import Gpu, NoGpuError, gpus
-from facegate.build.errors import EngineError
+from facegate.errors import EngineError
 
 if TYPE_CHECKING:  # a package that is not here stops the step that needs it, and nothing else
     from benchmarks.gpu.asked import Asked

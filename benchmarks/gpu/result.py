@@ -86,7 +86,7 @@ def file_name(gpu: str) -> str:
 def in_a_line(error: BaseException) -> str:
     """What an exception says, on one line; one that nobody meant to be read says also where it came from."""
     said = " ".join(str(error).split())[:600]
-    meant = type(error).__module__.split(".")[0] in ("engines", "ensemble", "facegate_client", "server", "benchmarks")
+    meant = type(error).__module__.split(".")[0] in ("facegate", "facegate_ensemble", "facegate_client", "benchmarks")
     if said and (meant or isinstance(error, ImportError)):
         return said
     frame = error.__traceback__

@@ -10,9 +10,8 @@ from typing import Any
 from benchmarks.gpu.build import MOST_FACES, built
 from facegate.build.build import Built, repository_name
 from facegate.build.paths import REPOSITORIES
-from facegate.build.precision import Precision
 from facegate.build.repository.stamp import read_stamp
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.pack import DETECTORS
 from facegate_ensemble.runtime.in_process import InProcessInferer, Session, served

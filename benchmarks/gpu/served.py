@@ -20,7 +20,7 @@ from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.result import in_a_line
 from benchmarks.gpu.timing import together
 from facegate.build.checks.gate import LIMITS
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
 from facegate_ensemble.runtime.runner import Arrays
 
 CALLERS = 8

@@ -16,7 +16,7 @@ from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.pipeline import CALLERS, PLANNED, measured
 from benchmarks.gpu.result import Overtime
 from benchmarks.gpu.served import held
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
 from facegate.cli.demo import ACTS, LIVE, SPOOF
 from facegate.cli.running import running_server
 from facegate.errors import ServeError

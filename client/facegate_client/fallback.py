@@ -35,6 +35,8 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from importlib.metadata import entry_points
+from os import PathLike
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,6 +64,9 @@ ATTEMPTS = 3
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.5
 """Full jitter: each wait is random, up to a bound that doubles."""
 
+PLUGINS = "facegate_client.fallback"
+"""The group of the entry point that opens models in this process. The package `facegate` registers one."""
+
 PROBE_S = 2.0
 _BLACK = np.zeros((64, 64, 3), np.uint8)
 _PROBES = (
@@ -82,6 +87,18 @@ class Nets(Protocol):
 
     def close(self) -> None:
         """Calls after it are errors."""
+
+
+def open_models(repository: str | PathLike[str] | None) -> Nets:
+    """Opens the models of `repository`, or the default ones, by the entry point in `PLUGINS`.
+
+    Raises ImportError where no installed package registers one, and ValueError where the models cannot be opened.
+    """
+    plugins = entry_points(group=PLUGINS)
+    if not plugins:
+        raise ImportError(f"no installed package has an entry point {PLUGINS}")
+    nets: Nets = next(iter(plugins)).load()(repository)
+    return nets
 
 
 class Switch:

@@ -60,10 +60,9 @@ class Settings:
         if self.fallback is None:
             return remote
         with _extra():
-            from facegate.local.local import open_local
-            from facegate_client.fallback import FallbackTransport
+            from facegate_client.fallback import FallbackTransport, open_models
 
-            return FallbackTransport(remote, open_local(self.local_repository), self.address)
+            return FallbackTransport(remote, open_models(self.local_repository), self.address)
 
     def connect_async(self) -> AsyncTransport:
         """The same for an event loop."""
@@ -79,10 +78,9 @@ class Settings:
         if self.fallback is None:
             return remote
         with _extra():
-            from facegate.local.local import open_local
-            from facegate_client.fallback import AsyncFallbackTransport
+            from facegate_client.fallback import AsyncFallbackTransport, open_models
 
-            return AsyncFallbackTransport(remote, open_local(self.local_repository), self.address)
+            return AsyncFallbackTransport(remote, open_models(self.local_repository), self.address)
 
 
 @contextmanager
@@ -90,6 +88,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(
-            f"fallback='local' needs more packages ({error}): pip install 'facegate-client[local]'"
-        ) from error
+        raise ImportError(f"fallback='local' needs more packages ({error}): pip install 'facegate[local]'") from error

@@ -18,23 +18,23 @@ import facegate_ensemble
 from facegate import PACKAGE
 from facegate.build.checks.known_answers import make_known_answers, save_known_answers
 from facegate.build.checks.parity import Parity, prove
-from facegate.build.graphs import GraphError, served_graph
 from facegate.build.graphs.cpu import cpu_graphs
 from facegate.build.graphs.resized import resized
+from facegate.build.graphs.served import served_graph
 from facegate.build.paths import FETCHED, REPOSITORIES, RESIZED, TEMPLATES
 from facegate.build.repository.assemble import assemble, packed
 from facegate.build.repository.manifest import ManifestError, check_files, read_manifest, write_manifest
+from facegate.build.target import Size
 from facegate.build.weights.fetch import fetch, is_here
 from facegate.build.weights.lock import locked
-from facegate.packs.pack_file import PackError, PackFile, WeightFile
+from facegate.errors import GraphError, PackError
+from facegate.packs.pack_file import PackFile, WeightFile
 from facegate.packs.shipped import sample_pictures, shipped_packs
 from facegate_ensemble.pack import DETECTOR, Detector, Pack
 
 SCRATCH = ".new-"
 
 Say = Callable[[str], None]
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from facegate.build.build import Say, fetch_pack, parity_line, weight_files, with_possible_look
 from facegate.build.checks.contact_sheet import contact_sheet, describe
 from facegate.build.checks.parity import prove
-from facegate.build.graphs import GraphError, served_graph
 from facegate.build.graphs.cpu import cpu_graphs
+from facegate.build.graphs.served import served_graph
 from facegate.build.paths import TEMPLATES
 from facegate.build.repository.assemble import assemble
-from facegate.packs.pack_file import PackError, PackFile
+from facegate.errors import GraphError, PackError
+from facegate.packs.pack_file import PackFile
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
 from facegate_ensemble.pack import Pack

@@ -31,19 +31,19 @@ from facegate.build.build import (
 from facegate.build.checks.known_answers import load_known_answers, save_known_answers
 from facegate.build.checks.pictures import Pictures, pictures_of
 from facegate.build.device import NoGpuError, gpus
-from facegate.build.errors import EngineError, UnfitError
 from facegate.build.judging import Judging
 from facegate.build.order import Engines, Order, Progress, kept_in_fp32
 from facegate.build.paths import ENGINES, REPOSITORIES, TEMPLATES
-from facegate.build.precision import Precision, in_precision
+from facegate.build.precision.convert import in_precision
 from facegate.build.profile import of_batch, profile
 from facegate.build.repository.assemble import assemble
 from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp
 from facegate.build.runtime import Runtime, runtime
 from facegate.build.seal import is_whole, seal
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
 from facegate.build.tensorrt.compile import Cancelled, compile_engine
 from facegate.build.weights.lock import locked
+from facegate.errors import EngineError, UnfitError
 from facegate.packs.shipped import sample_pictures
 from facegate_client import imaging
 from facegate_ensemble import pipeline

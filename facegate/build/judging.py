@@ -16,10 +16,11 @@ from facegate.build.build import Built, Say
 from facegate.build.checks.gate import Gate, judge
 from facegate.build.checks.pictures import Pictures, fed
 from facegate.build.device import NoGpuError, gpus
-from facegate.build.errors import EngineError, UnfitError
 from facegate.build.order import kept_in_fp32
-from facegate.build.precision import Precision, rehearsed, sensitivity
-from facegate.build.target import Target
+from facegate.build.precision.rehearsal import rehearsed
+from facegate.build.precision.sensitivity import sensitivity
+from facegate.build.target import Precision, Target
+from facegate.errors import EngineError, UnfitError
 from facegate_ensemble.errors import RequestError
 from facegate_ensemble.pack import Pack
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer

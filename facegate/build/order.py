@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facegate.build.build import Size
-from facegate.build.precision import Precision
 from facegate.build.repository.stamp import Stamp
-from facegate.build.target import Target
+from facegate.build.target import Precision, Size, Target
 from facegate.build.tensorrt.options import Options
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.pack import Net

@@ -9,8 +9,8 @@ from typing import Any
 import onnxruntime
 
 from facegate.build.device import Gpu, NoGpuError, gpus
-from facegate.build.errors import EngineError
 from facegate.build.target import Target
+from facegate.errors import EngineError
 from facegate_ensemble.runtime.tensorrt.engine import INSTALL
 
 _PACKAGES = {Target.tensorrt: "tensorrt", Target.tensorrt_rtx: "tensorrt_rtx"}

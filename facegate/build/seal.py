@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facegate.build.build import inputs_checksum
-from facegate.build.errors import EngineError
 from facegate.build.repository.assemble import packed
 from facegate.build.repository.manifest import ManifestError, check_files, read_manifest, write_manifest
+from facegate.errors import EngineError
 
 
 def seal(repository: Path, licences: Mapping[str, str], options: str) -> None:

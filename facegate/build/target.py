@@ -1,8 +1,11 @@
-"""What the nets are built for."""
+"""What models are built for: what runs them, in which precision, and the detector's input size."""
 
 from __future__ import annotations
 
 from enum import Enum
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
 
 class Target(str, Enum):
@@ -21,3 +24,11 @@ class Target(str, Enum):
     def label(self) -> str:
         """Its name in a sentence."""
         return {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX", "onnxruntime": "ONNX Runtime"}[self.value]
+
+
+class Precision(str, Enum):
+    """What the products of a model are computed in. `int8` leaves the rest in FP32."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"

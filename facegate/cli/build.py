@@ -1,4 +1,4 @@
-"""The command line of build_engines.py."""
+"""The command `facegate build`, which is build_engines.py too."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from facegate.build import order
-from facegate.build.compiled import build_engines
-from facegate.build.errors import UnfitError
-from facegate.build.order import Engines, Order
-from facegate.build.precision import Precision
-from facegate.build.repository.stamp import Stamp
-from facegate.build.target import Target
-from facegate.build.tensorrt.options import Options
-from facegate.cli.console import one_line, say
-from facegate.cli.environment import check_environment
+from facegate.build.target import Precision, Target
+from facegate.cli.console import one_line, packages_for, say
 from facegate.cli.options import DEFAULT_PACK, AcceptLicense, PackName, Pictures, WithoutLiveness, detector_sizes
+from facegate.errors import UnfitError
 from facegate.packs.shipped import pack_named
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from facegate.build.order import Engines, Progress
+    from facegate.build.repository.stamp import Stamp
 
 
-@app.command()
-def _build(
+def build(
     pack: PackName = DEFAULT_PACK,
     target: Annotated[Target, typer.Option(help="What is to run the nets.")] = Target.onnxruntime,
     precision: Annotated[
@@ -96,7 +91,10 @@ def _build(
     What has not changed is not built again. The repository that was there stays until another is ready.
     """
     with one_line():
-        check_environment(os.environ)
+        with packages_for("build"):
+            from facegate.build.compiled import build_engines
+            from facegate.build.order import Order
+            from facegate.build.tensorrt.options import Options
         known = pack_named(pack)
         chosen = Options(
             workspace=workspace,
@@ -122,25 +120,22 @@ def _build(
                 force=force,
             )
             try:
-                _carry_out(ordered, accept_license)
+                with _shown() as shown:
+                    made = build_engines(ordered, accept_license=accept_license, say=say, progress=shown)
             except UnfitError as error:  # another size may do
                 unfit.append(error)
                 say(str(error))
+                continue
+            if made.stamps:
+                Console(stderr=True, width=None if sys.stderr.isatty() else 200).print(_table(made))
+            if made.repository:
+                print(os.path.relpath(made.repository))
         if unfit:
             raise SystemExit(1)
 
 
-def _carry_out(ordered: Order, accept_license: bool) -> None:
-    with _shown() as progress:
-        made = build_engines(ordered, accept_license=accept_license, say=say, progress=progress)
-    if made.stamps:
-        Console(stderr=True, width=None if sys.stderr.isatty() else 200).print(_table(made))
-    if made.repository:
-        print(os.path.relpath(made.repository))
-
-
 @contextmanager
-def _shown() -> Iterator[order.Progress]:
+def _shown() -> Iterator[Progress]:
     """A bar for each net that is being built, on a terminal."""
     columns = (
         SpinnerColumn(finished_text="✓"),
@@ -149,7 +144,7 @@ def _shown() -> Iterator[order.Progress]:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+    with progress.Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
         tasks: dict[str, TaskID] = {}
 
         def told(model: str, phase: str, done: int, steps: int) -> None:

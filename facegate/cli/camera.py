@@ -1,4 +1,4 @@
-"""The command `faceclient camera`. What it needs beyond the client is imported when it runs: the extra `camera`."""
+"""The command `facegate camera`. The packages of the extra `camera` are imported when it runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import typer
 
 from facegate.cameras.mailbox import Mode
 from facegate.cameras.transports.carrier import CarrierError, CarrierKind
+from facegate.cli.console import packages_for
+from facegate.errors import CommandError
 from facegate_client.async_client import AsyncFaceClient
 from facegate_client.cli.options import (
     ERROR,
@@ -36,6 +38,7 @@ from facegate_client.contract import ADMIN_KEY
 from facegate_client.errors import printable
 from facegate_client.transport.base import Tls
 
+PROGRAM = "facegate"
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 AGAIN_S = 1.0
 """Who signals a process and its group, as timeout(1) does, means it once."""
@@ -104,13 +107,13 @@ def camera(
 
     Exit status 0; 2: an error, or a source that failed while the others went on.
     """
-    with errors_in_a_line(), _extra():
+    with errors_in_a_line(known=(CommandError,), program=PROGRAM), packages_for("camera"):
         from facegate.cameras.frame import SourceError
         from facegate.cameras.run import Settings
         from facegate.cameras.sinks.output import OutputError, PipeClosed
         from facegate.cameras.watch.people import WatchError
 
-    with errors_in_a_line(known=(CarrierError, SourceError, OutputError, WatchError)):
+    with errors_in_a_line(known=(CarrierError, SourceError, OutputError, WatchError), program=PROGRAM):
         settings = Settings(
             anti_spoofing=anti_spoofing,
             min_score=min_score,
@@ -174,7 +177,7 @@ async def _run(
             _say(f"metrics at http://127.0.0.1:{exporter.port}/metrics")
         if out != "-" or not sys.stdout.isatty():
             stack.enter_context(LiveTable(run.snapshots))
-        stack.enter_context(log_on_stderr())
+        stack.enter_context(log_on_stderr(PROGRAM))
         stack.enter_context(_stopped_by_signals(run.stop))
         for output in outputs:
             stack.push_async_callback(output.close)
@@ -257,13 +260,5 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(f"cameras need more packages ({error}): pip install 'facegate-client[camera]'") from error
-
-
 def _say(line: str) -> None:
-    sys.stderr.write(f"faceclient: {printable(line, joiners=True)}\n")
+    sys.stderr.write(f"{PROGRAM}: {printable(line, joiners=True)}\n")

@@ -7,37 +7,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import onnxruntime
 
-from facegate.build.build import Built, Say, Size, build_served, repository_name
+from facegate.build.build import Built, Say, build_served, repository_name
 from facegate.build.device import Gpu, NoGpuError, gpus
-from facegate.build.errors import EngineError
 from facegate.build.paths import REPOSITORIES
-from facegate.build.precision import Precision
 from facegate.build.repository.assemble import packed
 from facegate.build.repository.manifest import MANIFEST
 from facegate.build.repository.stamp import Stamp, read_stamp, sha256
 from facegate.build.runtime import runtime
 from facegate.build.seal import is_whole
-from facegate.build.target import Target
+from facegate.build.target import Precision, Size, Target
+from facegate.cli.options import Backend
+from facegate.errors import EngineError
 from facegate.packs.pack_file import PackFile
 from facegate.serve.installation import find_triton
 from facegate_ensemble.pack import RECOGNIZER
 
 ENOUGH = 10
 """Pictures on which engines have to be verified to be served without a warning."""
-
-
-class Backend(str, Enum):
-    """What runs the nets."""
-
-    auto = "auto"
-    tensorrt = "tensorrt"
-    tensorrt_rtx = "tensorrt-rtx"
-    onnxruntime = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any
-
-from typer.main import get_command
 
 from facegate.errors import ServeError
 from facegate_client.contract import ADMIN_KEY
@@ -45,37 +43,26 @@ _OF_KUBERNETES = re.compile(
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises ServeError for a FACEGATE_* variable that is misspelt, or that restricts and is empty."""
+def check_environment(environment: Mapping[str, str], known: Set[str]) -> None:
+    """Raises ServeError for a FACEGATE_* variable that is not in `known`, or that restricts and is empty."""
     for name in RESTRICTIONS:
         if not environment.get(name, "set").strip():
             raise ServeError(f"{name} is set, and empty: give it a value or unset it")
-    known = known_variables()
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in known and not _OF_KUBERNETES.fullmatch(f"{name}={value}"):
             raise ServeError(f"{name} is not a setting of FaceGate: {_remedy(name, known)}")
 
 
-def known_variables() -> set[str]:
-    """The variables of every option of every command, and `NO_OPTIONS`."""
-    from facegate.cli import app as cli
-    from facegate.cli import build as building
-    from facegate_client.cli import app as client
-
-    apps = (cli.app, building.app, client.app)
-    return {*NO_OPTIONS, *(name for app in apps for name in _variables(get_command(app)))}
-
-
-def _variables(command: Any) -> Iterator[str]:
-    """Of a click command, which some versions of typer have a copy of."""
+def variables_of(command: Any) -> Iterator[str]:
+    """Yields the variables of a click command and of those under it."""
     for parameter in command.params:
         if parameter.envvar is not None:
             yield from [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar
     for each in getattr(command, "commands", {}).values():
-        yield from _variables(each)
+        yield from variables_of(each)
 
 
-def _remedy(name: str, known: set[str]) -> str:
+def _remedy(name: str, known: Set[str]) -> str:
     # The common beginning is left out, since it makes everything look alike; a gateway's variable is compared with
     # the gateway's own.
     prefix = next(each for each in (f"{PREFIX}GATEWAY_", PREFIX) if name.startswith(each))

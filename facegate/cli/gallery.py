@@ -10,12 +10,17 @@ from typing import Annotated
 
 import typer
 
-from facegate.cli.console import one_line, say
+from facegate.cli.console import one_line, packages_for, say
 from facegate.cli.environment import GALLERY_KEY
-from facegate.cli.gateway import DEFAULT_GALLERY, check_gallery, packages_for
+from facegate.cli.gateway import DEFAULT_GALLERY, check_gallery
 from facegate.errors import ServeError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="The people whom the gateway remembers.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Export and import the people whom the gateway remembers.",
+)
 
 Location = Annotated[
     str,
@@ -71,7 +76,7 @@ def import_command(
 @contextmanager
 def _in_one_line() -> Iterator[None]:
     with one_line():
-        with packages_for("gallery"):
+        with packages_for("gateway"):
             from facegate.gateway.errors import GatewayError
         try:
             yield

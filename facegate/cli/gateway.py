@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from facegate.addresses import of_this_machine
-from facegate.cli.console import one_line, say
+from facegate.cli.console import one_line, packages_for, say
 from facegate.cli.environment import API_KEYS, GALLERY_KEY
 from facegate.cli.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
 from facegate.errors import ServeError
@@ -24,9 +22,6 @@ from facegate_ensemble.policy import Policy
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PROBE_PORT = 8081
 DEFAULT_GALLERY = "~/.local/share/facegate/people.db"
-
-OURS = ("engines", "ensemble", "facegate", "facegate_client", "server")
-"""A module of these that is not there is a fault of ours, which no package mends."""
 
 
 _PASSWORD = re.compile(r"postgres(ql)?://([^/@]*:[^/@]*@|.*[?&]password=)")
@@ -234,14 +229,3 @@ def _probed() -> tuple[str, int]:
         return of_this_machine(host), int(port)
     except ValueError:
         raise ServeError(f"FACEGATE_GATEWAY_PROBE_PORT: expected a port, got {port!r}") from None
-
-
-@contextmanager
-def packages_for(what: str) -> Iterator[None]:
-    """Imports what the gateway's extra brings. Raises ServeError, with the remedy, where it is not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OURS:
-            raise
-        raise ServeError(f"the {what} needs more packages ({error}): pip install 'facegate[gateway]'") from error

@@ -10,8 +10,8 @@ from facegate.cli.console import say
 from facegate.cli.environment import API_KEYS
 from facegate.errors import ServeError
 from facegate.gateway.door.keys import Keys, is_readable_by_others, keys_from_file, keys_from_text
-from facegate.gateway.settings import ServerTls, Settings
-from facegate.gateway.tls_files import check_certificates, check_pair
+from facegate.gateway.settings import Settings
+from facegate.gateway.tls_files import ServerTls, check_certificates, check_pair
 from facegate_client.transport.base import Tls
 
 _TRITON = re.compile(r"(http://)?([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facegate.build.build import Size
-from facegate.build.errors import EngineError
+from facegate.build.target import Size
+from facegate.errors import EngineError
 
 DEFAULT_PACK = "mobileface"
+
+
+class Backend(str, Enum):
+    """What runs the models."""
+
+    auto = "auto"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
+    onnxruntime = "onnxruntime"
+
 
 PACK_HELP = "The model pack: a name that `facegate packs` lists, or the path of your own .toml."
 PackName = Annotated[str, typer.Option("--pack", envvar="FACEGATE_PACK", help=PACK_HELP)]

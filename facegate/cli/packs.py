@@ -1,4 +1,4 @@
-"""The commands `facegate packs` and `facegate packs check`."""
+"""The commands `facegate packs`, `facegate packs check` and `facegate fetch`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from facegate.build.build import cache, weight_files
-from facegate.build.check import check
 from facegate.build.paths import BUILD
-from facegate.build.weights.fetch import is_here
-from facegate.cli.console import one_line, say
-from facegate.cli.options import AcceptLicense
-from facegate.packs.pack_file import PackError
+from facegate.cli.console import one_line, packages_for, say
+from facegate.cli.options import DEFAULT_PACK, PACK_HELP, AcceptLicense
+from facegate.errors import PackError
 from facegate.packs.shipped import pack_named, shipped_packs
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
@@ -29,6 +26,9 @@ def packs(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     with one_line():
+        with packages_for("build"):
+            from facegate.build.build import cache, weight_files
+            from facegate.build.weights.fetch import is_here
         table = Table("pack", "nets", "licence", "commercial use", "MB", "here", box=None, pad_edge=False)
         notes = []
         for name in shipped_packs():
@@ -59,6 +59,8 @@ def check_command(
 ) -> None:
     """Say what is wrong with a pack, field by field; or prove its nets and draw what each of them is fed."""
     with one_line():
+        with packages_for("build"):
+            from facegate.build.check import check
         try:
             pack = pack_named(str(file))
             drawn = sheet or BUILD / "packs" / f"{pack.name}.png"
@@ -76,3 +78,17 @@ def _explain(file: Path, error: PackError) -> NoReturn:
     for fault in error.faults:
         say(f"{file}: {fault}")
     raise SystemExit(1)
+
+
+def fetch(
+    pack: Annotated[str, typer.Argument(envvar="FACEGATE_PACK", help=PACK_HELP)] = DEFAULT_PACK,
+    accept_license: AcceptLicense = False,
+) -> None:
+    """Bring a pack's weights and the sample pictures to build/, each checked by its SHA-256.
+
+    FACEGATE_MIRROR, a directory or an address, is asked first.
+    """
+    with one_line():
+        with packages_for("build"):
+            from facegate.build.build import fetch_pack
+        fetch_pack(pack_named(pack), accept_license=accept_license)

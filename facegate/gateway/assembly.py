@@ -18,7 +18,8 @@ from facegate.gateway.door.calls import Calls
 from facegate.gateway.door.door import Door
 from facegate.gateway.door.http import API, DoorMiddleware
 from facegate.gateway.rest.errors import handle_errors
-from facegate.gateway.settings import ServerTls, Settings, address
+from facegate.gateway.settings import Settings, address
+from facegate.gateway.tls_files import ServerTls
 from facegate.gateway.urls import UrlFetcher
 from facegate_client import contract
 from facegate_client.transport.async_http import AsyncHttpTransport

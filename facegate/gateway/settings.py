@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from facegate.addresses import is_loopback
 from facegate.gateway.door.door import Limits
 from facegate.gateway.door.keys import Keys
+from facegate.gateway.tls_files import ServerTls
 from facegate_client import contract
 from facegate_client.transport.base import Tls
 from facegate_ensemble.policy import UNRESTRICTED, Policy
 
 MAX_BODY_BYTES = 2 * -(-contract.MAX_IMAGE_BYTES // 3) * 4 + 64 * 1024
 """Two images of 10 MiB, which is the most that the server takes of each, in base64, and a little for the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """PEM files: the certificate and its key that callers are shown, and whose certificates callers have to show."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

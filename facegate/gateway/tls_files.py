@@ -1,14 +1,24 @@
-"""TLS files are looked at before anything starts: gRPC says of a wrong one no more than that it cannot listen."""
+"""The server's TLS files, checked before anything starts: gRPC reports no cause for a wrong one."""
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from facegate.errors import ServeError
 
 _NOT_ITS_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """OpenSSL's reasons; the last is that of a key of another kind, RSA's for EC's perhaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """PEM files: the certificate and its key that callers are shown, and whose certificates callers have to show."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
 
 
 def check_pair(certificate: Path, key: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
+from facegate.errors import PackError
 from facegate_ensemble.pack import FileName, Listed, Net, Pack, Section
 
 if sys.version_info >= (3, 11):
@@ -22,14 +23,6 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(gt=0)]
 ArchiveName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.zip$")]
 Url = Annotated[HttpUrl, Listed]
-
-
-class PackError(ValueError):
-    """A pack's file cannot be read, or says something impossible. `faults` has a line for each of its mistakes."""
-
-    def __init__(self, reason: str, faults: tuple[str, ...] = ()) -> None:
-        super().__init__(reason)
-        self.faults = faults
 
 
 class Download(Section):

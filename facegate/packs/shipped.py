@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from facegate.packs.pack_file import PackError, PackFile, WeightFile, load_pack, read_toml
+from facegate.errors import PackError
+from facegate.packs.pack_file import PackFile, WeightFile, load_pack, read_toml
 
 FOLDER = Path(__file__).resolve().parent
 

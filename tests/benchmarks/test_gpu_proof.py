@@ -26,12 +26,10 @@ from benchmarks.gpu.result import Proof, file_name
 from benchmarks.gpu.timing import summary, with_ratios
 from facegate.build.build import build_served
 from facegate.build.device import Gpu, NoGpuError
-from facegate.build.errors import EngineError
-from facegate.build.precision import Precision
 from facegate.build.profile import of_batch
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
 from facegate.cli import demo, options
-from facegate.errors import ServeError
+from facegate.errors import EngineError, ServeError
 from facegate_ensemble.runtime.cores import cores
 from facegate_ensemble.runtime.inference_error import NetFault
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer
@@ -270,7 +268,7 @@ def test_a_package_that_is_not_here_is_a_line_in_the_result(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from benchmarks import gpu_proof
+from benchmarks.gpu import proof as gpu_proof
 from facegate.build.device import Gpu
 sys.modules["onnxruntime"] = None
 gpu_proof.gpus = lambda: [Gpu("NVIDIA Pretended 1", "9.9")]

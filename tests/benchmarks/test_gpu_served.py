@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 from benchmarks.gpu import served as gpu_served
 from benchmarks.gpu.asked import asked_of
 from facegate.build.checks.pictures import Pictures
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 
 NETS = ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]

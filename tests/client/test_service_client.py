@@ -16,8 +16,8 @@ from grpc_status import rpc_status
 from typer.testing import CliRunner
 
 from facegate.cli.running import free_ports
+from facegate.gateway.door.grpc_errors import status_of
 from facegate.gateway.errors import Code, Failure, Violation
-from facegate.gateway.grpc.errors import status_of
 from facegate_client import (
     BadImage,
     DeadlineExceeded,

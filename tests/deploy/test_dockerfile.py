@@ -60,11 +60,19 @@ def test_packages_are_taken_by_their_hashes():
 
 def needed() -> set[str]:
     """What this project asks for by name, to be built and served."""
-    own, client = (read_toml(ROOT / path)["project"] for path in ("pyproject.toml", "client/pyproject.toml"))
+    own, client, ensemble = (
+        read_toml(ROOT / folder / "pyproject.toml")["project"] for folder in ("", "client", "ensemble")
+    )
     extras = own["optional-dependencies"]
-    asked = [*own["dependencies"], *extras["build"], *extras["serve"], *client["dependencies"]]
+    asked = [
+        *own["dependencies"],
+        *extras["build"],
+        *extras["serve"],
+        *client["dependencies"],
+        *ensemble["dependencies"],
+    ]
     names = {re.match(r"[A-Za-z0-9-]+", each)[0] for each in asked if "python_version <" not in each}
-    return names - {"facegate-client", "nvidia-pytriton"}
+    return names - {"facegate", "facegate-client", "facegate-ensemble", "nvidia-pytriton"}
 
 
 def test_it_has_what_the_project_needs_in_the_versions_that_are_tested_here():

@@ -19,7 +19,7 @@ WORKDIR = "/opt/facegate"
 @pytest.fixture(scope="module")
 def words():
     """The words of the command."""
-    (line,) = re.findall(r"^    (docker compose run .*benchmarks\.gpu_proof.*)$", PAGE, re.MULTILINE)
+    (line,) = re.findall(r"^    (docker compose run .*benchmarks\.gpu\.proof.*)$", PAGE, re.MULTILINE)
     return shlex.split(line)
 
 
@@ -46,10 +46,11 @@ def test_the_image_has_the_rest(words, mounted, tmp_path):
     parts = [*re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE), *mounted]
     for part in parts:
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    modules = [path.stem for path in sorted((tmp_path / "benchmarks").glob("gpu_*.py"))]
+    modules = [path.stem for path in sorted((tmp_path / "benchmarks" / "gpu").glob("[a-z]*.py"))]
+    roots = [str(tmp_path / each) for each in ("", "client", "ensemble")]
     program = (
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(tmp_path / 'client')!r}]\n"
-        f"from benchmarks import {', '.join(modules)}\n"
+        f"import sys; sys.path[:0] = {roots!r}\n"
+        f"from benchmarks.gpu import {', '.join(modules)}\n"
         "files = [getattr(module, '__file__', None) or '' for module in sys.modules.values()]\n"
         f"away = [file for file in files if file.startswith({str(ROOT)!r}) and 'site-packages' not in file]\n"
         "sys.exit(', '.join(away) or 0)\n"

@@ -18,8 +18,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from facegate.cli.camera import camera
+from facegate_client import __version__
 from facegate_client.cli.options import (
+    ERROR,
     AntiSpoofing,
     HowReached,
     Local,
@@ -147,8 +148,32 @@ def analyze(
             out.write_bytes(encode(annotate(decode(data, str(image)), faces), out.suffix))
 
 
-app.command()(camera)
 app.add_typer(people, name="people")
+
+
+@app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def camera(context: typer.Context) -> None:
+    """Says where the command of this name went."""
+    sys.stderr.write(
+        "faceclient: the command 'faceclient camera' is now 'facegate camera', with the same options: "
+        "pip install 'facegate[camera]'\n"
+    )
+    raise typer.Exit(ERROR)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"faceclient {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _faceclient(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @contextmanager

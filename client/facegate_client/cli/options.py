@@ -25,6 +25,7 @@ from facegate_client.errors import (
     printable,
 )
 
+PROGRAM = "faceclient"
 ERROR, INTERRUPTED = 2, 130
 
 
@@ -72,10 +73,10 @@ Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds within which th
 
 
 @contextmanager
-def log_on_stderr() -> Iterator[None]:
+def log_on_stderr(program: str = PROGRAM) -> Iterator[None]:
     """The client's log, a line each: one says so when this process answers instead of the server."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Printable("faceclient: %(message)s"))
+    handler.setFormatter(_Printable(f"{program}: %(message)s"))
     logger = logging.getLogger("facegate_client")
     logger.addHandler(handler)
     try:
@@ -94,6 +95,7 @@ def errors_in_a_line(
     images: Sequence[Path] = (),
     known: tuple[type[Exception], ...] = (),
     unreachable: str = "start one with 'make serve', or name it with --url and --protocol",
+    program: str = PROGRAM,
 ) -> Iterator[None]:
     """Whatever goes wrong inside ends the program with status 2 and a line: what, where, what to do.
 
@@ -110,6 +112,6 @@ def errors_in_a_line(
         advice = next((f"; {advice}" for kind, advice in advices if isinstance(error, kind)), "")
         expected = isinstance(error, (FaceGateError, OSError, ValueError, ImportError, *known))
         kind = "" if expected else f"unexpected {type(error).__name__}: "
-        line = " ".join(f"faceclient: {kind}{error}{where}{advice}".split())
+        line = " ".join(f"{program}: {kind}{error}{where}{advice}".split())
         sys.stderr.write(f"{printable(line, joiners=True)}\n")
         raise typer.Exit(ERROR) from None

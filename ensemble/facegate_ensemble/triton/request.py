@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from facegate_client import contract
 from facegate_client.contract import SeveralFaces
-from facegate_client.faces_in import faces_in_errors
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import check_size, decode
 from facegate_ensemble.errors import invalid
+from facegate_ensemble.faces_in import faces_in_errors
 from facegate_ensemble.pack import Pack
 from facegate_ensemble.pipeline.detection import Faces
 from facegate_ensemble.policy import Policy

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.build.checks.pictures import Image, Pictures, crops_of
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
 from facegate_client import contract
 from facegate_ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from facegate_ensemble.pipeline.detection import Faces, select_faces

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.build.checks.gate import COSINE, LIMITS, P_REAL, SAME_FACE
-from facegate.build.checks.parity import ParityError
 from facegate.build.checks.pictures import FILLING, close_up
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
+from facegate.errors import ParityError
 from facegate_client import contract
 from facegate_client.imaging.image import decode
 from facegate_ensemble.errors import RequestError

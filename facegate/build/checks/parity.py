@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.build.checks.reference import Outputs, Reference
+from facegate.build.checks.reference import Reference
 from facegate.build.graphs.published import session
+from facegate.build.precision.running import Outputs
+from facegate.errors import ParityError
 from facegate_client import contract
 from facegate_client.imaging.image import decode
 from facegate_ensemble.pack import Detector, LivenessNet, Net, Pack, Recognizer
@@ -71,10 +73,6 @@ ENOUGH_ROWS = 4
 
 Named = tuple[str, NDArray[np.uint8]]
 """A picture's name and itself, UINT8 [H, W, 3] BGR."""
-
-
-class ParityError(RuntimeError):
-    """A served graph does not answer what its net does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.build.errors import EngineError
+from facegate.errors import EngineError
 from facegate_client.imaging.errors import InvalidImage
 from facegate_client.imaging.image import decode
 from facegate_ensemble.pack import DETECTOR, RECOGNIZER, Detector, LivenessNet, Pack

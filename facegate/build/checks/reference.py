@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from facegate.build.graphs.published import session
 from facegate.build.graphs.resized import resize
+from facegate.build.precision.running import Outputs
 from facegate_client import contract
 from facegate_ensemble.pack import STRIDES, Detector, LivenessNet, Net
-
-Outputs = dict[str, NDArray[np.float32]]
 
 
 class Reference:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from facegate.build.graphs.errors import GraphError
+from facegate.errors import GraphError
 from facegate_ensemble.pack import Net
 
 

@@ -17,7 +17,7 @@ from onnx import helper
 
 from facegate.build.graphs.builder import Builder
 from facegate.build.graphs.candidates import anchors, give, keep_best
-from facegate.build.graphs.errors import GraphError
+from facegate.errors import GraphError
 from facegate_ensemble.pack import STRIDES, Detector
 
 SCORE, DISTANCES, POINTS = 1, 4, 10

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facegate.build.graphs.builder import BATCH, Builder, used
 from facegate.build.graphs.candidates import anchors, give, keep_best
-from facegate.build.graphs.errors import GraphError
 from facegate.build.graphs.published import output_shapes
 from facegate.build.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
 from facegate.build.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
+from facegate.errors import GraphError
 from facegate_client import contract
 from facegate_ensemble.pack import DETECTOR, STRIDES, Detector, LivenessNet, Net, Pack, Recognizer
 

@@ -9,8 +9,8 @@ import onnx
 from google.protobuf.message import Message
 from onnx import TensorProto, version_converter
 
-from facegate.build.graphs.errors import GraphError
 from facegate.build.graphs.resized import resize
+from facegate.errors import GraphError
 from facegate_ensemble.pack import Net
 
 SERVED_OPSET = 18

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import Enum
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from facegate.build.graphs.errors import GraphError
 from facegate.build.precision.calibration import activation_scales
 from facegate.build.precision.half import in_half
 from facegate.build.precision.int8 import in_int8, products
 from facegate.build.precision.nodes import name_of, require_nodes
-
-
-class Precision(str, Enum):
-    """What the products of a net are computed in. `int8` leaves the rest in FP32."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
+from facegate.build.target import Precision
+from facegate.errors import GraphError
 
 
 def in_precision(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from facegate.build.graphs.builder import used
-from facegate.build.graphs.errors import GraphError
+from facegate.errors import GraphError
 
 Array = NDArray[np.generic]
 

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from facegate.build.checks.reference import Outputs
+Outputs = dict[str, NDArray[np.float32]]
 
 
 def answers(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> Iterator[Outputs]:

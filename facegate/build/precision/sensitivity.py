@@ -9,14 +9,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from facegate.build.checks.reference import Outputs
 from facegate.build.precision.calibration import activation_scales
-from facegate.build.precision.convert import Precision
 from facegate.build.precision.half import half_nodes, in_half
 from facegate.build.precision.int8 import in_int8, products
 from facegate.build.precision.nodes import name_of, require_nodes
 from facegate.build.precision.rehearsal import rehearsed
-from facegate.build.precision.running import answers, spread
+from facegate.build.precision.running import Outputs, answers, spread
+from facegate.build.target import Precision
 from facegate_client import contract
 
 MOST, PIXELS = 32, 1 << 21

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from pydantic import ValidationError
 from tritonclient.grpc import model_config_pb2
 
-from facegate.build.errors import EngineError
+from facegate.errors import EngineError
 from facegate_client import contract
 from facegate_ensemble.pack import DETECTOR, RECOGNIZER, Detector, Pack, Recognizer
 from facegate_ensemble.runtime.onnx.session import CPU_GRAPH, GRAPH

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 from pydantic import ValidationError
 
 from facegate.build.device import Gpu
-from facegate.build.errors import EngineError
-from facegate.build.precision import Precision
 from facegate.build.profile import Profile
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
+from facegate.errors import EngineError
 from facegate_ensemble.pack import Listed, Section
 
 TURING, AMPERE = "7.5", "8.0"

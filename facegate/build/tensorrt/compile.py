@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facegate.build.errors import EngineError
 from facegate.build.profile import Profile
 from facegate.build.tensorrt.options import Options
+from facegate.errors import EngineError
 from facegate_ensemble.runtime.tensorrt.log import log_of
 
 MIB = 1 << 20

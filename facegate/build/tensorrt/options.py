@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facegate.build.errors import EngineError
 from facegate.build.target import Target
+from facegate.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from facegate.build.weights.download import CHUNK, MOST, FetchError
+from facegate.build.weights.download import CHUNK, MOST
+from facegate.errors import FetchError
 from facegate.packs.pack_file import WeightFile
 
 ENTRIES = 1_000

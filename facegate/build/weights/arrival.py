@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from facegate.build.weights.download import CHUNK, FetchError
+from facegate.build.weights.download import CHUNK
+from facegate.errors import FetchError
 from facegate.packs.pack_file import Download, WeightFile
 
 Build = WeightFile | Download

@@ -12,16 +12,14 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 from tenacity.wait import wait_base
 
+from facegate.errors import FetchError
+
 TRIES = 4
 BACKOFF: wait_base = wait_exponential(multiplier=0.5, max=8.0) + wait_random(0.0, 0.5)  # seconds
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds
 CHUNK = 1 << 16  # bytes
 MOST = 1 << 30  # bytes, of a file whose size is not known
 TRANSIENT = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
-
-
-class FetchError(RuntimeError):
-    """A file could not be had, or is not the one that was asked for."""
 
 
 class Unavailable(FetchError):

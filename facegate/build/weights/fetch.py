@@ -13,10 +13,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from facegate.build.weights.archive import extract
 from facegate.build.weights.arrival import accept, hashes, part_of, right, say, sha256_of
-from facegate.build.weights.download import Downloader, FetchError, open_client
+from facegate.build.weights.download import Downloader, open_client
 from facegate.build.weights.lock import locked
 from facegate.build.weights.mirror import is_address, named_files
 from facegate.build.weights.web import OTHER, Files, Web
+from facegate.errors import FetchError
 from facegate.packs.pack_file import Download, WeightFile
 
 __all__ = ["FetchError", "fetch", "is_here"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from facegate.build.weights.download import FetchError
+from facegate.errors import FetchError
 
 
 def is_address(mirror: str) -> bool:

@@ -18,8 +18,8 @@ from facegate.cameras.tracking.liveness import TrackLiveness
 from facegate.cameras.tracking.quality import qualities
 from facegate.cameras.tracking.track import Track
 from facegate_client.errors import ServerFault
-from facegate_client.faces_in import faces_in_errors
 from facegate_client.results import Face, Faces
+from facegate_ensemble.faces_in import faces_in_errors
 
 TOUCHING = 0.3  # of the smaller box; the detector's NMS keeps two boxes to about an IoU of 0.3, 0.46 of equal boxes
 LOST_S = 0.3  # unseen for longer is long enough to hold a picture before a face

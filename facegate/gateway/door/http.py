@@ -19,8 +19,8 @@ from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.keys import shown_key
 from facegate.gateway.door.metrics import BODY
 from facegate.gateway.door.probes import METRICS
+from facegate.gateway.door.rest_errors import error_body, error_headers
 from facegate.gateway.errors import Code, Failure
-from facegate.gateway.rest.errors import error_body, error_headers
 from facegate_ensemble.stage_timers import stage
 
 

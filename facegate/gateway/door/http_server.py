@@ -14,7 +14,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from facegate.gateway.settings import ServerTls
+from facegate.gateway.tls_files import ServerTls
 
 
 class OneWrite:

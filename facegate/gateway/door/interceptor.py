@@ -19,13 +19,13 @@ from facegate.gateway.deadline import within
 from facegate.gateway.door import request_id
 from facegate.gateway.door.calls import Call, Calls
 from facegate.gateway.door.door import Caller, Door
+from facegate.gateway.door.grpc_errors import abort
+from facegate.gateway.door.grpc_unknown import refuse_unread
 from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.keys import shown_key
 from facegate.gateway.door.messages import Check, Paced, counted, only, write
 from facegate.gateway.door.open_services import OPEN, OpenServices
 from facegate.gateway.errors import Failure
-from facegate.gateway.grpc.errors import abort
-from facegate.gateway.grpc.unknown import refuse_unread
 
 Handler = Any  # grpc.RpcMethodHandler
 Context = Any  # grpc.aio.ServicerContext

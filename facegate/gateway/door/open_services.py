@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 
+from facegate.gateway.door.grpc_errors import abort
 from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.messages import counted, only, write
 from facegate.gateway.errors import Code, GatewayError
-from facegate.gateway.grpc.errors import abort
 
 OPEN = frozenset(
     {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection"}

@@ -13,11 +13,11 @@ from grpc.aio import ServicerContext
 from facegate.gateway.checks import TOP_K
 from facegate.gateway.deadline import seconds_for
 from facegate.gateway.door import calls
+from facegate.gateway.door.grpc_errors import status_of
 from facegate.gateway.door.incidents import failure_for
 from facegate.gateway.door.request_id import current
 from facegate.gateway.errors import invalid
 from facegate.gateway.faces import FaceGateway, Image
-from facegate.gateway.grpc.errors import status_of
 from facegate.gateway.grpc.writing import (
     analyze_response,
     detect_response,

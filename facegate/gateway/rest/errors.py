@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from typing import Any
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,38 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facegate.gateway.door import calls, request_id
 from facegate.gateway.door.incidents import failure_for
+from facegate.gateway.door.rest_errors import error_body, error_headers
 from facegate.gateway.errors import Code, Failure, GatewayError
 from facegate_client.errors import FaceGateError
 
-DETECTION = "/v1/detection"
-
-_NAMES = {"image_1": "img1", "image_2": "img2", "images[0]": "img", "person_id": "id", "min_score": "threshold"}
-_IN_WORDS = re.compile(r"\b(?:image_[12]|images\[0\]|person_id|min_score)(?!\w)|^image(?=:)")
 _NO_PATH = "there is nothing at this path; /docs says what there is"
 _OF_STATUS = {code.http: code for code in Code}
-
-
-def error_body(failure: Failure, request_id: str, path: str = "") -> dict[str, Any]:
-    """The JSON of an answer that is none. Fields have REST's names, which differ by the request's `path`."""
-    names = _NAMES if path == DETECTION else {**_NAMES, "image": "img"}
-    error: dict[str, Any] = {
-        "code": failure.code.name,
-        "message": _renamed(failure.message, names),
-        "request_id": request_id,
-    }
-    if failure.violations:
-        error["fields"] = [
-            {"field": names.get(each.field, each.field), "description": _renamed(each.description, names)}
-            for each in failure.violations
-        ]
-    return {"error": error}
-
-
-def error_headers(failure: Failure) -> dict[str, str]:
-    """Retry-After, where asking again helps."""
-    if failure.retry_after_s is None:
-        return {}
-    return {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
 
 
 def answer_to(error: Exception, path: str) -> JSONResponse:
@@ -96,7 +65,3 @@ def _of_http(error: HTTPException) -> Failure:
     """The framework's own: a path or a method that is not there, mostly."""
     code = _OF_STATUS.get(error.status_code, Code.INTERNAL if error.status_code >= 500 else Code.INVALID_ARGUMENT)
     return Failure(code, _NO_PATH if code is Code.NOT_FOUND else str(error.detail))
-
-
-def _renamed(text: str, names: Mapping[str, str]) -> str:
-    return _IN_WORDS.sub(lambda found: names.get(found[0], found[0]), text)

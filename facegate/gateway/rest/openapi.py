@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from facegate.gateway.door.rest_errors import DETECTION
 from facegate.gateway.errors import Code
 from facegate.gateway.rest import answers, requests
 from facegate.gateway.rest.endpoints import Endpoints
-from facegate.gateway.rest.errors import DETECTION
 from facegate.gateway.rest.examples import ANSWERS, ASKED, MEANINGS
 from facegate.gateway.rest.header_value import FORM, JSON
 

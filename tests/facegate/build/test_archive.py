@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from facegate.build.weights import archive
 from facegate.build.weights.archive import extract
-from facegate.build.weights.download import FetchError
+from facegate.errors import FetchError
 from facegate.packs.pack_file import WeightFile
 
 NAME = "net.onnx"

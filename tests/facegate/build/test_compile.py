@@ -11,12 +11,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from facegate.build.compiled import layers_of
-from facegate.build.errors import EngineError
 from facegate.build.profile import Profile, profile
 from facegate.build.runtime import tensorrt
 from facegate.build.target import Target
 from facegate.build.tensorrt.compile import Cancelled, compile_engine, set_options
 from facegate.build.tensorrt.options import Options
+from facegate.errors import EngineError
 from facegate_ensemble.pack import Pack
 from facegate_ensemble.runtime.inference_error import NetFault
 from facegate_ensemble.runtime.tensorrt.engine import Engine

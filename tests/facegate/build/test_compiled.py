@@ -28,13 +28,12 @@ from facegate.build.checks.gate import LIMITS, P_REAL
 from facegate.build.checks.known_answers import load_known_answers
 from facegate.build.compiled import build_engines
 from facegate.build.device import Gpu
-from facegate.build.errors import EngineError, UnfitError
 from facegate.build.order import Engines, Order
 from facegate.build.paths import REPOSITORIES
-from facegate.build.precision import Precision
 from facegate.build.profile import profile
 from facegate.build.repository.stamp import read_stamp, sha256
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
+from facegate.errors import EngineError, UnfitError
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support import own_packs

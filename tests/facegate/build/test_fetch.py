@@ -25,7 +25,8 @@ import pytest
 from tenacity import RetryCallState, wait_none
 
 from facegate.build.weights import download
-from facegate.build.weights.fetch import FetchError, fetch
+from facegate.build.weights.fetch import fetch
+from facegate.errors import FetchError
 from facegate.packs.pack_file import Download, WeightFile
 
 NAME = "net.onnx"

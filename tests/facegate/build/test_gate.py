@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from facegate.build.checks.gate import Gate, judge
 from facegate.build.checks.pictures import Pictures, close_up, fed
-from facegate.build.errors import EngineError
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
+from facegate.errors import EngineError
 from facegate.packs.pack_file import PackFile
 from facegate_client import contract
 from facegate_ensemble.pipeline.pipeline import Pipeline

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from facegate.build.checks.contact_sheet import contact_sheet
-from facegate.build.checks.parity import Parity, ParityError, prove
-from facegate.build.graphs import SERVED_OPSET, GraphError, served_graph
+from facegate.build.checks.parity import Parity, prove
 from facegate.build.graphs.cpu import for_cpu
+from facegate.build.graphs.served import SERVED_OPSET, served_graph
+from facegate.errors import GraphError, ParityError
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.pack import Pack
 from facegate_ensemble.runtime.inference_error import NetFault

@@ -11,8 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from facegate.build.checks.parity import TOLERANCES, Parity, ParityError, prove
-from facegate.build.graphs import served_graph
+from facegate.build.checks.parity import TOLERANCES, Parity, prove
+from facegate.build.graphs.served import served_graph
+from facegate.errors import ParityError
 from facegate.packs.pack_file import PackFile
 
 Graphs = dict[str, onnx.ModelProto]

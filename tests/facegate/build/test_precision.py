@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from facegate.build.checks.pictures import Pictures, fed
-from facegate.build.graphs import GraphError
-from facegate.build.precision import Precision, in_precision, rehearsed, sensitivity
+from facegate.build.precision.convert import in_precision
+from facegate.build.precision.rehearsal import rehearsed
+from facegate.build.precision.sensitivity import sensitivity
+from facegate.build.target import Precision
+from facegate.errors import GraphError
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support.serving import ROOT

@@ -9,11 +9,10 @@ import pytest
 
 from facegate.build.compiled import Store
 from facegate.build.device import Gpu
-from facegate.build.errors import EngineError
-from facegate.build.precision import Precision
 from facegate.build.profile import Profile
 from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, stamp_file, write_stamp
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
+from facegate.errors import EngineError
 
 L4, ORIN, T4 = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7"), Gpu("Tesla T4", "7.5")
 

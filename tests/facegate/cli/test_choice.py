@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from facegate.build.device import Gpu, NoGpuError
-from facegate.build.errors import EngineError
-from facegate.build.precision import Precision
 from facegate.build.repository.stamp import Stamp, read_stamp, write_stamp
 from facegate.build.seal import seal
-from facegate.build.target import Target
+from facegate.build.target import Precision, Target
 from facegate.cli import choice
-from facegate.cli.choice import Backend, Choice, Wish, choose, cuda_trouble
+from facegate.cli.choice import Choice, Wish, choose, cuda_trouble
+from facegate.cli.options import Backend
+from facegate.errors import EngineError
 from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
 

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.errors import ServeError
+from facegate.gateway.door.grpc_errors import MOST_CHARACTERS, status_of
 from facegate.gateway.errors import Code, Failure, Violation
-from facegate.gateway.grpc.errors import MOST_CHARACTERS, status_of
 from facegate.gateway.grpc.server import bind
 from facegate.gateway.paging import last_id_of, page_token
 from support.grpc_gateway import grpc_gateway

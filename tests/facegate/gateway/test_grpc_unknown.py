@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.gateway.door.grpc_unknown import MOST_FIELDS, refuse_unread
 from facegate.gateway.errors import Code, GatewayError
-from facegate.gateway.grpc.unknown import MOST_FIELDS, refuse_unread
 from facegate.gateway.localai import backend_pb2
 from facegate_client.service import face_service_pb2 as pb
 

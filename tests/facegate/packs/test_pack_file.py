@@ -12,7 +12,8 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facegate.packs.pack_file import PackError, PackFile, load_pack
+from facegate.errors import PackError
+from facegate.packs.pack_file import PackFile, load_pack
 from facegate.packs.shipped import FOLDER, pack_named
 from facegate_ensemble.pack import KeepFp32, Pack
 

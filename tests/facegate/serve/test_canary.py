@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facegate.build.checks.known_answers import load_known_answers
-from facegate.build.precision import Precision
+from facegate.build.target import Precision
 from facegate.serve.canary import Canary, CanaryError, WrongAnswerError
 
 FULL = (503, "RESOURCE_EXHAUSTED: 64 requests are waiting already")
