@@ -81,7 +81,7 @@ def sizes(people: Sequence[Picture], fps: float) -> Scene:
 
 
 def wandering(people: Sequence[Picture], fps: float) -> Scene:
-    """Six who do all of that, as `faceclient camera synthetic:FOLDER` shows them."""
+    """Six who do all of that, as `facegate camera synthetic:FOLDER` shows them."""
     return scene_of([(pixels, [face]) for pixels, face in people], seed=4, size=SIZE, fps=fps)
 
 

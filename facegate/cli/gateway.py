@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from facegate.addresses import of_this_machine
 from facegate.cli.console import one_line, packages_for, say
 from facegate.cli.environment import API_KEYS, GALLERY_KEY
 from facegate.cli.options import MAX_THRESHOLD_HELP, REQUIRE_LIVENESS_HELP
 from facegate.errors import ServeError
-from facegate.serve.companion import Companion
 from facegate_client import contract
 from facegate_ensemble.policy import Policy
 
@@ -205,27 +202,3 @@ def check_gallery(context: typer.Context, gallery: str) -> None:
             "--gallery: a password on a command line is visible to every user of this machine: give the address in "
             "FACEGATE_GATEWAY_GALLERY, or the password in PGPASSWORD or ~/.pgpass"
         )
-
-
-def beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
-    """A gateway to the Triton at `url` with that server's `policy`; its other options are environment variables."""
-    environment = {
-        "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
-        **os.environ,
-        "FACEGATE_GATEWAY_URL": url,
-    }
-    if policy.require_liveness:
-        environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
-    if without_liveness:
-        environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
-    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say, _probed())
-
-
-def _probed() -> tuple[str, int]:
-    """The address at which a gateway with this environment answers /healthz."""
-    host = os.environ.get("FACEGATE_GATEWAY_HOST") or DEFAULT_HOST
-    port = os.environ.get("FACEGATE_GATEWAY_PROBE_PORT") or DEFAULT_PROBE_PORT
-    try:
-        return of_this_machine(host), int(port)
-    except ValueError:
-        raise ServeError(f"FACEGATE_GATEWAY_PROBE_PORT: expected a port, got {port!r}") from None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facegate.addresses import is_loopback
+from facegate.addresses import is_loopback, of_this_machine
 from facegate.build.target import Precision, Size, Target
 from facegate.cli.console import one_line, packages_for, say
-from facegate.cli.gateway import beside
+from facegate.cli.gateway import DEFAULT_HOST, DEFAULT_PROBE_PORT
 from facegate.cli.options import (
     DEFAULT_PACK,
     MAX_THRESHOLD_HELP,
@@ -34,6 +35,7 @@ from facegate_ensemble.policy import Policy
 
 if TYPE_CHECKING:
     from facegate.cli.choice import Choice
+    from facegate.serve.companion import Companion
 
 
 class InfererKind(str, Enum):
@@ -228,7 +230,7 @@ def serve(
         )
         companion = None
         if with_gateway:
-            companion = beside(settings.companion_url, policy, without_liveness=without_liveness)
+            companion = _gateway_beside(settings.companion_url, policy, without_liveness=without_liveness)
         Supervisor(settings, companion=companion).run()
 
 
@@ -295,3 +297,29 @@ def _inferer(asked: InfererKind, choice: Choice) -> InfererKind:
     ):
         raise ServeError(f"--inferer {asked.value} is not for the backend {choice.target.value}")
     return asked
+
+
+def _gateway_beside(url: str, policy: Policy, *, without_liveness: bool) -> Companion:
+    """Returns a gateway to the Triton at `url` with that server's `policy`; the environment has its other options."""
+    from facegate.serve.companion import Companion
+
+    environment = {
+        "FACEGATE_GATEWAY_MAX_THRESHOLD": str(policy.max_threshold),
+        **os.environ,
+        "FACEGATE_GATEWAY_URL": url,
+    }
+    if policy.require_liveness:
+        environment["FACEGATE_GATEWAY_REQUIRE_LIVENESS"] = "true"
+    if without_liveness:
+        environment["FACEGATE_GATEWAY_WITHOUT_LIVENESS"] = "true"
+    return Companion("gateway", [sys.executable, "-m", "facegate", "gateway"], environment, say, _probed())
+
+
+def _probed() -> tuple[str, int]:
+    """The address at which a gateway with this environment answers /healthz."""
+    host = os.environ.get("FACEGATE_GATEWAY_HOST") or DEFAULT_HOST
+    port = os.environ.get("FACEGATE_GATEWAY_PROBE_PORT") or DEFAULT_PROBE_PORT
+    try:
+        return of_this_machine(host), int(port)
+    except ValueError:
+        raise ServeError(f"FACEGATE_GATEWAY_PROBE_PORT: expected a port, got {port!r}") from None

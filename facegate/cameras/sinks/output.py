@@ -12,7 +12,7 @@ class OutputError(Exception):
 
 
 class PipeClosed(OutputError):
-    """Who read the results has gone (`faceclient camera ... | head`): the run should end, and that is no error."""
+    """Who read the results has gone (`facegate camera ... | head`): the run should end, and that is no error."""
 
 
 class Output(Protocol):

@@ -195,7 +195,7 @@ def pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ImportError("video needs PyAV: pip install 'facegate-client[camera]'") from error
+        raise ImportError("video needs PyAV: pip install 'facegate[camera]'") from error
     return av
 
 

@@ -1,4 +1,4 @@
-"""`faceclient camera` and a real Triton, as somebody at a terminal has them."""
+"""`facegate camera` and a real Triton, as somebody at a terminal has them."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def frames_of(process):
 
 
 def started(*arguments, url, out):
-    """`faceclient camera` with these arguments, results to the file `out`."""
-    command = [sys.executable, "-m", "facegate_client", "camera", *map(str, arguments), "--url", url]
+    """`facegate camera` with these arguments, results to the file `out`."""
+    command = [sys.executable, "-m", "facegate", "camera", *map(str, arguments), "--url", url]
     return subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
 
 
@@ -196,7 +196,7 @@ def test_bad_sources_say_one_line_each_and_the_others_go_on(server, pictures, tm
     found = records(out)
     assert process.returncode == 2
     assert ends(found)["liveness"]["answered"] == 9
-    said = Counter(name for line in errors.splitlines() for name in bad if line.startswith(f"faceclient: {name}"))
+    said = Counter(name for line in errors.splitlines() for name in bad if line.startswith(f"facegate: {name}"))
     assert said == dict.fromkeys(bad, 1), errors
     assert "secret" not in errors + out.read_text() and "anna" not in errors + out.read_text()
 
@@ -221,7 +221,7 @@ def test_reported_images_in_a_folder_and_a_synthetic_camera(open_server, samples
     assert process.returncode == 0, errors
     refused = [name for name, (_, expected) in images.items() if expected is None]
     for camera in ("reported", "made"):
-        said = [line for line in errors.splitlines() if line.startswith(f"faceclient: {camera}: ")]
+        said = [line for line in errors.splitlines() if line.startswith(f"facegate: {camera}: ")]
         assert sorted(line.split(": ")[2] for line in said) == sorted(refused), errors
     end = ends(records(out))["reported"]
     assert (end["answered"], end["failed"], end["dropped"]) == (len(images) + 1 - len(refused), 0, 0)
@@ -278,30 +278,31 @@ def test_names_of_files_are_told_without_what_a_terminal_obeys(server, pictures,
     with open(folder + b"/" + name + b".png", "wb") as file:
         file.write(b"no picture")
     photo = os.path.join(folder, name + b".jpg")
-    command = [sys.executable, "-m", "facegate_client"]
+    command = [sys.executable, "-m", "facegate"]
     out = folder + b"/lines"
     camera = [*command, "camera", folder, folder + b"/none.mp4", "--watch", photo, "--threshold", "1.5"]
     ended = subprocess.run([*camera, "--url", server.grpc, "--out", out], capture_output=True, check=False)
     assert ended.returncode == 2
     said = ended.stderr.decode().splitlines()
-    assert said and all(line.startswith("faceclient: ") and line.isprintable() for line in said), said
+    assert said and all(line.startswith("facegate: ") and line.isprintable() for line in said), said
     with open(out, "rb") as file:
         lines = [json.loads(line) for line in file.read().decode("ascii").splitlines()]
     texts = [each[key] for each in lines for key in ("camera", "who", "reason") if isinstance(each.get(key), str)]
     assert "".join(texts).isprintable()
     assert any(each.get("who", "").startswith("a?") for each in lines if each["type"] == "appearance")
-    for arguments in (["verify", photo, photo + b"x"], ["camera", folder, "--out", folder]):
-        ended = subprocess.run([*command, *arguments, "--url", server.grpc], capture_output=True, check=False)
+    verify = [sys.executable, "-m", "facegate_client", "verify", photo, photo + b"x"]
+    for arguments, program in ((verify, "faceclient"), ([*command, "camera", folder, "--out", folder], "facegate")):
+        ended = subprocess.run([*arguments, "--url", server.grpc], capture_output=True, check=False)
         assert ended.returncode == 2
         (line,) = ended.stderr.decode().splitlines()[-1:]
-        assert line.isprintable() and line.startswith("faceclient: ")
+        assert line.isprintable() and line.startswith(f"{program}: ")
 
 
 def test_no_server(pictures, tmp_path):
     (port,) = free_ports(1)
     status, said, found = ran(pictures / "liveness", url=f"127.0.0.1:{port}", out=tmp_path / "out")
     assert status == 2 and found == [] and len(said) == 1
-    assert said[0].startswith(f"faceclient: no FaceGate server answers at 127.0.0.1:{port}")
+    assert said[0].startswith(f"facegate: no FaceGate server answers at 127.0.0.1:{port}")
 
 
 def test_no_liveness(server_without_liveness, pictures, tmp_path):
@@ -348,7 +349,7 @@ def test_ctrl_c_finishes_the_files(server, pictures, tmp_path):
 
 
 def test_who_stops_reading_ends_the_run(server, pictures):
-    command = [sys.executable, "-m", "facegate_client", "camera", f"synthetic:{pictures / 'verification'}"]
+    command = [sys.executable, "-m", "facegate", "camera", f"synthetic:{pictures / 'verification'}"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "FACEGATE_URL": server.grpc}
     )
@@ -361,7 +362,7 @@ def test_who_stops_reading_ends_the_run(server, pictures):
 
 
 def test_who_stops_reading_for_good_does_not_hold_the_end_up(server, pictures):
-    command = [sys.executable, "-m", "facegate_client", "camera", f"synthetic:{pictures / 'verification'}"]
+    command = [sys.executable, "-m", "facegate", "camera", f"synthetic:{pictures / 'verification'}"]
     process = subprocess.Popen(
         [*command, "--url", server.grpc], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096
     )

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
 from facegate.cli.app import app
-from facegate.cli.gateway import packages_for
+from facegate.cli.console import packages_for
 from facegate.errors import ServeError
 from facegate.gateway import running
 from support.certificates import make_certificates
