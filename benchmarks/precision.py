@@ -1,7 +1,7 @@
-"""What fp16 and int8 cost in accuracy: `make precision`.
+"""What fp16 costs in accuracy: `make precision`.
 
 Builds the default pack's engines for TensorRT for RTX in each precision and holds them against fp32, as
-build_engines.py does, on all labelled pictures and on those alone that int8 was not calibrated on. Writes
+build_engines.py does, on all labelled pictures. Writes
 benchmarks/results/precision.json and the figures in docs/engines.md. The pictures are those of FACEGATE_MIRROR/images.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,12 @@ def main() -> None:
 
 
 def measured(precision: Precision, pictures: Pictures) -> dict[str, Any]:
-    """The engines in one precision, and their gate on all pictures and on the held-out ones."""
+    """Returns the engines in one precision, and what their accuracy check found."""
     order = Order(pack_named("mobileface"), Target.tensorrt_rtx, precision)
     made = build_engines(order, accept_license=False, say=say, progress=lambda *told: None)
     assert made.repository is not None
     served = build_served(order.pack, say=say)
     judging = Judging(served, served.pack, order.target, precision, pictures, say)
-    used = pictures.calibration().files
-    held_out = Pictures(tuple(file for file in pictures.files if file not in used))
-    everything, unseen = (replace(judging, pictures=each).measure(made.repository) for each in (pictures, held_out))
     return {
         "run_by": judging.runner,
         "built_by": f"{made.stamps[0].target.label} {made.stamps[0].version}",
@@ -59,8 +55,7 @@ def measured(precision: Precision, pictures: Pictures) -> dict[str, Any]:
             stamp.model: {"bytes": stamp.size, "seconds": stamp.seconds, "kept_in_fp32": len(stamp.keep_fp32)}
             for stamp in made.stamps
         },
-        "all": summary(everything),
-        "held_out": summary(unseen),
+        "all": summary(judging.measure(made.repository)),
     }
 
 
@@ -81,28 +76,22 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "",
         f"Measured by `make precision` on the labelled pictures ({some['all']['pictures']} with "
-        f"{some['all']['faces']} faces, {some['all']['pairs']} pairs;",
-        f"in brackets the {some['held_out']['pictures']} that int8 was not calibrated on). The int8 lists of nodes "
-        "were chosen on all of them.",
+        f"{some['all']['faces']} faces, {some['all']['pairs']} pairs).",
         f"fp16 was run by {some['run_by']}; the engines, by {some['built_by']}, were built and not run.",
         "",
         "| | " + " | ".join(result) + " |",
         "|---|" + "---|" * len(result),
     ]
     for model, (unit, _, _) in some["all"]["largest"].items():
-        cells = [f"{each['all']['largest'][model][1]:.2g} ({_held_out(each, model)})" for each in result.values()]
+        cells = [f"{each['all']['largest'][model][1]:.2g}" for each in result.values()]
         lines.append(f"| {model}, {unit} | " + " | ".join(cells) + " |")
-    flips = [f"{each['all']['flips']} ({each['held_out']['flips']})" for each in result.values()]
+    flips = [str(each["all"]["flips"]) for each in result.values()]
     lines.append("| verdicts that differ | " + " | ".join(flips) + " |")
     kept = [" + ".join(str(net["kept_in_fp32"]) for net in each["engines"].values()) for each in result.values()]
     lines.append("| nodes kept in fp32, net by net | " + " | ".join(kept) + " |")
     sizes = [f"{sum(net['bytes'] for net in each['engines'].values()) / 1e6:.1f} MB" for each in result.values()]
     lines.append(f"| {len(some['engines'])} engines of TensorRT for RTX | " + " | ".join(sizes) + " |")
     return re.sub(r"\n+$", "\n", "\n".join([*lines, ""])) + "\n"
-
-
-def _held_out(each: dict[str, Any], model: str) -> str:
-    return f"{each['held_out']['largest'][model][1]:.2g}"
 
 
 if __name__ == "__main__":

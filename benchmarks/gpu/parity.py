@@ -42,7 +42,7 @@ class Remembering:
 
 def parity(pack: Pack, expected: Inferer, runner: Runner, pictures: Pictures) -> dict[str, Any]:
     """What facegate.build.checks.gate finds of a runner, JSON-ready."""
-    return _told(judge(pack, runner.precision, expected, runner.inferer, pictures))
+    return _told(judge(pack, expected, runner.inferer, pictures))
 
 
 def _told(gate: Gate) -> dict[str, Any]:

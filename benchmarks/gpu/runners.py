@@ -22,7 +22,7 @@ from facegate_ensemble.runtime.tensorrt.session import TensorRtSession
 
 CPU_RUNNER = "onnxruntime-cpu-fp32"
 
-PRECISIONS = (Precision.fp16, Precision.int8, Precision.fp32)
+PRECISIONS = (Precision.fp16, Precision.fp32)
 """In the order in which facegate.cli.choice prefers them."""
 
 

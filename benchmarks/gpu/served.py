@@ -109,7 +109,7 @@ async def _held(served: Served, net: str, asked: Asked, precision: Precision, se
     began, random = time.monotonic(), np.random.default_rng(0)
     sizes = [*BATCHES, await served.full_batch(net)]
     sizes = [size for size in sorted(set(sizes)) if size <= sizes[-1]]
-    record = _Record(asked, LIMITS[precision][asked.unit])
+    record = _Record(asked, LIMITS[asked.unit])
     singles = [np.array([row]) for row in range(len(asked.inputs))]
     alone = [*singles, *(_rows(asked, size, random) for size in sizes)]
     record.judge(await _sent(served, net, asked, alone), "one after another")

@@ -26,7 +26,7 @@ _ROUNDING = 1e-3  # how far float32 arithmetic may carry a probability out of 0-
 class Model:
     """The nets behind an answer: their pack, its licence, and whether that licence allows commercial use.
 
-    Where `digest` and `precision` (fp32, fp16 or int8) are the same, answers are; where `digest` alone is, no verdict
+    Where `digest` and `precision` (fp32 or fp16) are the same, answers are; where `digest` alone is, no verdict
     differed when the nets were built. Embeddings may be compared where `embedding_digest` is the same, and nowhere
     else; `threshold` is the distance, 1 - cosine, under which the pack takes two of them for one person. `local`: this
     process computed the answer itself, since no server gave one.

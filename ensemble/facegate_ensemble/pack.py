@@ -43,10 +43,9 @@ class Section(BaseModel):
 
 
 class KeepFp32(Section):
-    """Names of nodes of the served graph that stay in FP32 where the rest of the net is built in `fp16` or `int8`."""
+    """Names of nodes of the served graph that stay in FP32 where the rest of the net is built in `fp16`."""
 
     fp16: NodeNames = ()
-    int8: NodeNames = ()
 
 
 class Net(Section):
@@ -169,7 +168,7 @@ class Pack(Section):
     commercial_use: bool
     digest: str = ""
     embedding_digest: str = ""
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Literal["fp32", "fp16"] = "fp32"
     detector: Detector
     recognizer: Recognizer
     liveness: Liveness | None = None

@@ -14,10 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 
 from facegate import PACKAGE
 from facegate.build.build import (
@@ -45,8 +43,6 @@ from facegate.build.tensorrt.compile import Cancelled, compile_engine
 from facegate.build.weights.lock import locked
 from facegate.errors import EngineError, UnfitError
 from facegate.packs.shipped import sample_pictures
-from facegate_client import imaging
-from facegate_ensemble import pipeline
 from facegate_ensemble.pack import Pack
 from facegate_ensemble.runtime.tensorrt.log import log_of
 
@@ -89,18 +85,6 @@ class Store:
 
 def _digest(file: Path) -> str | None:
     return sha256(file.read_bytes()) if file.is_file() else None
-
-
-NO_CROPS = np.empty((0, 0, 0, 3), np.uint8)
-CROPPING = (
-    *sorted(Path(imaging.__path__[0]).glob("*.py")),
-    *(
-        Path(pipeline.__path__[0], f"{name}.py")
-        for name in ("pyramid", "letterbox", "detection", "alignment", "liveness")
-    ),
-    PACKAGE / "build" / "checks" / "pictures.py",
-)
-"""The code that makes a net's crops of a picture."""
 
 
 def build_engines(order: Order, *, accept_license: bool, say: Say, progress: Progress) -> Engines:
@@ -191,7 +175,6 @@ class _Work:
             served=sha256(graph),
             precision=self.order.precision,
             keep_fp32=self._kept(model),
-            calibration=self._calibration(model),
             profile=profile(self.pack.nets[model]),
             target=self.order.target,
             version=self.compiler.version,
@@ -204,30 +187,15 @@ class _Work:
     def _kept(self, model: str) -> tuple[str, ...]:
         return kept_in_fp32(self.pack.nets[model], self.order.precision)
 
-    def _calibration(self, model: str) -> str | None:
-        """SHA-256 of what a net in int8 is calibrated on: the pictures, and all that makes its crops of them."""
-        if self.order.precision is not Precision.int8:
-            return None
-        fed_by = [
-            net.model_dump(mode="json", exclude={"file", "max_batch", "keep_fp32"})
-            for net in (self.pack.detector, self.pack.nets[model])
-        ]
-        code = [file.read_bytes() for file in CROPPING]
-        known = self.pictures.calibration().digest + json.dumps(fed_by)
-        return sha256(known.encode() + b"".join(code))
-
     def _build(self, store: Store, nets: Sequence[_Net]) -> None:
         """Build and keep each net. An interruption waits for no more than the step that TensorRT is at."""
         if not nets:
             return
         if self.order.options.layers:
             _require_gpu()
-        crops: Mapping[str, NDArray[np.uint8]] = {}
-        if self.order.precision is Precision.int8:
-            crops = self.judging.crops()
         stop = threading.Event()
-        with ThreadPoolExecutor(self.order.jobs, "build") as pool:
-            futures = [pool.submit(self._build_one, store, net, crops.get(net.model, NO_CROPS), stop) for net in nets]
+        with ThreadPoolExecutor(1, "build") as pool:  # one engine at a time: builds measure kernels on the GPU
+            futures = [pool.submit(self._build_one, store, net, stop) for net in nets]
             try:
                 for future in futures:
                     future.result()
@@ -236,13 +204,13 @@ class _Work:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _build_one(self, store: Store, net: _Net, crops: NDArray[np.uint8], stop: threading.Event) -> None:
+    def _build_one(self, store: Store, net: _Net, stop: threading.Event) -> None:
         if stop.is_set():
             raise Cancelled
         order, compiler, limits = self.order, self.compiler, profile(self.pack.nets[net.model])
         started = time.perf_counter()
         self.progress(net.model, f"graph in {order.precision.value}", 0, 1)
-        graph = self._converted(net, crops)
+        graph = self._converted(net)
         engine = graph
         if compiler.module is not None:
 
@@ -259,7 +227,6 @@ class _Work:
             engine=sha256(engine),
             precision=order.precision,
             keep_fp32=self._kept(net.model),
-            calibration=self._calibration(net.model),
             profile=asdict(limits),
             target=order.target,
             version=compiler.version,
@@ -275,12 +242,12 @@ class _Work:
         store.put(stamp, graph, engine, layers)
         self.progress(net.model, "built", 1, 1)
 
-    def _converted(self, net: _Net, crops: NDArray[np.uint8]) -> bytes:
+    def _converted(self, net: _Net) -> bytes:
         """The graph in the order's precision."""
         if self.order.precision is Precision.fp32:
             return net.graph
         served = onnx.load_from_string(net.graph)
-        converted = in_precision(served, self.order.precision, self._kept(net.model), crops)
+        converted = in_precision(served, self.order.precision, self._kept(net.model))
         return bytes(converted.SerializeToString(deterministic=True))
 
     def _install(self, store: Store, stamps: Mapping[str, Stamp], repository: Path) -> list[Stamp]:
@@ -303,7 +270,7 @@ class _Work:
             for stamp in final:
                 write_stamp(stamp, fresh / stamp.model / "1" / file)
             known = load_known_answers(self.served.repository)
-            save_known_answers((each.within(order.precision) for each in known), fresh)
+            save_known_answers(known, fresh)
             seal(fresh, self.served.licences, asked)
             put_in_place(fresh, repository, scratch)
         self.say(f"{repository.name}: assembled")

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from facegate.build.build import Built, Say
 from facegate.build.checks.gate import Gate, judge
@@ -72,16 +70,11 @@ class Judging:
             with tempfile.TemporaryDirectory(prefix="facegate-") as scratch:
                 expected = OnnxInferer(self.served.repository, self.pack.nets)
                 found = self._found(repository, Path(scratch))
-                return judge(self.pack, self.precision, expected, found, self.pictures)
+                return judge(self.pack, expected, found, self.pictures)
         except EngineError:
             raise
         except (RequestError, RuntimeError) as fault:  # a NetFault, or answers that no net may give
             raise EngineError(f"what was built cannot be judged: {fault}; --no-verify leaves that out") from None
-
-    def crops(self) -> dict[str, NDArray[np.uint8]]:
-        """What each net is fed for the calibration pictures."""
-        inferer = OnnxInferer(self.served.repository, self.served.pack.nets)
-        return fed(self.served.pack, inferer, self.pictures.calibration().images())
 
     @property
     def runner(self) -> str:
@@ -114,11 +107,12 @@ class Judging:
             self.say(str(fault))
         if self.precision is Precision.fp32 or not gate.failed:
             return
-        crops = self.crops()
+        inferer = OnnxInferer(self.served.repository, self.served.pack.nets)
+        crops = fed(self.served.pack, inferer, self.pictures.some().images())
         for model in sorted(gate.failed):
             graph = onnx.load(self.served.repository / model / "1" / "model.onnx")
             kept = kept_in_fp32(self.pack.nets[model], self.precision)
-            costly = sensitivity(graph, self.precision, kept, crops[model])[:TOLD]
+            costly = sensitivity(graph, kept, crops[model])[:TOLD]
             named = ", ".join(f"{each.node} ({each.difference:.2g})" for each in costly)
             self.say(f"{model}: the layers that cost most, each alone, in parts of fp16's limit: {named}")
             more = json.dumps([*kept, *(each.node for each in costly[:2])])

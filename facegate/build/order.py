@@ -19,8 +19,8 @@ Progress = Callable[[str, str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be built. `max_batch` is the most faces that a net takes at once, and a quarter as many frames; the
-    pack's own numbers where None. `models` are those to build, all where empty. `pictures`, a folder, are calibrated
-    and judged on, the sample pictures where None; `verify` says whether they are judged on."""
+    pack's own numbers where None. `models` are those to build, all where empty. The engines are
+    judged on `pictures`, a folder, the sample pictures where None; `verify` says whether they are."""
 
     pack: PackFile
     target: Target
@@ -31,7 +31,6 @@ class Order:
     liveness: bool = True
     options: Options = field(default_factory=Options)
     models: Sequence[str] = ()
-    jobs: int = 1
     verify: bool = True
     force: bool = False
 

@@ -27,8 +27,7 @@ class Target(str, Enum):
 
 
 class Precision(str, Enum):
-    """What the products of a model are computed in. `int8` leaves the rest in FP32."""
+    """What the products of a model are computed in."""
 
     fp32 = "fp32"
     fp16 = "fp16"
-    int8 = "int8"

@@ -76,7 +76,6 @@ def build(
         bool, typer.Option("--layers", help="A report by layer beside each engine, layers.json; needs a GPU.")
     ] = False,
     model: Annotated[list[str] | None, typer.Option(help="Build this net only; may be given several times.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=8, help="Nets that are built at the same time.")] = 1,
     verify: Annotated[
         bool,
         typer.Option(help="Hold what was built against fp32, and install it only where no verdict is another one."),
@@ -115,7 +114,6 @@ def build(
                 liveness=not without_liveness,
                 options=chosen,
                 models=tuple(model or ()),
-                jobs=jobs,
                 verify=verify,
                 force=force,
             )

@@ -114,7 +114,7 @@ def _gpus_for(target: Target) -> list[Gpu]:
 
 
 def _built(wish: Wish) -> Iterator[tuple[Target, Precision]]:
-    """The engines that are there, the likeliest to be wanted first; int8 only where it is asked for."""
+    """The engines that are there, the likeliest to be wanted first."""
     for target in (Target.tensorrt, Target.tensorrt_rtx):
         for precision in [wish.precision] if wish.precision else [Precision.fp16, Precision.fp32]:
             if (REPOSITORIES / wish.name(target, precision)).is_dir():

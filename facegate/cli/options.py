@@ -54,8 +54,8 @@ Pictures = Annotated[
         envvar="FACEGATE_PICTURES",
         exists=True,
         file_okay=False,
-        help="Pictures with faces, the more like your cameras' the better: int8 is calibrated on half of them, and "
-        "what was built is judged on all. Where not given: images/ of FACEGATE_MIRROR, else three sample pictures.",
+        help="Pictures with faces, the more like your cameras' the better: what was built is judged on them. "
+        "Where not given: images/ of FACEGATE_MIRROR, else three sample pictures.",
     ),
 ]
 

@@ -27,7 +27,7 @@ def test_three_pictures_give_every_net_inputs_whose_answers_cannot_be_mistaken(a
     assert list(asked) == NETS
     for each in asked.values():
         assert len({row.tobytes() for row in each.inputs}) == 24
-        assert min(each.to_next) > 2 * gpu_served.LIMITS[Precision.fp16][each.unit]
+        assert min(each.to_next) > 2 * gpu_served.LIMITS[each.unit]
 
 
 def test_each_net_of_a_real_server_answers_what_the_cpu_does(asked, bls_server, monkeypatch):

@@ -80,7 +80,7 @@ def test_the_gateway_is_ready_without_liveness_where_the_server_has_none(compose
 
 def test_what_is_built_is_what_is_served(composed):
     assert set(signature(repository_name).parameters) == {"target", "precision", *NAMED_BY}
-    services = composed(FACEGATE_PRECISION="int8")["services"]
+    services = composed(FACEGATE_PRECISION="fp32")["services"]
     for name, builder in BUILDERS.items():
         serves, builds = services[name]["environment"], services[builder]["environment"]
         command = services[builder]["command"]
@@ -112,9 +112,9 @@ def test_a_stopped_build_ends_as_by_ctrl_c(services):
 
 
 def test_one_precision_and_one_gpu_are_chosen_for_both(composed):
-    services = composed(FACEGATE_PRECISION="int8", FACEGATE_GPU="3")["services"]
-    assert "int8" in services["build"]["command"]
-    assert services["triton"]["environment"]["FACEGATE_PRECISION"] == "int8"
+    services = composed(FACEGATE_PRECISION="fp32", FACEGATE_GPU="3")["services"]
+    assert "fp32" in services["build"]["command"]
+    assert services["triton"]["environment"]["FACEGATE_PRECISION"] == "fp32"
     for name in ("build", "triton"):
         assert services[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] == ["3"]
 

@@ -92,23 +92,13 @@ class Region:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class CudaRegion:
-    """A GPU's memory that a server is to map: its name there, its CUDA IPC handle in base64, the GPU, its bytes."""
-
-    name: str
-    handle: bytes
-    device: int
-    size: int
-
-
 class Regions(Protocol):
     """The memory that a server was told of. A server that has forgotten is told again when an inference shows it.
 
     Each method raises a FaceGateError. `admin_key` is the server's, for one that keeps this to who has its key.
     """
 
-    async def register(self, region: Region | CudaRegion, admin_key: str | None, timeout_s: float) -> None:
+    async def register(self, region: Region, admin_key: str | None, timeout_s: float) -> None:
         """The server maps it from now on: after a restart, too, and where it does not answer now, once it does."""
 
     async def unregister(self, name: str, admin_key: str | None, timeout_s: float) -> None:

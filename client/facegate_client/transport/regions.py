@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from facegate_client.contract import ADMIN_KEY
 from facegate_client.errors import DeadlineExceeded, FaceGateError, Unreachable, from_triton
-from facegate_client.transport.base import Call, CudaRegion, Region, too_late, unreachable
+from facegate_client.transport.base import Call, Region, too_late, unreachable
 
 _log = logging.getLogger("facegate_client")
 
@@ -28,12 +28,12 @@ class GrpcRegions:
     def __init__(self, url: str, client: Callable[[], triton_aio.InferenceServerClient]) -> None:
         self._url = url
         self._client = client
-        self._told: dict[str, tuple[Region | CudaRegion, str | None]] = {}
+        self._told: dict[str, tuple[Region, str | None]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._told
 
-    async def register(self, region: Region | CudaRegion, admin_key: str | None, timeout_s: float) -> None:
+    async def register(self, region: Region, admin_key: str | None, timeout_s: float) -> None:
         """See Regions."""
         self._told[region.name] = region, admin_key
         try:
@@ -58,12 +58,11 @@ class GrpcRegions:
 
     async def unregister(self, name: str, admin_key: str | None, timeout_s: float) -> None:
         """See Regions."""
-        region, _ = self._told.pop(name, (None, None))
-        client = self._client()
-        on_gpu = isinstance(region, CudaRegion)
-        unregister = client.unregister_cuda_shared_memory if on_gpu else client.unregister_system_shared_memory
+        self._told.pop(name, None)
         with _refusals(self._url, admin_key, timeout_s):
-            await unregister(name, headers=_headers(admin_key), client_timeout=timeout_s)
+            await self._client().unregister_system_shared_memory(
+                name, headers=_headers(admin_key), client_timeout=timeout_s
+            )
 
     async def listed(self, admin_key: str | None, timeout_s: float) -> list[Region]:
         """See Regions."""
@@ -73,15 +72,12 @@ class GrpcRegions:
             )
         return [Region(each.name, each.key, each.byte_size) for each in status.regions.values()]
 
-    async def _tell(self, region: Region | CudaRegion, admin_key: str | None, timeout_s: float) -> None:
-        client, options = self._client(), {"headers": _headers(admin_key), "client_timeout": timeout_s}
-        if isinstance(region, CudaRegion):
-            told = client.register_cuda_shared_memory(region.name, region.handle, region.device, region.size, **options)
-        else:
-            told = client.register_system_shared_memory(region.name, region.key, region.size, **options)
+    async def _tell(self, region: Region, admin_key: str | None, timeout_s: float) -> None:
         with _refusals(self._url, admin_key, timeout_s):
             try:
-                await told
+                await self._client().register_system_shared_memory(
+                    region.name, region.key, region.size, headers=_headers(admin_key), client_timeout=timeout_s
+                )
             except InferenceServerException as error:
                 if error.status() != "StatusCode.ALREADY_EXISTS":  # told by another call that found it forgotten
                     raise

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.build.checks.pictures import Image, Pictures, crops_of
-from facegate.build.target import Precision
 from facegate_client import contract
 from facegate_ensemble.pack import DETECTOR, RECOGNIZER, LivenessNet, Pack
 from facegate_ensemble.pipeline.detection import Faces, select_faces
@@ -28,11 +27,7 @@ TIE = 0.001
 
 PIXELS, COSINE, P_REAL = "pixels", "1 - cosine", "P(real)"
 
-LIMITS = {
-    Precision.fp32: {PIXELS: 1.0, COSINE: 0.001, P_REAL: 0.02},
-    Precision.fp16: {PIXELS: 1.0, COSINE: 0.001, P_REAL: 0.02},
-    Precision.int8: {PIXELS: 1.0, COSINE: 0.01, P_REAL: 0.05},
-}
+LIMITS = {PIXELS: 1.0, COSINE: 0.001, P_REAL: 0.02}
 """The largest difference allowed: of boxes and landmarks in detector pixels, of an embedding as 1 - cosine, of a
 liveness net's P(real)."""
 
@@ -105,7 +100,7 @@ class Judged(NamedTuple):
         return (0, 0) in same_faces(self.expected.faces, self.found.faces)
 
 
-def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
+def judge(pack: Pack, expected: Inferer, found: Inferer, pictures: Pictures) -> Gate:
     """Hold the nets behind `found` against those behind `expected`, on the same pictures: each net on the same input,
     and the whole pipeline. A net that is not served by `expected` is left out."""
     worst: dict[str, float] = {model: 0.0 for model in pack.nets if expected.serves(model)}
@@ -135,7 +130,7 @@ def judge(pack: Pack, precision: Precision, expected: Inferer, found: Inferer, p
     flips += _flips_of_pairs(pack, pairs)
     units = {**dict.fromkeys(pack.detectors, PIXELS), RECOGNIZER: COSINE}
     figures = (
-        Figure(model, units.get(model, P_REAL), value, LIMITS[precision][units.get(model, P_REAL)])
+        Figure(model, units.get(model, P_REAL), value, LIMITS[units.get(model, P_REAL)])
         for model, value in worst.items()
     )
     faces = sum(len(each.expected.faces) for each in every)

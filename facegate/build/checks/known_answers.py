@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from facegate.build.checks.gate import COSINE, LIMITS, P_REAL, SAME_FACE
 from facegate.build.checks.pictures import FILLING, close_up
-from facegate.build.target import Precision
 from facegate.errors import ParityError
 from facegate_client import contract
 from facegate_client.imaging.image import decode
@@ -62,12 +61,10 @@ class KnownAnswer:
     outputs: Arrays
     limits: dict[str, float]
 
-    def within(self, precision: Precision) -> KnownAnswer:
-        """The same answer with the limits of models built in `precision`."""
-        of_precision = LIMITS[precision]
-        limits = {contract.EMBEDDINGS: of_precision[COSINE], contract.ANTISPOOF_SCORE: of_precision[P_REAL]}
-        limits |= DETECTED | {contract.IS_REAL: 0.0}
-        return replace(self, limits={name: limits[name] for name in self.outputs})
+
+def _limits(outputs: Iterable[str]) -> dict[str, float]:
+    known = {contract.EMBEDDINGS: LIMITS[COSINE], contract.ANTISPOOF_SCORE: LIMITS[P_REAL], contract.IS_REAL: 0.0}
+    return {name: (DETECTED | known)[name] for name in outputs}
 
 
 def make_known_answers(pack: Pack, repository: Path, samples: Mapping[str, Path]) -> list[KnownAnswer]:
@@ -97,7 +94,7 @@ def make_known_answers(pack: Pack, repository: Path, samples: Mapping[str, Path]
         except RequestError as error:
             raise ParityError(f"{model} on the sample pictures {' and '.join(SAMPLES)}: {error}") from None
         outputs = {name: answer[name] for name in _wanted(pack, answer)}
-        known.append(KnownAnswer(model, found, liveness, inputs, outputs, {}).within(Precision(pack.precision)))
+        known.append(KnownAnswer(model, found, liveness, inputs, outputs, _limits(outputs)))
     return known
 
 
@@ -183,7 +180,7 @@ def _wanted(pack: Pack, answer: Mapping[str, NDArray[Any]]) -> list[str]:
     could change the verdict."""
     names = [contract.EMBEDDINGS, contract.ANTISPOOF_SCORE, *DETECTED]
     if pack.liveness is not None and contract.IS_REAL in answer:
-        margin = max(limits[P_REAL] for limits in LIMITS.values())
+        margin = LIMITS[P_REAL]
         p_live, least = answer[contract.ANTISPOOF_SCORE], pack.liveness.min_real
         if np.all((p_live > max(least, 0.5) + margin) | (p_live < least - margin)):
             names.append(contract.IS_REAL)

@@ -1,4 +1,4 @@
-"""Pictures that nets are calibrated and judged on, and what each net is fed for them."""
+"""Pictures that models are judged on, and what each model is fed for them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,8 @@ from facegate_ensemble.pipeline.pipeline import Pipeline
 from facegate_ensemble.runtime.runner import Inferer
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-HELD_OUT = 2
-"""Of as many pictures, one is calibrated on; the gate judges all."""
-
 MOST = 64
-"""Pictures that are calibrated on, at most: more move no scale by much."""
+"""Pictures on which the layers of a model that failed are compared, at most."""
 
 FILLING = 1.2
 """A face that fills the picture, as the height of its box over the picture's: at 640 x 640 YuNet loses some of them."""
@@ -57,12 +54,9 @@ class Pictures:
         each = (hashlib.sha256(file.read_bytes()).digest() for file in self.files)
         return hashlib.sha256(b"".join(each)).hexdigest()
 
-    def calibration(self) -> Pictures:
-        """Those to calibrate on: half of them, spread evenly where they are many, or all where they are few."""
-        if len(self.files) < 2 * HELD_OUT:
-            return self
-        half = self.files[::HELD_OUT]
-        return Pictures(half[:: math.ceil(len(half) / MOST)])
+    def some(self) -> Pictures:
+        """Returns at most MOST of them, spread evenly."""
+        return Pictures(self.files[:: math.ceil(len(self.files) / MOST)])
 
     def images(self) -> Iterator[tuple[str, Image]]:
         """Each picture's name and pixels, UINT8 [H, W, 3] BGR. Raises EngineError for one that cannot be decoded."""

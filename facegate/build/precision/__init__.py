@@ -1,1 +1,1 @@
-"""FP16 and INT8 in the served graphs themselves."""
+"""FP16 in the served graphs themselves."""

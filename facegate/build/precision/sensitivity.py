@@ -1,21 +1,18 @@
-"""Which of a net's nodes are hurt most by a precision: those to keep in FP32 when a net fails its gate."""
+"""The nodes of a model that FP16 hurts most: those to keep in FP32 when the model fails its accuracy check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from facegate.build.precision.calibration import activation_scales
 from facegate.build.precision.half import half_nodes, in_half
-from facegate.build.precision.int8 import in_int8, products
 from facegate.build.precision.nodes import name_of, require_nodes
 from facegate.build.precision.rehearsal import rehearsed
 from facegate.build.precision.running import Outputs, answers, spread
-from facegate.build.target import Precision
 from facegate_client import contract
 
 MOST, PIXELS = 32, 1 << 21
@@ -42,34 +39,21 @@ class NodeError:
     difference: float
 
 
-def sensitivity(
-    graph: onnx.ModelProto, precision: Precision, keep_fp32: Collection[str], crops: NDArray[np.uint8]
-) -> list[NodeError]:
-    """The nodes that `precision` would convert, but for those of `keep_fp32`, most harmful first; none for FP32.
+def sensitivity(graph: onnx.ModelProto, keep_fp32: Collection[str], crops: NDArray[np.uint8]) -> list[NodeError]:
+    """Returns the nodes that FP16 would convert, but for those of `keep_fp32`, most harmful first.
 
-    A measurement, over at most MOST of `crops`, UINT8 [N, H, W, 3]: each node is converted alone, and the net run. What
-    nodes do to one another is not in it. FP16 is rehearsed. Raises GraphError like `in_precision`.
+    A measurement, over at most MOST of `crops`, UINT8 [N, H, W, 3]: each node is converted alone, and the graph is run
+    with every value rounded to FP16. What nodes do to one another is not in it. Raises GraphError like `in_precision`.
     """
     require_nodes(graph.graph, keep_fp32)
-    if precision is Precision.fp32:
-        return []
-    nodes, alone = _converters(graph, precision, keep_fp32, crops)
+    everything = {name_of(node) for node in graph.graph.node}
     seen = spread(crops, MOST, PIXELS)
     expected = list(answers(graph, seen))
-    errors = [NodeError(node, _moved(expected, list(answers(alone(node), seen)))) for node in nodes]
+    errors = []
+    for node in half_nodes(graph, keep_fp32):
+        alone = rehearsed(in_half(graph, everything - {node}))
+        errors.append(NodeError(node, _moved(expected, list(answers(alone, seen)))))
     return sorted(errors, key=lambda error: -error.difference)
-
-
-def _converters(
-    graph: onnx.ModelProto, precision: Precision, keep_fp32: Collection[str], crops: NDArray[np.uint8]
-) -> tuple[list[str], Callable[[str], onnx.ModelProto]]:
-    """The nodes to be converted, and what converts the one of that name alone, in a form that a CPU can run."""
-    everything = {name_of(node) for node in graph.graph.node}
-    if precision is Precision.fp16:
-        return half_nodes(graph, keep_fp32), lambda node: rehearsed(in_half(graph, everything - {node}))
-    chosen = [node for node in products(graph) if name_of(node) not in keep_fp32]
-    scales = activation_scales(graph, {node.input[0] for node in chosen}, crops)
-    return [name_of(node) for node in chosen], lambda node: in_int8(graph, everything - {node}, scales)
 
 
 def _moved(expected: list[Outputs], found: list[Outputs]) -> float:

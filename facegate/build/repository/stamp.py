@@ -37,7 +37,6 @@ class Stamp(Section):
     engine: str
     precision: Annotated[Precision, Listed]
     keep_fp32: Annotated[tuple[str, ...], Listed]
-    calibration: str | None
     profile: dict[str, int]
     target: Annotated[Target, Listed]
     version: str
@@ -75,7 +74,6 @@ def engine_key(
     served: str,
     precision: Precision,
     keep_fp32: Sequence[str],
-    calibration: str | None,
     profile: Profile,
     target: Target,
     version: str,
@@ -88,7 +86,6 @@ def engine_key(
         served,
         precision.value,
         sorted(keep_fp32),
-        calibration,
         [profile.min, profile.opt, profile.max],
         target.value,
         version,

@@ -20,7 +20,6 @@ class CarrierKind(str, Enum):
     jpeg = "jpeg"
     raw = "raw"
     shared_memory = "shared-memory"
-    cuda_shared_memory = "cuda-shared-memory"
 
 
 class CarrierError(Exception):

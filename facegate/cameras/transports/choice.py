@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from facegate.cameras.transports.carrier import Carrier, CarrierError, CarrierKind, RawCarrier
-from facegate.cameras.transports.cuda import CudaCarrier, cuda_library
 from facegate.cameras.transports.jpeg import QUALITY, JpegCarrier
 from facegate.cameras.transports.ring import SharedMemoryCarrier, try_out
 from facegate_client.async_client import AsyncFaceClient
@@ -40,8 +37,6 @@ async def choose(kind: CarrierKind, client: AsyncFaceClient, *, in_flight: int, 
         return Choice(JpegCarrier, f"as JPEG of quality {QUALITY}, as asked for")
     if kind == CarrierKind.raw:
         return Choice(RawCarrier, "as raw pixels, as asked for")
-    if kind == CarrierKind.cuda_shared_memory:
-        return Choice(await _cuda_memory(client, admin_key, in_flight), "by a GPU's shared memory, as asked for")
     if kind == CarrierKind.shared_memory:
         return Choice(await _shared_memory(client, admin_key, in_flight), "by shared memory, as asked for")
     if not await asyncio.to_thread(_is_here, client.url):
@@ -60,16 +55,6 @@ async def _shared_memory(
     with _refused():
         await try_out(regions, admin_key)
     return partial(SharedMemoryCarrier, regions, admin_key, slots, or_raw=or_raw)
-
-
-async def _cuda_memory(client: AsyncFaceClient, admin_key: str | None, slots: int) -> Callable[[], Carrier]:
-    make = partial(CudaCarrier, cuda_library(), _regions(client), admin_key, slots)
-    trial = make()
-    with _refused():
-        async with trial.carry(np.zeros((1, 1, 3), np.uint8)):
-            pass
-    await trial.close()
-    return make
 
 
 def _regions(client: AsyncFaceClient) -> Regions:

@@ -65,7 +65,7 @@ def files(folder: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("precision", "some", "count"),
-    [(Precision.fp32, "liveness", 9), (Precision.fp16, "", 49), (Precision.int8, "", 49)],
+    [(Precision.fp32, "liveness", 9), (Precision.fp16, "", 49)],
     ids=[each.value for each in Precision],
 )
 def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
@@ -87,12 +87,11 @@ def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
         assert stamp.served == sha256((repository / net / "1" / "model.onnx").read_bytes())
         assert stamp.graph == sha256((folder / "model.onnx").read_bytes())
         assert stamp.graph == stamp.served or precision is not Precision.fp32
-        assert bool(stamp.calibration) is (precision is Precision.int8)
         assert stamp.size == (folder / "model.rtx").stat().st_size
         assert (stamp.pack, stamp.precision, stamp.target) == ("mobileface", precision, Target.tensorrt_rtx)
         assert stamp.profile == {"min": 1, "opt": profile(pack.nets[net]).opt, "max": pack.nets[net].max_batch}
         assert stamp.gate is not None
-        assert stamp.gate["difference"] <= stamp.gate["limit"] == LIMITS[precision][stamp.gate["unit"]]
+        assert stamp.gate["difference"] <= stamp.gate["limit"] == LIMITS[stamp.gate["unit"]]
         assert (stamp.gate["pictures"], stamp.gate["flips"]) == (count, 0)
         if count > 9:
             assert stamp.gate["faces"] > 100
@@ -100,7 +99,7 @@ def test_four_engines_are_built_stamped_and_judged_on_the_labelled_pictures(
         assert net in made.stderr
         assert f"TensorRT for RTX {stamp.version}" in made.stderr
     known = load_known_answers(built)[0]
-    assert known.limits["ANTISPOOF_SCORE"] == LIMITS[precision][P_REAL]
+    assert known.limits["ANTISPOOF_SCORE"] == LIMITS[P_REAL]
     in_fp32 = load_known_answers(repository)[0]
     assert np.array_equal(known.outputs["EMBEDDINGS"], in_fp32.outputs["EMBEDDINGS"]), "never the engine's own"
     assert count == 9 or "NOT JUDGED" not in made.stderr, "all the pictures have every verdict"
@@ -189,7 +188,7 @@ def test_nets_can_be_built_one_by_one(build: Build) -> None:
     assert first.fresh == {"face_detector"}
     assert first.repository is None
     assert any("face_recognizer, minifasnet_v2, minifasnet_v1se not built yet" in line for line in said)
-    rest = build(verify=False, precision=Precision.fp32, jobs=2)
+    rest = build(verify=False, precision=Precision.fp32)
     assert rest.fresh == set(NETS) - {"face_detector"}
     assert rest.repository is not None
     with pytest.raises(EngineError, match="--model nose: no such net; there are face_detector, "):
@@ -210,7 +209,7 @@ def test_a_net_that_fails_its_gate_is_not_installed_and_its_layers_are_named(
     before = build(verify=False, pack=others).repository
     assert before is not None
     installed = files(before)
-    strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
+    strict = {**LIMITS, "1 - cosine": 1e-9}
     monkeypatch.setattr(facegate.build.checks.gate, "LIMITS", strict)
     said: list[str] = []
     with pytest.raises(EngineError, match=r"^face_recognizer: not fit for fp16; nothing was installed$"):
@@ -235,7 +234,7 @@ def test_engines_that_are_found_unfit_are_not_left_to_be_served(
     """On other pictures than those that they were installed by."""
     repository = build().repository
     assert repository is not None
-    strict = {**LIMITS, Precision.fp16: {**LIMITS[Precision.fp16], "1 - cosine": 1e-9}}
+    strict = {**LIMITS, "1 - cosine": 1e-9}
     monkeypatch.setattr(facegate.build.checks.gate, "LIMITS", strict)
     monkeypatch.setattr(
         facegate.build.judging, "sensitivity", lambda *arguments: []
@@ -270,31 +269,14 @@ def test_engines_of_tensorrt_are_in_fp16_unless_another_precision_is_asked_for(m
         asked.append(order.precision)
         return Engines((), frozenset(), None)
 
-    monkeypatch.setattr(facegate.cli.build, "build_engines", noted)
+    monkeypatch.setattr(facegate.build.compiled, "build_engines", noted)
     for options, environment in (
         (["--target", "tensorrt-rtx"], {}),
         (["--target", "onnxruntime"], {}),
-        (["--target", "tensorrt-rtx"], {"FACEGATE_PRECISION": "int8"}),
+        (["--target", "tensorrt-rtx"], {"FACEGATE_PRECISION": "fp32"}),
     ):
         assert CliRunner().invoke(facegate.cli.build.app, options, env=environment).exit_code == 0
-    assert asked == [Precision.fp16, Precision.fp32, Precision.int8]
-
-
-def test_int8_is_calibrated_and_the_stamp_says_on_what(build: Build, pictures: Path, tmp_path: Path) -> None:
-    some = tmp_path / "pictures"
-    some.mkdir()
-    for name in ("image_F1.jpg", "image_F2.jpg", "image_T1.jpg", "true_001.jpg"):
-        (some / name).symlink_to(pictures / "liveness" / name)
-    two = {"precision": Precision.int8, "pictures": some, "verify": False, "models": NETS[2:4]}
-    first = build(**two).stamps
-    assert all(stamp.calibration for stamp in first)
-    (some / "image_F2.jpg").unlink()
-    (some / "image_F2.jpg").symlink_to(pictures / "liveness" / "true_002.jpg")
-    held_out = build(**two)
-    assert not held_out.fresh, "it was not calibrated on"
-    (some / "image_F1.jpg").unlink()
-    (some / "image_F1.jpg").symlink_to(pictures / "liveness" / "true_003.png")
-    assert build(**two).fresh == set(NETS[2:4])
+    assert asked == [Precision.fp16, Precision.fp32, Precision.fp32]
 
 
 def test_an_interruption_leaves_the_old_engines_in_their_place(build: Build) -> None:

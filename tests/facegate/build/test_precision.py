@@ -1,4 +1,4 @@
-"""FP16 and INT8 in the served graphs: what the nets answer then, what stays in FP32, and which layers cost most."""
+"""FP16 in the served graphs: what the models answer then, what stays in FP32, and which layers cost most."""
 
 from __future__ import annotations
 
@@ -85,28 +85,24 @@ def scaling(factor: float) -> NDArray[np.float32]:
 @pytest.mark.parametrize("model", NETS)
 @pytest.mark.parametrize("precision", Precision)
 def test_inputs_and_outputs_stay_and_so_does_the_graph_that_was_given(
-    graphs: Graphs, crops: Crops, model: str, precision: Precision
+    graphs: Graphs, model: str, precision: Precision
 ) -> None:
     graph = graphs[model]
     before = graph.SerializeToString()
-    converted = in_precision(graph, precision, (), crops[model])
+    converted = in_precision(graph, precision, ())
     assert graph.SerializeToString() == before
     assert list(converted.graph.input) == list(graph.graph.input)
     assert list(converted.graph.output) == list(graph.graph.output)
     assert (converted == graph) == (precision is Precision.fp32)
 
 
-def test_weights_take_half_the_room_in_fp16_and_about_a_third_in_int8(graphs: Graphs, crops: Crops) -> None:
-    whole, half, quarter = (
-        in_precision(graphs["face_recognizer"], precision, (), crops["face_recognizer"]).ByteSize()
-        for precision in Precision
-    )
+def test_weights_take_half_the_room_in_fp16(graphs: Graphs) -> None:
+    whole, half = (in_precision(graphs["face_recognizer"], precision, ()).ByteSize() for precision in Precision)
     assert half < 0.52 * whole
-    assert quarter < 0.35 * whole
 
 
 def test_pixels_far_to_the_right_are_not_rounded_to_halves_in_fp16(graphs: Graphs, crops: Crops) -> None:
-    half = rehearsed(in_precision(graphs["face_detector"], Precision.fp16, (), NO_CROPS))
+    half = rehearsed(in_precision(graphs["face_detector"], Precision.fp16, ()))
     boxes = answers(half, crops["face_detector"])["BOXES"]
     far = boxes[boxes > 512]
     assert len(far) > 100
@@ -116,7 +112,7 @@ def test_pixels_far_to_the_right_are_not_rounded_to_halves_in_fp16(graphs: Graph
 @pytest.mark.parametrize(("model", "exact"), [("face_detector", True), ("minifasnet_v1se", False)])
 def test_sigmoids_that_make_scores_are_fp32_and_others_follow_the_net(graphs: Graphs, model: str, exact: bool) -> None:
     """Neighbours' scores near 1 lie closer than FP16's steps, and the best of them gives the box."""
-    converted = in_precision(graphs[model], Precision.fp16, (), NO_CROPS)
+    converted = in_precision(graphs[model], Precision.fp16, ())
     types = {
         value.name: value.type.tensor_type.elem_type
         for value in onnx.shape_inference.infer_shapes(converted).graph.value_info
@@ -127,7 +123,7 @@ def test_sigmoids_that_make_scores_are_fp32_and_others_follow_the_net(graphs: Gr
 
 def test_nodes_kept_in_fp32_hand_one_another_fp32(graphs: Graphs, crops: Crops) -> None:
     graph = graphs["face_detector"]
-    kept = in_precision(graph, Precision.fp16, [node.name for node in graph.graph.node], NO_CROPS)
+    kept = in_precision(graph, Precision.fp16, [node.name for node in graph.graph.node])
     expected, found = (answers(each, crops["face_detector"]) for each in (graph, kept))
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
@@ -135,7 +131,7 @@ def test_nodes_kept_in_fp32_hand_one_another_fp32(graphs: Graphs, crops: Crops) 
 def test_two_kept_nodes_may_take_the_same_value(graphs: Graphs, crops: Crops) -> None:
     takers = [node.name for node in graphs["face_detector"].graph.node if "256" in node.input]
     assert len(takers) == 4
-    converted = in_precision(graphs["face_detector"], Precision.fp16, takers, NO_CROPS)
+    converted = in_precision(graphs["face_detector"], Precision.fp16, takers)
     assert sum(node.op_type == "Cast" and node.output[0] == "256" for node in converted.graph.node) == 1
     assert answers(converted, crops["face_detector"])["BOXES"].shape == (3, 1024, 4)
 
@@ -143,7 +139,7 @@ def test_two_kept_nodes_may_take_the_same_value(graphs: Graphs, crops: Crops) ->
 @pytest.mark.parametrize(("model", "casts"), [("minifasnet_v2", 2), ("minifasnet_v1se", 2), ("face_recognizer", 3)])
 def test_there_is_one_cast_where_the_precision_changes(graphs: Graphs, model: str, casts: int) -> None:
     """Bytes to FP16 at once where nothing is subtracted from them, and to FP32 at the end."""
-    converted = in_precision(graphs[model], Precision.fp16, (), NO_CROPS)
+    converted = in_precision(graphs[model], Precision.fp16, ())
     assert sum(node.op_type == "Cast" for node in converted.graph.node) == casts
 
 
@@ -155,112 +151,41 @@ def test_a_rehearsal_shows_what_fp16_cannot_hold_and_a_cpu_hides() -> None:
         **{"big.weight": scaling(400), "small.weight": scaling(1 / 400)},
     )
     white = np.full((1, 8, 8, 3), 255, dtype=np.uint8)
-    half = in_precision(graph, Precision.fp16, (), NO_CROPS)
+    half = in_precision(graph, Precision.fp16, ())
     assert np.isfinite(answers(half, white)["EMBEDDINGS"]).all()
     assert not np.isfinite(answers(rehearsed(half), white)["EMBEDDINGS"]).any()
-    worst = sensitivity(graph, Precision.fp16, (), white)
+    worst = sensitivity(graph, (), white)
     assert {error.node for error in worst if error.difference == np.inf} == {"big", "small"}
-    kept = in_precision(graph, Precision.fp16, ("big", "small"), NO_CROPS)
+    kept = in_precision(graph, Precision.fp16, ("big", "small"))
     assert answers(rehearsed(kept), white)["EMBEDDINGS"] == pytest.approx(255)
-
-
-def test_a_layer_that_int8_ruins_is_named_first_and_can_be_kept(graphs: Graphs, crops: Crops) -> None:
-    """One channel of the values is a thousand times the others, and of little weight."""
-    graph = onnx.ModelProto()
-    graph.CopyFrom(graphs["minifasnet_v2"])
-    nodes = {node.name: node for node in graph.graph.node}
-    tensors = {each.name: each for each in graph.graph.initializer}
-    victim = "/stage4/model/model.0/project/conv/Conv"
-    for name, axis, factor in ((victim.replace("project", "conv_dw"), 0, 1000.0), (victim, 1, 0.001)):
-        weighted = nodes[name].input[1:] if axis == 0 else nodes[name].input[1:2]
-        for tensor in weighted:
-            values = numpy_helper.to_array(tensors[tensor]).copy()
-            np.moveaxis(values, axis, 0)[3] *= np.float32(factor)
-            tensors[tensor].CopyFrom(numpy_helper.from_array(values, tensor))
-    fed_crops = crops["minifasnet_v2"]
-    expected = answers(graph, fed_crops)["PROBABILITIES"]
-    assert np.allclose(expected, answers(graphs["minifasnet_v2"], fed_crops)["PROBABILITIES"], atol=1e-4)
-    ranked = sensitivity(graph, Precision.int8, (), fed_crops)
-    assert ranked[0].node == victim
-    assert victim not in {error.node for error in sensitivity(graph, Precision.int8, (victim,), fed_crops)}
-    apart = [
-        np.abs(answers(in_precision(graph, Precision.int8, kept, fed_crops), fed_crops)["PROBABILITIES"] - expected)
-        for kept in ((), (victim,))
-    ]
-    assert apart[1].max() < 0.5 * apart[0].max()
-
-
-def test_nothing_is_hurt_by_fp32(graphs: Graphs, crops: Crops) -> None:
-    assert sensitivity(graphs["face_recognizer"], Precision.fp32, (), crops["face_recognizer"]) == []
-
-
-def test_int8_is_symmetric_with_a_scale_a_channel_and_leaves_biases_alone(graphs: Graphs, crops: Crops) -> None:
-    converted = in_precision(graphs["face_recognizer"], Precision.int8, (), crops["face_recognizer"])
-    known, nodes = constants(converted), {node.output[0]: node for node in converted.graph.node}
-    products = [n for n in converted.graph.node if n.op_type == "Conv" and n.input[0].startswith("facegate/int8/")]
-    assert len(products) == 34
-    for product in products:
-        activation, weights = (nodes[name] for name in product.input[:2])
-        assert [known[activation.input[1]].shape, known[activation.input[2]].item()] == [(), 0]
-        stored = known[weights.input[0]]
-        assert stored.dtype == np.int8
-        assert stored.shape[1] > 1  # not a depthwise one
-        assert known[weights.input[1]].shape == (len(stored),)
-        assert not known[weights.input[2]].any()
-        assert known[product.input[2]].dtype == np.float32
-
-
-@pytest.mark.parametrize(("op", "attributes"), [("MatMul", {}), ("Gemm", {}), ("Gemm", {"transB": 1})])
-def test_small_values_beside_large_ones_survive_int8(op: str, attributes: dict[str, int]) -> None:
-    """One of a product's outputs is a thousand times the others: each has a scale of its own."""
-    random = np.random.default_rng(1)
-    weights = random.uniform(0.5, 1, (192, 3)).astype(np.float32) * np.array([1, 1000, 1], dtype=np.float32)
-    graph = made(
-        helper.make_node("Flatten", ["pixels"], ["flat"], name="flatten"),
-        helper.make_node(op, ["flat", "weights"], ["row"], name="product", **attributes),
-        helper.make_node("Unsqueeze", ["row", "axes"], ["values"], name="unsqueeze"),
-        weights=np.ascontiguousarray(weights.T) if attributes else weights,
-        axes=np.array([2, 3]),
-    )
-    crops = random.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
-    expected, found = (
-        answers(each, crops)["EMBEDDINGS"] for each in (graph, in_precision(graph, Precision.int8, (), crops))
-    )
-    assert not np.array_equal(found, expected)
-    assert found == pytest.approx(expected, rel=0.01)
-
-
-def test_int8_wants_pictures(graphs: Graphs) -> None:
-    with pytest.raises(GraphError, match=r"^face_recognizer: no picture to calibrate int8 on$"):
-        in_precision(graphs["face_recognizer"], Precision.int8, (), NO_CROPS)
 
 
 @pytest.mark.parametrize("precision", Precision)
 def test_a_name_that_no_node_has_is_refused_with_the_nearest(graphs: Graphs, precision: Precision) -> None:
     told = r"^keep_fp32: face_detector has no node 'Conv_1'; the nearest are Conv_\d+, Conv_\d+, Conv_\d+$"
     with pytest.raises(GraphError, match=told):
-        in_precision(graphs["face_detector"], precision, ("Conv_0", "Conv_1"), NO_CROPS)
+        in_precision(graphs["face_detector"], precision, ("Conv_0", "Conv_1"))
     with pytest.raises(GraphError, match=told):
-        sensitivity(graphs["face_detector"], precision, ("Conv_1",), NO_CROPS)
+        sensitivity(graphs["face_detector"], ("Conv_1",), NO_CROPS)
 
 
 def test_a_node_without_a_name_goes_by_its_first_outputs() -> None:
     graph = made(conv("only", "pixels", "values"), **{"only.weight": scaling(1)})
     next(node for node in graph.graph.node if node.name == "only").ClearField("name")
-    kept = in_precision(graph, Precision.fp16, ("values",), NO_CROPS)
+    kept = in_precision(graph, Precision.fp16, ("values",))
     assert constants(kept)["only.weight"].dtype == np.float32
-    (error,) = sensitivity(graph, Precision.fp16, (), np.full((1, 8, 8, 3), 9, dtype=np.uint8))
+    (error,) = sensitivity(graph, (), np.full((1, 8, 8, 3), 9, dtype=np.uint8))
     assert error.node == "values"
 
 
 CONVERT = """
 import hashlib, sys
-import numpy, onnx
-from facegate.build.precision import Precision, in_precision
+import onnx
+from facegate.build.precision.convert import in_precision
+from facegate.build.target import Precision
 KEPT = ["/linear/MatMul", *(f"/stage3/model/model.{i}/Add" for i in range(6))]  # sums take two values each
-crops = numpy.random.default_rng(0).integers(0, 256, (4, 80, 80, 3), dtype=numpy.uint8)
 for precision in Precision:
-    converted = in_precision(onnx.load(sys.argv[1]), precision, KEPT, crops)
+    converted = in_precision(onnx.load(sys.argv[1]), precision, KEPT)
     print(hashlib.sha256(converted.SerializeToString()).hexdigest())
 """
 

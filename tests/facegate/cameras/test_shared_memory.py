@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
 
 from facegate.cameras.transports.carrier import CarrierError, RawCarrier
 from facegate.cameras.transports.choice import choose
 from facegate.cameras.transports.ring import SharedMemoryCarrier
 from facegate_client import AsyncFaceClient, FaceGateError
-from facegate_client.transport.base import CudaRegion
 from support.serving import serving, wait_for_line
 
 KEY = "sesame"
@@ -267,10 +268,9 @@ def test_a_file_that_the_server_cannot_open_is_said(open_server, tmp_path):
 
 def test_a_server_without_a_gpu_refuses_a_gpus_memory_and_stays_well(open_server):
     async def run():
-        async with AsyncFaceClient(open_server.grpc) as client:
-            with pytest.raises(FaceGateError, match="takes no shared memory: "):
-                await client.regions.register(CudaRegion("facegate-cuda-x", b64encode(bytes(64)), 0, 16), None, 5)
-            await client.regions.unregister("facegate-cuda-x", None, 5)
-            assert await client.is_ready()
+        async with triton_aio.InferenceServerClient(open_server.grpc) as triton:
+            with pytest.raises(InferenceServerException):
+                await triton.register_cuda_shared_memory("facegate-cuda-x", b64encode(bytes(64)), 0, 16)
+            assert await triton.is_server_ready()
 
     asyncio.run(run())

@@ -119,8 +119,8 @@ def test_engines_that_were_never_built_are_named_with_the_command_that_builds_th
     assert str(refusal.value).endswith(COMMAND.replace("tensorrt-rtx", "tensorrt"))
     with pytest.raises(EngineError, match=r"--pack my/own\.toml --target"):
         pick(Backend.tensorrt, named="my/own.toml")
-    with pytest.raises(EngineError, match="--precision int8 --detector-size 320x320 --without-liveness"):
-        pick(Backend.tensorrt_rtx, precision=Precision.int8, size=(320, 320), liveness=False)
+    with pytest.raises(EngineError, match="--precision fp32 --detector-size 320x320 --without-liveness"):
+        pick(Backend.tensorrt_rtx, precision=Precision.fp32, size=(320, 320), liveness=False)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_engines_that_were_never_built_are_named_with_the_command_that_builds_th
         ({"gpu": ORIN.name, "compute_capability": "8.7"}, "was built for Orin (compute capability 8.7), and NVIDIA L4"),
         ({"served": "0" * 64}, "was built of another graph"),
         ({"engine": "0" * 64}, "is not the file that was stamped"),
-        ({"precision": "int8"}, "is another net's, or for another use"),
+        ({"precision": "fp32"}, "is another net's, or for another use"),
         ({"model": "face_detector"}, "is another net's, or for another use"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value[:30],
@@ -186,12 +186,6 @@ def test_a_repository_that_was_changed_since_it_was_installed_is_refused(
         pick(Backend.tensorrt_rtx)
     assert pick().target is Target.onnxruntime
     assert any(line.startswith("NOT USED: ") for line in said)
-
-
-def test_int8_is_served_only_where_it_is_asked_for(machine: Callable[..., Path], pick: Callable[..., Choice]) -> None:
-    repository = machine(L4)
-    repository.rename(repository.with_name("mobileface-tensorrt-rtx-int8"))
-    assert pick().target is Target.onnxruntime
 
 
 def test_engines_that_were_never_run_are_served_with_a_warning(

@@ -55,7 +55,7 @@ def test_digests_tell_apart_what_answers_depend_on_and_nothing_else(
     assert digests(pack.model_copy(update=talked_about)) == (both, embeddings)
     batched = pack.detector.model_copy(update={"max_batch": 1})
     assert digests(pack.model_copy(update={"detector": batched})) == (both, embeddings)
-    kept = pack.recognizer.model_copy(update={"keep_fp32": KeepFp32(int8=("/conv1/conv1.0/Conv",))})
+    kept = pack.recognizer.model_copy(update={"keep_fp32": KeepFp32(fp16=("/conv1/conv1.0/Conv",))})
     assert digests(pack.model_copy(update={"recognizer": kept})) == (both, embeddings)
 
     (tmp_path / "other").write_bytes(b"weights")
@@ -103,9 +103,9 @@ def test_the_default_packs_digests_are_those_of_its_first_release(pack: PackFile
 def test_layers_to_keep_in_fp32_are_named_for_each_precision(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
-        TEXT.replace("dimension = 128", 'dimension = 128\nkeep_fp32 = { int8 = ["a", "b"] }'), encoding="utf-8"
+        TEXT.replace("dimension = 128", 'dimension = 128\nkeep_fp32 = { fp16 = ["a", "b"] }'), encoding="utf-8"
     )
-    assert load_pack(path).recognizer.keep_fp32 == KeepFp32(fp16=(), int8=("a", "b"))
+    assert load_pack(path).recognizer.keep_fp32 == KeepFp32(fp16=("a", "b"))
     assert load_pack(path).liveness.nets[0].keep_fp32.fp16 == ()
 
 
@@ -135,8 +135,18 @@ def test_layers_to_keep_in_fp32_are_named_for_each_precision(tmp_path: Path) -> 
         pytest.param('name = "minifasnet_v1se"', 'name = "minifasnet_v2"', "same name", id="two nets of a name"),
         pytest.param('name = "minifasnet_v1se"', 'name = "../v1se"', "liveness.nets.1.name: ", id="a name elsewhere"),
         pytest.param("[detector]", "[detector", "is not TOML: ", id="not TOML"),
-        pytest.param("keep_fp32.int8", "keep_fp32.fp8", "detector.keep_fp32.fp8: ", id="an unknown precision"),
-        pytest.param('"Conv_0", "Conv_2",', '"Conv_0", "",', "detector.keep_fp32.int8.1: ", id="a nameless layer"),
+        pytest.param(
+            "min_score = 0.7",
+            "min_score = 0.7\nkeep_fp32.int8 = []",
+            "detector.keep_fp32.int8: ",
+            id="a precision of 0.1",
+        ),
+        pytest.param(
+            "min_score = 0.7",
+            'min_score = 0.7\nkeep_fp32.fp16 = ["a", ""]',
+            "keep_fp32.fp16.1: ",
+            id="a nameless layer",
+        ),
         pytest.param("commercial_use = true\n", "", "commercial_use: ", id="a missing permission"),
         pytest.param("height = 640", "height = 630", "detector: ", id="half a cell"),
         pytest.param(

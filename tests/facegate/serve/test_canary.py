@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from facegate.build.checks.known_answers import load_known_answers
-from facegate.build.target import Precision
 from facegate.serve.canary import Canary, CanaryError, WrongAnswerError
 
 FULL = (503, "RESOURCE_EXHAUSTED: 64 requests are waiting already")
@@ -67,10 +66,9 @@ def test_known_are_a_live_face_a_spoof_and_their_embeddings(known):
     assert sum(value.nbytes for each in known for value in each.inputs.values()) < 1 << 20
 
 
-def test_limits_are_those_of_the_precision(known):
+def test_limits_are_those_of_the_accuracy_check(known):
     analyze = known[0]
     assert analyze.limits == {"EMBEDDINGS": 0.001, "ANTISPOOF_SCORE": 0.02, "IS_REAL": 0.0}
-    assert analyze.within(Precision.int8).limits == {"EMBEDDINGS": 0.01, "ANTISPOOF_SCORE": 0.05, "IS_REAL": 0.0}
 
 
 @pytest.mark.parametrize(
