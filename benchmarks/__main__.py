@@ -18,7 +18,6 @@ PARTS = {
     "growth": "How cost grows with faces, pixels, callers and cameras.",
     "independent": "The same load by NVIDIA's perf_analyzer.",
     "peers": "Other ways to do the same, in turns with the server.",
-    "sizes": "What a smaller detector, and decoding at half the size, cost on the labelled pictures.",
 }
 """Each is a module of benchmarks.bench with `measure(quick)`, imported only when it is run."""
 

@@ -26,12 +26,11 @@ Floats = NDArray[np.float32]
 
 
 class OriginalNet:
-    """One net, fed (pixel - mean) / std, on so many `threads`; 0 leaves their number to ONNX Runtime."""
+    """One net, fed (pixel - mean) / std."""
 
-    def __init__(self, net: Net, files: Mapping[str, Path], threads: int = 0) -> None:
+    def __init__(self, net: Net, files: Mapping[str, Path]) -> None:
         self.net = net
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(files[net.file]), options, providers=["CPUExecutionProvider"])
         self._input: str = self._session.get_inputs()[0].name
         self._names: list[str] = [output.name for output in self._session.get_outputs()]
@@ -53,10 +52,10 @@ class OriginalNet:
 class OriginalNets:
     """The recognizer and the liveness nets."""
 
-    def __init__(self, pack: Pack, files: Mapping[str, Path], threads: int = 0) -> None:
+    def __init__(self, pack: Pack, files: Mapping[str, Path]) -> None:
         self._pack = pack
-        self._recognizer = OriginalNet(pack.recognizer, files, threads)
-        self._liveness = [(each, OriginalNet(each, files, threads)) for each in pack.liveness_nets]
+        self._recognizer = OriginalNet(pack.recognizer, files)
+        self._liveness = [(each, OriginalNet(each, files)) for each in pack.liveness_nets]
         self._template = np.array(pack.recognizer.template, np.float32)
 
     def embedding(self, image: Image | ImagePyramid, landmarks: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 
 from tritonclient.grpc import service_pb2
 
-from benchmarks.bench.peer import Found, Pair, Verdict, raw_calls
+from benchmarks.bench.peer import Pair, Verdict, raw_calls
 from facegate_client import contract
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -36,25 +35,6 @@ class OurVerification:
         real_1, real_2 = (outputs[f"{contract.IS_REAL}_{number}"] == b"\1" for number in (1, 2))
         (distance,) = struct.unpack("<f", outputs[contract.DISTANCE])
         return Verdict(outputs[contract.VERIFIED] == b"\1", (real_1, real_2), distance)
-
-
-@dataclass(frozen=True, slots=True)
-class OurDetection:
-    """face_analyze of one picture after the other, detection only."""
-
-    call: Call
-
-    def prepared(self, pair: Pair) -> Callable[[], bytes]:
-        """See Way. An answer is JSON: how many faces each picture has."""
-        only = {contract.ANTI_SPOOFING: False, contract.WITH_EMBEDDINGS: False}
-        messages = [_message(contract.ANALYZE, {contract.IMAGE: data}, only) for data in pair]
-        return lambda: json.dumps(
-            [len(_outputs(self.call(message))[contract.SCORES]) // 4 for message in messages]
-        ).encode()
-
-    def read(self, answer: bytes) -> Found:
-        """See Way."""
-        return Found(tuple(json.loads(answer)))
 
 
 @contextmanager

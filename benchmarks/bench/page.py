@@ -30,17 +30,8 @@ PARTS = {
     "was sent, ours from when it was due.",
     "peers": "Verification with liveness by our server and by others, in turns on the same pictures. The plain way is "
     "a server as most would build it: OpenCV's detector at the picture's own size, twice for each picture, one worker. "
-    "The good plain way is a careful short program without a server, for one caller, with all cores for its nets; and "
-    "once more as a process for each core with a thread each, the fair peer of a server with many callers. All run the "
-    "published files of our weights under ONNX Runtime, with its defaults but for those threads. Packages run as pip "
-    "installs them, one call at a time: uniface has our weights but for the detector, SCRFD; of insightface only the "
-    "detector can be had. The code of all is in benchmarks/bench/.",
-    "sizes": "What a smaller detector (`--detector-size`, height x width) and JPEGs scaled by 1/2 as they are decoded "
-    "cost and save, against a detector of 640x640 and whole decoding, with one thread. The server decodes whole "
-    "pictures: half the size is tried in this benchmark alone. The gate passes where none of the labelled faces that "
-    "the default finds is lost and no verdict is another one; on a part of the photos, the others are left to the "
-    "default. Gone and new are of all faces that the default finds, labelled or not. Photos without boxes are labelled "
-    "with a number of faces: theirs are taken to be the best that the default finds.",
+    "The good plain way is a careful short program without a server, for one caller, with all cores for its models. "
+    "Both run the published files of our weights under ONNX Runtime with its defaults.",
 }
 """In the order of the page; what each measures."""
 

@@ -21,14 +21,6 @@ Pair = tuple[bytes, bytes]
 """Two encoded pictures."""
 
 
-class Said(Protocol):
-    """An answer that was read."""
-
-    def agrees(self, other: Any) -> bool:
-        """Whether both come to the same."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """On two pictures; `distance` is cosine."""
@@ -43,20 +35,9 @@ class Verdict:
         first, second = told["is_real"]
         return cls(told["verified"], (first, second), told["distance"])
 
-    def agrees(self, other: Any) -> bool:
+    def agrees(self, other: Verdict) -> bool:
         """Whether both say the same of the person and of both faces."""
-        return isinstance(other, Verdict) and (self.verified, self.is_real) == (other.verified, other.is_real)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """So many faces, where there is only a detector."""
-
-    faces: tuple[int, ...]
-
-    def agrees(self, other: Any) -> bool:
-        """Whether both found as many."""
-        return isinstance(other, Found) and self.faces == other.faces
+        return (self.verified, self.is_real) == (other.verified, other.is_real)
 
 
 class Way(Protocol):
@@ -66,7 +47,7 @@ class Way(Protocol):
         """The call for two pictures, prepared as far as it can be."""
         ...
 
-    def read(self, answer: bytes) -> Said:
+    def read(self, answer: bytes) -> Verdict:
         """What an answer says."""
         ...
 
@@ -79,7 +60,7 @@ class Turn:
     p50_ms: float
 
 
-def turn(way: Way, pair: Pair, *, callers: int, seconds: float, expected: Said) -> Turn:
+def turn(way: Way, pair: Pair, *, callers: int, seconds: float, expected: Verdict) -> Turn:
     """Let so many callers call, each at least once and none anew after `seconds`.
 
     Raises what a call raises, and ServeError where an answer says something else than `expected`.

@@ -55,7 +55,7 @@ def folder(monkeypatch, tmp_path):
 
 def test_the_page_has_the_machine_the_ratios_and_what_is_not_measured(folder):
     text = page.page(page.read_parts(), {"peers": ["peers-throughput.svg"]})
-    assert "Not measured: nets, roofline, independent, sizes." in text
+    assert "Not measured: nets, roofline, independent." in text
     assert "- cpu: a processor" in text and "- packages: numpy 1.26.4\n" in text
     assert "| peers | ours \\| theirs, 3MP | 12 (10.8 to 14.4) | >= 10 | yes |" in text
     assert "| pipeline | p99 / p50, verify, utilisation 0.7 | 1.4 (1.26 to 1.68) | - | - |" in text
@@ -94,17 +94,11 @@ def test_the_plots_are_small_and_the_same_for_the_same_results(folder):
     plots = pytest.importorskip("benchmarks.bench.plots", exc_type=ImportError)
     first = plots.draw(page.read_parts(), folder)
     names = [name for of in first.values() for name in of]
-    assert names == ["pipeline-latency.svg", "pipeline-stages.svg", "growth-curves.svg", "peers-throughput.svg"]
+    assert names == ["peers-throughput.svg"]
     drawn = {name: (folder / name).read_bytes() for name in names}
     plots.draw(page.read_parts(), folder)
     assert drawn == {name: (folder / name).read_bytes() for name in names}
-    assert max(len(data) for data in drawn.values()) < 200_000
-
-
-def test_each_of_the_growth_parts_sweeps_has_points_of_its_own():
-    plots = pytest.importorskip("benchmarks.bench.plots", exc_type=ImportError)
-    swept = [[x for x, _ in chosen(PARTS["growth"])] for chosen in plots.SWEEPS.values()]
-    assert swept == [[0, 1, 6], [0.3072, 3.0, 12.0], [1, 2, 4, 8], [1, 2, 4]]
+    assert max(len(data) for data in drawn.values()) < 30_000
 
 
 def test_a_part_that_fails_does_not_stop_the_others_and_its_old_figures_are_gone(monkeypatch, folder):

@@ -8,11 +8,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from benchmarks.bench import packages, peers
-from benchmarks.bench.good_plain import GoodPlainWay, candidates, good_plain_ways
+from benchmarks.bench import peers
+from benchmarks.bench.good_plain import GoodPlainWay, candidates
 from benchmarks.bench.original_nets import OriginalNet
-from benchmarks.bench.ours import OurDetection, OurVerification, calls
-from benchmarks.bench.peer import Found, Turn, Verdict, turn
+from benchmarks.bench.ours import OurVerification, calls
+from benchmarks.bench.peer import Turn, Verdict, turn
 from benchmarks.bench.plain import PlainPipeline, PlainWay, plain_way
 from facegate.build.checks.reference import Reference
 from facegate.errors import ServeError
@@ -42,7 +42,6 @@ def test_all_ways_with_our_nets_come_to_the_same_verdicts(server, pack, weights,
             ours = said(OurVerification(call), pair)
             assert ours.agrees(said(good, pair))
             assert ours.agrees(plain.verify([decode(data) for data in pair]))
-        assert said(OurDetection(call), pairs[0]) == Found((1, 1))
 
 
 def test_the_plain_server_answers_over_grpc(pairs):
@@ -63,13 +62,6 @@ def test_yunets_outputs_are_decoded_as_the_published_net_means_them(pack, weight
     np.testing.assert_allclose(boxes, expected[contract.BOXES][:count], atol=1e-2)
     np.testing.assert_allclose(landmarks, expected[contract.LANDMARKS][:count], atol=1e-2)
     assert expected[contract.SCORES][count] < about.min_score
-
-
-def test_processes_side_by_side_answer_as_one_does(pack, weights, pairs):
-    one = GoodPlainWay(pack, weights)
-    with good_plain_ways(2) as ways:
-        assert all(said(ways, pair).agrees(said(one, pair)) for pair in pairs[:3])
-        assert turn(ways, pairs[0], callers=2, seconds=0.01, expected=said(one, pairs[0])).per_second > 0
 
 
 class Counting:
@@ -125,15 +117,6 @@ def test_a_ratio_is_of_turns_of_the_same_round_and_is_held_against_what_is_wante
     assert "wanted" not in peers.ratio_row("1080p", peers.RATIOS[0], turns)
 
 
-def test_without_the_detectors_weights_the_packages_are_absent_and_it_is_said_why(monkeypatch, tmp_path, pack, weights):
-    monkeypatch.setenv("FACEGATE_MIRROR", str(tmp_path))
-    with (
-        pytest.raises(ServeError, match=r"det_500m.onnx is not here: .* FACEGATE_MIRROR"),
-        packages.package_way("uniface", pack, weights),
-    ):
-        pass
-
-
 class Same:
     """A way that always says the same."""
 
@@ -148,26 +131,10 @@ class Same:
 
 
 def entrants(**others):
-    return [peers.Entrant(peers.OURS, "verify", Same(YES), (1, peers.MANY)), *others.values()]
-
-
-def test_a_package_that_comes_to_another_verdict_at_a_size_is_absent_there_and_the_others_go_on():
-    with_uniface = entrants(uniface=peers.Entrant(peers.UNIFACE, "verify", Same(NO)))
-    rows = peers._measured(with_uniface, "3MP", (b"", b""), 2, 0.001)
-    (absent,) = (row for row in rows if row["kind"] == "absent")
-    assert (absent["way"], absent["size"]) == (peers.UNIFACE, "3MP") and "are not" in absent["why"]
-    assert [row["way"] for row in rows if row["kind"] == "way"] == [peers.OURS] * 2
-    assert not [row for row in rows if row["kind"] == "ratio"]
+    return [peers.Entrant(peers.OURS, Same(YES), (1, peers.MANY)), *others.values()]
 
 
 def test_what_has_our_nets_has_to_come_near_our_distances():
     far = Verdict(True, (True, True), peers.NEAR * 2)
     with pytest.raises(ServeError, match=r"0\.02 from ours"):
-        peers._compared(entrants(plain=peers.Entrant(peers.PLAIN, "verify", Same(far))), [(b"", b"")])
-
-
-def test_a_detector_that_is_another_file_is_told(monkeypatch, tmp_path):
-    (tmp_path / packages.DETECTOR_FILE).write_bytes(b"another")
-    monkeypatch.setenv("FACEGATE_MIRROR", str(tmp_path))
-    with pytest.raises(ServeError, match="is another file than buffalo_sc's"):
-        packages._detector()
+        peers._compared(entrants(plain=peers.Entrant(peers.PLAIN, Same(far))), [(b"", b"")])
