@@ -23,7 +23,6 @@ import facegate.build.build
 import facegate.build.checks.gate
 import facegate.build.compiled
 import facegate.build.judging
-import facegate.cli.build
 from facegate.build.checks.gate import LIMITS, P_REAL
 from facegate.build.checks.known_answers import load_known_answers
 from facegate.build.compiled import build_engines
@@ -33,6 +32,7 @@ from facegate.build.paths import REPOSITORIES
 from facegate.build.profile import profile
 from facegate.build.repository.stamp import read_stamp, sha256
 from facegate.build.target import Precision, Target
+from facegate.cli.app import app
 from facegate.errors import EngineError, UnfitError
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.runtime.onnx.runner import OnnxInferer
@@ -50,7 +50,7 @@ def command(*options: str, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def refused(*options: str) -> str:
     """The one line that the command ends with, which here is run in this process: it is quicker."""
-    result: Result = CliRunner().invoke(facegate.cli.build.app, [*COMMAND[2:], *options])
+    result: Result = CliRunner().invoke(app, ["build", *COMMAND[2:], *options])
     assert (result.exit_code, result.stdout) == (1, "")
     assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
     *_, last = result.stderr.strip().splitlines()
@@ -255,8 +255,8 @@ def test_another_size_is_tried_where_one_does_not_fit(monkeypatch: pytest.Monkey
         tried.append(order.size)
         raise UnfitError(f"{order.size}: not fit", frozenset())
 
-    monkeypatch.setattr(facegate.cli.build, "build_engines", refused)
-    result = CliRunner().invoke(facegate.cli.build.app, ["--detector-size", "320x320,480x640"])
+    monkeypatch.setattr(facegate.build.compiled, "build_engines", refused)
+    result = CliRunner().invoke(app, ["build", "--detector-size", "320x320,480x640"])
     assert result.exit_code == 1
     assert tried == [(320, 320), (480, 640)]
     assert result.stderr.count("not fit") == 2
@@ -275,7 +275,7 @@ def test_engines_of_tensorrt_are_in_fp16_unless_another_precision_is_asked_for(m
         (["--target", "onnxruntime"], {}),
         (["--target", "tensorrt-rtx"], {"FACEGATE_PRECISION": "fp32"}),
     ):
-        assert CliRunner().invoke(facegate.cli.build.app, options, env=environment).exit_code == 0
+        assert CliRunner().invoke(app, ["build", *options], env=environment).exit_code == 0
     assert asked == [Precision.fp16, Precision.fp32, Precision.fp32]
 
 

@@ -283,7 +283,7 @@ def test_serving_without_liveness_starts_a_gateway_that_is_ready_without(
 
         def run(self): ...
 
-    monkeypatch.setattr(cli, "Supervisor", Started)
+    monkeypatch.setattr("facegate.serve.supervisor.Supervisor", Started)
     port = server_without_liveness.grpc.rpartition(":")[2]
     options = ["serve", "--without-liveness", "--gateway", "--grpc-port", port]
     assert CliRunner().invoke(cli.app, options).exit_code == 0
