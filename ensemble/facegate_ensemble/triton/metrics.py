@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from facegate_client import contract
+from facegate_client import __version__, contract
 from facegate_ensemble.counts import (
     CODES,
     DIFFERENT,
@@ -122,6 +122,9 @@ class Metrics:
         self._times |= zip(STAGES, times, strict=True)
         self._gauges["info"] = self._make(kinds.GAUGE, "info", "What is served, always 1", [self._info])[0]
         self._gauges["info"].increment(1)
+        text = "The version of FaceGate, always 1"
+        self._gauges["build_info"] = self._make(kinds.GAUGE, "build_info", text, [{"version": __version__}])[0]
+        self._gauges["build_info"].increment(1)
 
     def _make(self, kind: Any, name: str, text: str, labels: list[dict[str, str]], **options: Any) -> list[Any]:
         """One metric for each of `labels`."""

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from facegate.cameras.latency import BOUNDS
 from facegate.cameras.sinks.output import OutputError
 from facegate.cameras.stats import CameraSnapshot
+from facegate_client import __version__
 
 ADDRESS = "127.0.0.1"
 
@@ -51,6 +52,9 @@ class CameraCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """See docs/camera.md."""
         cameras = self._snapshots()
+        build = GaugeMetricFamily("facegate_build_info", "The version of FaceGate, always 1", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
         yield _counter(cameras, "frames", "Frames, by what became of them", "outcome", _frames)
         yield _counter(cameras, "failures", "Frames without a result, by error", "error", lambda c: c.failures)
         yield _counter(cameras, "faces", "Faces in answered frames", "", lambda c: {"": c.detections})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from facegate_client import __version__
 from facegate_ensemble.counts import DIFFERENT, FAKE, REAL, VERIFIED, VETOED
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -22,6 +23,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        build = Gauge("facegate_build_info", "The version of FaceGate, always 1", ("version",), registry=registry)
+        build.labels(__version__).set(1)
         self.requests = Counter(
             "facegate_gateway_requests", "Answered requests", ("wire", "method", "code"), registry=registry
         )

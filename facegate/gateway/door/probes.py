@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from facegate.gateway.door.metrics import Metrics
 from facegate.gateway.door.readiness import Readiness
+from facegate_client import __version__
 
 HEALTH, READY, METRICS = "/healthz", "/readyz", "/metrics"
 OPEN = {HEALTH, READY}
@@ -18,7 +19,7 @@ def routes(readiness: Readiness, metrics: Metrics) -> list[Route]:
     """`/healthz` (the process answers), `/readyz` (requests can be answered; 503 where not, and why), `/metrics`."""
 
     async def healthz(request: Request) -> JSONResponse:
-        return JSONResponse({"status": "alive"})
+        return JSONResponse({"status": "alive", "version": __version__})
 
     async def readyz(request: Request) -> JSONResponse:
         seen = {"ready": readiness.ready, **readiness.parts()}

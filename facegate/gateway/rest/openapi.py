@@ -14,6 +14,7 @@ from facegate.gateway.rest import answers, requests
 from facegate.gateway.rest.endpoints import Endpoints
 from facegate.gateway.rest.examples import ANSWERS, ASKED, MEANINGS
 from facegate.gateway.rest.header_value import FORM, JSON
+from facegate_client import __version__
 
 OPENAPI_PATH = "/openapi.json"
 
@@ -95,7 +96,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas)
     return {
         "openapi": "3.0.3",
-        "info": {"title": "FaceGate", "version": "1", "description": _ABOUT},
+        "info": {"title": "FaceGate", "version": __version__, "description": _ABOUT},
         "paths": paths,
         "security": [{"bearer": []}, {"key": []}],
         "components": {

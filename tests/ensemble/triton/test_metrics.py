@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegate_client import __version__
 from facegate_ensemble.counts import CODES, counted
 from facegate_ensemble.stage_timers import STAGES
 from facegate_ensemble.triton import metrics
@@ -144,6 +145,7 @@ def test_every_outcome_is_there_before_it_happens(families, made):
         for stage in STAGES:
             assert families.of("facegate_stage_seconds", model=model, stage=stage) == []
         assert families.of("facegate_info", model=model, pack="p", licence="l") == 1
+        assert families.of("facegate_build_info", model=model, version=__version__) == 1
         assert families.of("facegate_permits", model=model) == 3
     verifications = {labels for name, labels in families.values if name == "facegate_verifications_total"}
     assert {dict(labels)["model"] for labels in verifications} == {"face_verify"}

@@ -19,7 +19,7 @@ from facegate.cameras.sinks.exporter import Exporter
 from facegate.cameras.sinks.live_table import table
 from facegate.cameras.sinks.output import OutputError
 from facegate.cameras.stats import CameraSnapshot, CameraStats
-from facegate_client import Face
+from facegate_client import Face, __version__
 
 FACE = Face((0.0, 0.0, 9.0, 9.0), 0.9, ((1.0, 2.0),) * 5)
 SEEN = Sighting(track=1, face=FACE, quality=0.5)
@@ -71,6 +71,7 @@ def test_metrics_are_the_snapshot_s(cameras: list[CameraStats]) -> None:
             ("facegate_camera_appearances_total", "door", "true"): 0,
             ("facegate_camera_outages_total", "door"): 0,
             ("facegate_camera_up", "door"): 1,
+            ("facegate_build_info", __version__): 1,
             ("facegate_camera_up", cameras[1].camera): 0,
             ("facegate_camera_outages_total", cameras[1].camera): 1,
             ("facegate_camera_latency_seconds_count", "door"): 2,

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from facegate.cli import app as cli
 from facegate.cli.running import free_ports
-from facegate_client import Tls, Unreachable
+from facegate_client import Tls, Unreachable, __version__
 from facegate_client.service import FaceServiceClient
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
@@ -136,6 +136,7 @@ def test_rest_asks_for_a_certificate(guarded, certificates):
 def test_the_probe_port_has_no_tls_and_no_metrics_where_a_certificate_is_needed(guarded, certificates):
     answers = {path: httpx.get(f"http://{guarded.probes}{path}") for path in ("/healthz", "/readyz", "/metrics")}
     assert [answer.status_code for answer in answers.values()] == [200, 200, 404]
+    assert answers["/healthz"].json() == {"status": "alive", "version": __version__}
 
 
 def test_grpc_asks_for_a_certificate(guarded, certificates):
