@@ -20,7 +20,7 @@ import facegate.build.build
 import facegate.cli.packs
 from facegate.build.weights import download
 from facegate.cli.app import app
-from facegate.packs.shipped import pack_named, shipped_packs
+from facegate.packs.shipped import FOLDER, pack_named, shipped_packs
 from support import made_nets, own_packs
 
 Values = dict[str, Any]
@@ -214,7 +214,7 @@ def test_a_pack_that_forbids_commercial_use_is_not_touched_without_consent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, command: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(facegate.build.build, "FETCHED", tmp_path / "fetched")
-    target = f"packs/{name}.toml" if command[-1] == "check" else name
+    target = str(FOLDER / f"{name}.toml") if command[-1] == "check" else name
     refused = run(*command, target)
     assert refused.exit_code == 1
     assert f"the pack {name} is not for commercial use (" in lines(refused)[-1]

@@ -21,10 +21,10 @@ from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from facegate_ensemble.triton import handlers
 from support.changed_models import sealed
 from support.nvidia_root import make_root, serving_from
-from support.serving import Server
+from support.serving import ROOT, Server
 from support.wire import encoded, infer
 
-STAND_IN = Path(__file__).parents[1] / "support" / "tensorrt_on_cpu.py"
+STAND_IN = ROOT / "tests" / "support" / "tensorrt_on_cpu.py"
 NETS = ["face_detector", "face_detector_256x256", "face_recognizer", "minifasnet_v2", "minifasnet_v1se"]
 CONFIGURATIONS = ["tensorrt", "onnxruntime"]
 TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
