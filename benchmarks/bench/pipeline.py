@@ -7,13 +7,14 @@ is compared is measured in turns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from benchmarks.bench import arrivals, queueing
+from benchmarks.bench import arrivals
 from benchmarks.bench.cases import (
     ANALYZE,
     CLOSED,
@@ -244,7 +245,7 @@ def _ask(asker: Asker, plan: Plan, loop: _Open, utilisation: float, saturation: 
     due = arrivals.poisson(rate, whole, seed) if poisson else arrivals.constant(rate, whole)
     loop.runs.of.append(asker.opened(loop.runs.case, due, seconds))
     if poisson and rate < saturation:
-        loop.model.append([each * 1e3 for each in queueing.of_cores(due, saturation, cores(), since=asker.warm_up)])
+        loop.model.append([each * 1e3 for each in of_cores(due, saturation, cores(), since=asker.warm_up)])
 
 
 def _summary(case: Case, kind: str, loop: _Open) -> dict[str, Any]:
@@ -255,3 +256,24 @@ def _summary(case: Case, kind: str, loop: _Open) -> dict[str, Any]:
         name, ratio, most = f"p99 / p99 of M/D/{cores()}, Poisson arrival", loop.over_model(), MOST_OVER_MODEL
     row = {"kind": "ratio", "of": name, "case": case.name, "utilisation": USUAL, "ratio": ratio}
     return row | wanted(ratio["median"] if ratio else None, "<=", most)
+
+
+def sojourns(arrivals: Iterable[float], servers: int, service: Callable[[], float]) -> list[float]:
+    """How long each of `arrivals` (ascending) is in the system, first come first served, each served by one of
+    `servers` for as long as `service` says."""
+    free_at = [0.0] * servers
+    times = []
+    for arrival in arrivals:
+        done = max(arrival, free_at[0]) + service()
+        heapq.heapreplace(free_at, done)
+        times.append(done - arrival)
+    return times
+
+
+def of_cores(arrivals: Sequence[float], throughput: float, servers: int, since: float) -> list[float]:
+    """A server that answers `throughput` requests a second at saturation, asked at `arrivals`, as M/D/c: each of its
+    `servers` cores takes one request at a time and needs the same time for each, servers / throughput. In seconds, for
+    each of the requests that arrive at `since` or later."""
+    seconds = servers / throughput
+    times = sojourns(arrivals, servers, lambda: seconds)
+    return [time for arrival, time in zip(arrivals, times, strict=True) if arrival >= since]

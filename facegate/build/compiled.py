@@ -32,7 +32,7 @@ from facegate.build.device import NoGpuError, gpus
 from facegate.build.judging import Judging
 from facegate.build.order import Engines, Order, Progress, kept_in_fp32
 from facegate.build.paths import ENGINES, REPOSITORIES, TEMPLATES
-from facegate.build.precision.convert import in_precision
+from facegate.build.precision.half import in_precision
 from facegate.build.profile import of_batch, profile
 from facegate.build.repository.assemble import assemble
 from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha256, write_stamp

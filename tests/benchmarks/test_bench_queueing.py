@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks.bench.queueing import of_cores, sojourns
+from benchmarks.bench.pipeline import of_cores, sojourns
 
 
 def percentiles(utilisation, servers, service):

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from facegate.build.graphs.builder import used
-from facegate.build.precision.nodes import Array, constants, drop_unused, element_types, name_of
+from facegate.build.precision.nodes import Array, constants, drop_unused, element_types, name_of, require_nodes
+from facegate.build.target import Precision
 
 OURS = "facegate/"
 MOVES = ("Concat", "Flatten", "Gather", "GatherND", "Reshape", "Shape", "Split", "Squeeze", "Transpose", "Unsqueeze")
@@ -192,3 +193,19 @@ def _rounded(values: Array) -> NDArray[np.float16]:
     """To FP16, finite values staying finite."""
     held = np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), values)
     return held.astype(np.float16)
+
+
+def in_precision(graph: onnx.ModelProto, precision: Precision, keep_fp32: Collection[str]) -> onnx.ModelProto:
+    """Returns a new model with the inputs and outputs of the served `graph`; from the same arguments the same bytes.
+
+    `keep_fp32` are names of nodes to leave in FP32; a node published without a name goes by its first output's. Raises
+    GraphError for a name no node has.
+    """
+    require_nodes(graph.graph, keep_fp32)
+    if precision is Precision.fp16:
+        converted = in_half(graph, keep_fp32)
+    else:
+        converted = onnx.ModelProto()
+        converted.CopyFrom(graph)
+    onnx.checker.check_model(converted, full_check=True)
+    return converted

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from facegate.build.checks.pictures import Pictures, fed
-from facegate.build.precision.convert import in_precision
+from facegate.build.precision.half import in_precision
 from facegate.build.precision.rehearsal import rehearsed
 from facegate.build.precision.sensitivity import sensitivity
 from facegate.build.target import Precision
@@ -181,7 +181,7 @@ def test_a_node_without_a_name_goes_by_its_first_outputs() -> None:
 CONVERT = """
 import hashlib, sys
 import onnx
-from facegate.build.precision.convert import in_precision
+from facegate.build.precision.half import in_precision
 from facegate.build.target import Precision
 KEPT = ["/linear/MatMul", *(f"/stage3/model/model.{i}/Add" for i in range(6))]  # sums take two values each
 for precision in Precision:

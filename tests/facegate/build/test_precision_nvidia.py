@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facegate.build.checks.pictures import Pictures, fed
 from facegate.build.graphs.served import served_graph
-from facegate.build.precision.convert import in_precision
+from facegate.build.precision.half import in_precision
 from facegate.build.target import Precision
 from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
