@@ -69,6 +69,8 @@ def test_the_old_camera_command_names_the_new_one() -> None:
         ("httpx", ["packs"], "build"),
         ("httpx", ["fetch"], "build"),
         ("starlette", ["gateway"], "gateway"),
+        ("psycopg", ["gallery", "export", "people.jsonl"], "gateway"),
+        ("psycopg", ["gallery", "import", __file__], "gateway"),
         ("av", ["camera", "film.mp4"], "camera"),
     ],
 )

@@ -42,8 +42,9 @@ def export_command(
 ) -> None:
     """Write everybody with all embeddings to a file, also while a gateway serves them."""
     with _in_one_line():
-        from facegate.gateway.gallery.exporting import export_people
-        from facegate.gateway.gallery.open import open_source
+        with packages_for("gateway"):
+            from facegate.gateway.gallery.exporting import export_people
+            from facegate.gateway.gallery.open import open_source
 
         check_gallery(context, gallery)
         with closing(open_source(gallery, os.environ.get(GALLERY_KEY))) as source:
@@ -62,8 +63,9 @@ def import_command(
     A gateway must not serve a gallery in a file at the same time.
     """
     with _in_one_line():
-        from facegate.gateway.gallery.importing import import_people
-        from facegate.gateway.gallery.open import open_destination
+        with packages_for("gateway"):
+            from facegate.gateway.gallery.importing import import_people
+            from facegate.gateway.gallery.open import open_destination
 
         check_gallery(context, gallery)
         with closing(open_destination(gallery, os.environ.get(GALLERY_KEY))) as destination:
