@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import facegate_client
 from facegate.cli import app as cli
 from facegate_client.cli import app as client_cli
+from support.serving import ROOT
 
 PACKAGES = ("facegate", "facegate-client", "facegate-ensemble")
 
@@ -99,3 +100,9 @@ def test_mypy_sees_the_types_of_the_installed_packages(tmp_path: Path) -> None:
     checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert re.search(r'Revealed type is "(builtins\.)?bool \| None"', checked.stdout), checked.stdout
     assert "error:" not in checked.stdout
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE"])
+def test_every_package_has_the_same_licence_and_notices(name: str) -> None:
+    """Copies: an sdist would have a link that leads out of it."""
+    assert len({(ROOT / folder / name).read_bytes() for folder in ("", "client", "ensemble")}) == 1
