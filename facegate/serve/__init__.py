@@ -1,1 +1,1 @@
-"""Starts, watches and stops Triton. Knows neither nets nor image code."""
+"""Starts, monitors, restarts and stops Triton."""
