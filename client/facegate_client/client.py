@@ -27,7 +27,7 @@ class FaceClient:
 
     With `fallback="local"` this process answers while no server does, by the same pipeline and the same nets, which it
     opens when the client is made (facegate_client.fallback has the rules). They are those of `local_repository`, a
-    directory as build_engines.py assembles it; where not given, of the environment's FACEGATE_LOCAL_REPOSITORY, else
+    directory as `facegate build` assembles it; where not given, of the environment's FACEGATE_LOCAL_REPOSITORY, else
     of the pack FACEGATE_PACK, built now where it is not. Raises ValueError where they cannot be opened and ImportError
     without the extra `local`.
 

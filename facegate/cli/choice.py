@@ -66,7 +66,7 @@ class Wish:
         liveness = "" if self.liveness else " --without-liveness"
         consent = "" if self.pack.commercial_use else " --accept-license"
         return (
-            f".venv/bin/python build_engines.py --pack {self.named} --target {target.value} "
+            f"facegate build --pack {self.named} --target {target.value} "
             f"--precision {precision.value}{size}{liveness}{consent}"
         )
 
@@ -194,7 +194,7 @@ def _warn(repository: Path, stamp: Stamp, say: Say) -> None:
     if stamp.target is not Target.onnxruntime and not stamp.gate["of_engine"]:
         say(
             f"{engine} NEVER RUN when it was verified, only the graph that it was built of; "
-            "build_engines.py on this machine verifies the engine"
+            "`facegate build` on this machine verifies the engine"
         )
 
 

@@ -65,7 +65,7 @@ def serve(
         Precision | None,
         typer.Option(
             envvar="FACEGATE_PRECISION",
-            help="The numbers that the nets calculate with, as build_engines.py has built them; "
+            help="The numbers that the nets calculate with, as `facegate build` has built them; "
             "fp16 under TensorRT and fp32 under ONNX Runtime where not given.",
         ),
     ] = None,

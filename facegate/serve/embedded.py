@@ -58,7 +58,7 @@ def find_embedded() -> EmbeddedTriton:
     if spec is None or not spec.submodule_search_locations:
         raise ServeError(
             "nvidia-pytriton, the Triton that pip installs, is not here. It exists for Linux on x86-64 and arm64: "
-            "run `make venv`, or serve the repository with NVIDIA's own container"
+            "run `make venv`, or pip install 'facegate[serve]', or serve the repository with NVIDIA's own container"
         )
     package = Path(next(iter(spec.submodule_search_locations)))
     triton = package / "tritonserver"

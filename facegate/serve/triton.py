@@ -82,7 +82,7 @@ class Settings:
     client_shm: bool = False
     version_compatible: bool = False
     policy: Policy = UNRESTRICTED
-    build_command: str = ".venv/bin/python build_engines.py"
+    build_command: str = "facegate build"
 
     @property
     def on_gpu(self) -> bool:

@@ -60,7 +60,7 @@ SCORES = ("SCORES", "FLOAT", (-1, 5))
 )
 def test_an_engine_that_is_not_as_a_served_net_is_says_what_it_has(gpu, tmp_path, changes, said):
     text = fault_of(engine_file(tmp_path, engine_bytes(**changes)))
-    assert text.startswith("face_detector: 1/model.plan ") and said in text and "build_engines.py" in text
+    assert text.startswith("face_detector: 1/model.plan ") and said in text and "facegate build" in text
 
 
 ONE_IMAGE = ("IMAGES", "UINT8", (1, 4, 4, 3))
@@ -82,7 +82,7 @@ def test_an_engine_that_cannot_be_loaded_names_tensorrts_version_and_first_error
     text = fault_of(engine_file(tmp_path, b"not an engine"))
     assert text == (
         "face_detector: 1/model.plan cannot be loaded by tensorrt 11.4.0: magicTag is wrong and so on: "
-        "run build_engines.py again, on this machine"
+        "run `facegate build` again, on this machine"
     )
     assert capfd.readouterr() == ("", "")
 

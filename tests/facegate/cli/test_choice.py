@@ -24,7 +24,7 @@ from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
 
 L4, ORIN = Gpu("NVIDIA L4", "8.9"), Gpu("Orin", "8.7")
-COMMAND = ".venv/bin/python build_engines.py --pack mobileface --target tensorrt-rtx --precision fp16"
+COMMAND = "facegate build --pack mobileface --target tensorrt-rtx --precision fp16"
 NET = "minifasnet_v2"
 
 

@@ -76,7 +76,7 @@ def test_a_damaged_file_of_the_servers_own_copy_stops_the_restart(overwritten: S
     assert overwritten.process.wait(20) == 1
     last = overwritten.log.read_text().strip().splitlines()[-1]
     assert f"minifasnet_v2/1/{damaged.name}" in last
-    assert "build_engines.py" in last
+    assert "facegate build" in last
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_damaged_repository_is_not_served(copied: Path, change, named: str) ->
     status, said = ended(copied)
     assert status == 1
     assert named in said[-1]
-    assert "build_engines.py" in said[-1]
+    assert "facegate build" in said[-1]
 
 
 def test_a_file_that_is_not_in_the_manifest_is_not_loaded(repository: Path, copied: Path, tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ Canary.ask = find_a_wrong_answer
     assert sum(line.startswith("facegate: ready:") for line in said) == 2
     assert sum("starting Triton anew" in line for line in said) == 1
     assert "wrong answer of face_recognizer" in said[-1]
-    assert "build_engines.py" in said[-1]
+    assert "facegate build" in said[-1]

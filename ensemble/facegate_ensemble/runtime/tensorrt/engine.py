@@ -16,10 +16,10 @@ PACKAGES = {".plan": "tensorrt", ".rtx": "tensorrt_rtx"}
 
 INSTALL = {
     "tensorrt": "it is in NVIDIA's containers (docs/container.md) and in NVIDIA's own package index",
-    "tensorrt_rtx": "run `make tensorrt-rtx`",
+    "tensorrt_rtx": "run `make tensorrt-rtx`, or pip install tensorrt-rtx-cu13",
 }
 
-AGAIN = "run build_engines.py again, on this machine"
+AGAIN = "run `facegate build` again, on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +173,5 @@ def engine_in(folder: Path) -> Path:
             return folder / f"model{suffix}"
     raise NetFault(
         f"{folder.parent.name}: there is neither model.plan nor model.rtx in its {folder.name}/: "
-        "run build_engines.py with --target tensorrt"
+        "run `facegate build --target tensorrt`"
     )
