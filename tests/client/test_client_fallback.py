@@ -482,7 +482,7 @@ def test_what_makes_no_fallback_is_named(new_client: Callable[..., Any], options
 def test_a_missing_package_names_the_extra(new_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "facegate_client.fallback")
     monkeypatch.setitem(sys.modules, "tenacity", None)
-    with pytest.raises(ImportError, match=r"tenacity.*pip install 'facegate-client\[local\]'"):
+    with pytest.raises(ImportError, match=r"tenacity.*pip install 'facegate\[local\]'"):
         new_client(fallback="local")
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from facegate.cli.app import app
 from facegate.cli.console import packages_for
-from facegate.errors import ServeError
+from facegate.errors import CommandError
 from facegate.gateway import running
 from support.certificates import make_certificates
 
@@ -195,7 +195,7 @@ def test_any_other_address_of_triton_is_refused(settings, url):
 
 
 def test_only_packages_that_pip_knows_are_to_be_installed():
-    with pytest.raises(ServeError, match=r"pip install 'facegate\[gateway\]'"), packages_for("gateway"):
+    with pytest.raises(CommandError, match=r"pip install 'facegate\[gateway\]'"), packages_for("gateway"):
         raise ModuleNotFoundError("No module named 'uvicorn.config'", name="uvicorn.config")
     with pytest.raises(ModuleNotFoundError), packages_for("gateway"):
         raise ModuleNotFoundError("No module named 'facegate.gateway.gone'", name="facegate.gateway.gone")
