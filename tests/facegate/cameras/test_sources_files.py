@@ -217,7 +217,7 @@ def test_sound_alone_is_no_source(tmp_path: Path, notices: Skipped) -> None:
 
 def test_without_pyav_the_extra_is_named(notices: Skipped, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match=r"pip install 'facegate-client\[camera\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'facegate\[camera\]'"):
         open_source(parse("a.mp4"), notices)
 
 
