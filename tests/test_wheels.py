@@ -43,14 +43,14 @@ class Installed:
     """An environment with the wheels, and what it runs in an empty directory. Weights are in FACEGATE_MIRROR alone."""
 
     def __init__(self, folder: Path, wheels: dict[str, Path], *options: str, extras: str = "") -> None:
-        venv.create(folder / "environment", with_pip=False)
+        venv.create(folder / "environment", with_pip=True)
         self.programs = folder / "environment" / "bin"
         self.here = folder / "empty"
         self.here.mkdir()
         self.environment = {"PATH": os.defpath, "HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache")}
         self.environment["FACEGATE_MIRROR"] = os.environ.get("FACEGATE_MIRROR", "")
         files = [f"{wheel}{extras if package == 'facegate' else ''}" for package, wheel in wheels.items()]
-        pip = [sys.executable, "-m", "pip", "--python", str(self.programs / "python"), "--disable-pip-version-check"]
+        pip = [str(self.programs / "python"), "-m", "pip", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", "--quiet", *options, *files], check=True, cwd=self.here)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
