@@ -25,6 +25,7 @@ from facegate.gateway.door.http_server import MAX_CONNECTIONS
 from facegate.gateway.localai import backend_pb2
 from facegate.gateway.localai.backend_pb2_grpc import BackendStub
 from facegate.gateway.settings import MAX_BODY_BYTES
+from facegate_client import __version__
 from facegate_client.service import face_service_pb2 as messages
 from facegate_client.service.face_service_pb2_grpc import FaceServiceStub
 from support.gateway import gateway
@@ -196,6 +197,7 @@ def test_a_verdict_is_in_the_log_and_in_the_metrics(front, pair):
     httpx.post(f"{front.base}/v1/face/verify", json={**pair, "anti_spoofing": True}, headers=headers)
     httpx.post(f"{front.base}/v1/face/verify", json={**pair, "img1": "AAAA"}, headers=headers)
     after = httpx.get(f"{front.base}/metrics", headers=headers).text
+    assert f'facegate_build_info{{version="{__version__}"}} 1.0\n' in after
     asked = '{code="%s",method="/v1/face/verify",wire="rest"}'
     for series, more in (
         ("facegate_gateway_requests_total" + asked % "OK", 1),

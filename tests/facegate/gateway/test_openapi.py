@@ -27,6 +27,7 @@ from facegate.gateway.errors import Code
 from facegate.gateway.rest.examples import ASKED
 from facegate.gateway.rest.header_value import FORM
 from facegate.gateway.rest.openapi import OPERATIONS, document
+from facegate_client import __version__
 from support.rest import blank, in_base64, liveness_keys, rest
 
 CHECKS = [
@@ -98,3 +99,7 @@ def test_every_failure_that_a_call_can_have_is_described():
     assert {operation.path for operation in OPERATIONS if Code.FAILED_PRECONDITION in operation.codes} == {
         path for path, each in paths.items() if "anti_spoofing" in str(each.get("post", {}).get("requestBody"))
     }
+
+
+def test_the_document_has_the_version() -> None:
+    assert document()["info"]["version"] == __version__
