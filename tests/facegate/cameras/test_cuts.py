@@ -1,4 +1,4 @@
-"""What is a cut: measured on the labelled pictures and on made scenes, see cuts.py."""
+"""What is a cut: measured on the labelled pictures and on made scenes, see facegate.cameras.tracking.tracks."""
 
 from __future__ import annotations
 
