@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -193,14 +195,25 @@ HOSTILE = {
 }
 
 
+def least_time(work: Callable[[], object]) -> float:
+    """Processor seconds, the least of three: a busy machine has cold caches."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        work()
+        times.append(time.process_time() - begun)
+    return min(times)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_ten_hostile_megabytes_are_refused_within_50_ms_of_work(name: str) -> None:
+def test_ten_hostile_megabytes_are_refused_in_a_few_passes_over_their_bytes(name: str) -> None:
+    """At most as much work as a hundred comparisons of all bytes. A loop over five million markers takes far more."""
     start, again = HOSTILE[name]
     data = (start + again * (TEN_MIB // len(again) + 1))[:TEN_MIB]
-    times = []
-    for _ in range(3):  # the best of three: a busy machine has cold caches
-        begun = time.process_time()
+
+    def refuse() -> None:
         with pytest.raises(InvalidImage):
             read_header(data)
-        times.append(time.process_time() - begun)
-    assert min(times) < 0.05
+
+    values = np.frombuffer(data, np.uint8)
+    assert least_time(refuse) < 100 * least_time(lambda: np.count_nonzero(values == 0xFF))
