@@ -155,8 +155,7 @@ app.add_typer(people, name="people")
 def camera(context: typer.Context) -> None:
     """Says where the command of this name went."""
     sys.stderr.write(
-        "faceclient: the command 'faceclient camera' is now 'facegate camera', with the same options: "
-        "pip install 'facegate[camera]'\n"
+        "faceclient: the command 'faceclient camera' is now 'facegate camera': pip install 'facegate[camera]'\n"
     )
     raise typer.Exit(ERROR)
 
