@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
@@ -106,3 +107,9 @@ def test_mypy_sees_the_types_of_the_installed_packages(tmp_path: Path) -> None:
 def test_every_package_has_the_same_licence_and_notices(name: str) -> None:
     """Copies: an sdist would have a link that leads out of it."""
     assert len({(ROOT / folder / name).read_bytes() for folder in ("", "client", "ensemble")}) == 1
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    """pytest's defaults pass over every folder with a name such as build."""
+    folders = {part for path in (ROOT / "tests").rglob("test_*.py") for part in path.relative_to(ROOT).parts[:-1]}
+    assert not [name for name in folders for each in pytestconfig.getini("norecursedirs") if fnmatch(name, each)]

@@ -39,7 +39,7 @@ from facegate.build.repository.stamp import Stamp, engine_key, read_stamp, sha25
 from facegate.build.runtime import Runtime, runtime
 from facegate.build.seal import is_whole, seal
 from facegate.build.target import Precision, Target
-from facegate.build.tensorrt.compile import Cancelled, compile_engine
+from facegate.build.tensorrt.compile import compile_engine
 from facegate.build.weights.lock import locked
 from facegate.errors import EngineError, UnfitError
 from facegate.packs.shipped import sample_pictures
@@ -194,19 +194,15 @@ class _Work:
         if self.order.options.layers:
             _require_gpu()
         stop = threading.Event()
-        with ThreadPoolExecutor(1, "build") as pool:  # one engine at a time: builds measure kernels on the GPU
-            futures = [pool.submit(self._build_one, store, net, stop) for net in nets]
+        with ThreadPoolExecutor(1, "build") as worker:  # not this thread, which takes Ctrl-C
             try:
-                for future in futures:
-                    future.result()
+                for net in nets:
+                    worker.submit(self._build_one, store, net, stop).result()
             except BaseException:  # Ctrl-C too
                 stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
     def _build_one(self, store: Store, net: _Net, stop: threading.Event) -> None:
-        if stop.is_set():
-            raise Cancelled
         order, compiler, limits = self.order, self.compiler, profile(self.pack.nets[net.model])
         started = time.perf_counter()
         self.progress(net.model, f"graph in {order.precision.value}", 0, 1)

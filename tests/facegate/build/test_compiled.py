@@ -384,7 +384,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_engines(rtx_repository: Path
         (["--hardware-compatible"], "--hardware-compatible is not for TensorRT for RTX"),
         (["--target", "tensorrt"], "the Python package tensorrt "),
         (["--pack", "buffalo_l"], "is not for commercial use"),
-        (["--pictures", "engines"], "engines: no pictures there"),
+        (["--pictures", "facegate/build"], "facegate/build: no pictures there"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

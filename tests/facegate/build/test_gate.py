@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from facegate.build.checks.gate import Gate, judge
 from facegate.build.checks.pictures import Pictures, close_up, fed
-from facegate.build.target import Precision
 from facegate.errors import EngineError
 from facegate.packs.pack_file import PackFile
 from facegate_client import contract
@@ -54,8 +53,8 @@ def some(samples: dict[str, Path]) -> Pictures:
 
 @pytest.fixture
 def judged(pack: PackFile, inferer: OnnxInferer, some: Pictures) -> Callable[..., Gate]:
-    def against(model: str, change: Change, precision: Precision = Precision.fp16) -> Gate:
-        return judge(pack, precision, inferer, Changed(inferer, model, change), some)
+    def against(model: str, change: Change) -> Gate:
+        return judge(pack, inferer, Changed(inferer, model, change), some)
 
     return against
 
@@ -109,7 +108,7 @@ def test_the_other_of_two_candidates_may_win_where_they_are_as_good_and_only_the
 
     expected = Changed(inferer, "face_detector", two(0.9, 0.9 - apart))
     found = Changed(inferer, "face_detector", two(0.9 - apart, 0.9))
-    figure = judge(pack, Precision.fp16, expected, found, some).worst("face_detector")
+    figure = judge(pack, expected, found, some).worst("face_detector")
     assert bool(figure) is passes
     assert figure.worst == pytest.approx(0 if passes else 5, abs=0.01)
 
@@ -142,9 +141,9 @@ def test_of_a_picture_that_needs_the_second_look_that_is_blamed(
     faces = Pipeline(pack, inferer).analyze(photo, anti_spoofing=False, embeddings=False).faces
     cv2.imwrite(str(tmp_path / "filling.png"), close_up(photo, faces.boxes[0], 1.5))
     pictures = Pictures.under(tmp_path)
-    assert judge(pack, Precision.fp16, inferer, inferer, pictures).faces == 1
+    assert judge(pack, inferer, inferer, pictures).faces == 1
     blind = Changed(inferer, "face_detector_256x256", replaced(contract.SCORES, lambda scores: scores * 0))
-    gate = judge(pack, Precision.fp16, inferer, blind, pictures)
+    gate = judge(pack, inferer, blind, pictures)
     assert gate.failed == {"face_detector_256x256"}
     assert any(flip.what.startswith("filling.png: of 1 faces 1 not found") for flip in gate.flips)
 
@@ -185,16 +184,14 @@ def test_a_verification_that_flips_is_said_with_both_pictures(
 ) -> None:
     """image_F1 and image_F2 are spoofs of different people, whose distance the pack's threshold cannot be under."""
     distances = []
-    gate = judge(pack, Precision.fp16, inferer, inferer, some)
+    gate = judge(pack, inferer, inferer, some)
     assert not gate.flips
 
     def same(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         distances.append(len(rows))
         return np.broadcast_to(np.eye(1, rows.shape[1], dtype=np.float32), rows.shape).copy()
 
-    flipped = judge(
-        pack, Precision.fp16, inferer, Changed(inferer, "face_recognizer", replaced("EMBEDDINGS", same)), some
-    )
+    flipped = judge(pack, inferer, Changed(inferer, "face_recognizer", replaced("EMBEDDINGS", same)), some)
     said = [flip.what for flip in flipped.flips]
     assert said
     assert all(" and " in each and "became 0.0000" in each for each in said)
@@ -215,7 +212,7 @@ def test_what_is_not_a_number_does_not_pass(judged: Callable[..., Gate]) -> None
 def test_pictures_without_a_face_prove_nothing(pack: PackFile, inferer: OnnxInferer, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
     pictures = Pictures.under(tmp_path)
-    assert not judge(pack, Precision.fp16, inferer, inferer, pictures)
+    assert not judge(pack, inferer, inferer, pictures)
     with pytest.raises(EngineError, match="none of the pictures shows a face"):
         fed(pack, inferer, list(pictures.images()))
 
@@ -226,7 +223,7 @@ def test_nets_that_are_left_out_are_not_judged(pack: PackFile, inferer: OnnxInfe
             return not net.startswith("minifasnet")
 
     reduced = WithoutLiveness(inferer, "", lambda answer: answer)
-    gate = judge(pack, Precision.fp16, reduced, reduced, some)
+    gate = judge(pack, reduced, reduced, some)
     assert gate
     assert [figure.model for figure in gate.figures] == ["face_detector", "face_detector_256x256", "face_recognizer"]
 
@@ -242,7 +239,7 @@ def test_a_detector_that_moves_crops_is_blamed_for_what_liveness_nets_make_of_th
 
     found = Changed(inferer, "face_detector", replaced(contract.BOXES, shrunk))
     many = Pictures((pictures / "detection" / "bald_guys.jpg",))
-    gate = judge(pack, Precision.fp16, inferer, found, many)
+    gate = judge(pack, inferer, found, many)
     assert gate.failed == {"face_detector"}
     assert any("P(real)" in flip.what for flip in gate.flips)
 
@@ -251,7 +248,7 @@ def test_verdicts_that_the_pictures_have_none_of_are_named(
     pack: PackFile, inferer: OnnxInferer, samples: dict[str, Path]
 ) -> None:
     def unjudged(*files: Path) -> tuple[str, ...]:
-        return judge(pack, Precision.fp16, inferer, inferer, Pictures(files)).unjudged
+        return judge(pack, inferer, inferer, Pictures(files)).unjudged
 
     live, fake, another = (samples[f"image_{name}.jpg"] for name in ("T1", "F2", "F1"))
     assert unjudged(live) == ("two pictures of one person", "pictures of two people", "a fake face")
@@ -284,4 +281,4 @@ def test_few_pictures_are_all_taken_and_many_are_spread() -> None:
     assert Pictures(files[:9]).some().files == files[:9]
     many = Pictures(files).some().files
     assert 32 < len(many) <= 64
-    assert many == files[:: len(files) // len(many)]
+    assert many == files[::16]

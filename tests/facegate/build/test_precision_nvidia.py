@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 
-from facegate.build.checks.pictures import Pictures, fed
 from facegate.build.graphs.served import served_graph
 from facegate.build.precision.half import in_precision
 from facegate.build.target import Precision
 from facegate.packs.pack_file import PackFile
 from facegate.packs.shipped import pack_named
-from facegate_ensemble.runtime.onnx.runner import OnnxInferer
 from support.missing import cannot_be_had
 from support.own_packs import SCRFD
 
@@ -28,12 +24,6 @@ def trt(request: pytest.FixtureRequest) -> Any:
     except ImportError as error:
         cannot_be_had(request.config, f"TensorRT for RTX is not here: {error}")
     return tensorrt_rtx
-
-
-@pytest.fixture(scope="module")
-def crops(pack: PackFile, repository: Path, samples: dict[str, Path]) -> dict[str, NDArray[np.uint8]]:
-    images = list(Pictures(tuple(samples.values())).images())
-    return fed(pack, OnnxInferer(repository, pack.nets), images)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +42,10 @@ def graphs(repository: Path, pictures: Path, pack: PackFile) -> dict[str, onnx.M
 def test_a_net_is_parsed_and_built(
     trt: Any,
     graphs: dict[str, onnx.ModelProto],
-    crops: dict[str, NDArray[np.uint8]],
     model: str,
     precision: Precision,
 ) -> None:
-    fed_crops = crops["face_detector" if model == "scrfd" else model]
-    converted = in_precision(graphs[model], precision, (), fed_crops)
+    converted = in_precision(graphs[model], precision, ())
     log = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))

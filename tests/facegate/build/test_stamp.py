@@ -91,7 +91,7 @@ def key(**changes: Any) -> str:
     "changes",
     [
         {"served": "other"},
-        {"precision": Precision.fp16},
+        {"precision": Precision.fp32},
         {"keep_fp32": ["x"]},
         {"profile": Profile(1, 2, 8)},
         {"target": Target.tensorrt_rtx},
