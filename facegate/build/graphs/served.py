@@ -14,7 +14,7 @@ from facegate.build.graphs.builder import BATCH, Builder, used
 from facegate.build.graphs.candidates import anchors, give, keep_best
 from facegate.build.graphs.published import output_shapes
 from facegate.build.graphs.scrfd import decode_scrfd, free_heads, scrfd_heads
-from facegate.build.graphs.source import SERVED_OPSET, first_line, in_served_opset, published_graph
+from facegate.build.graphs.source import first_line, in_served_opset, published_graph
 from facegate.errors import GraphError
 from facegate_client import contract
 from facegate_ensemble.pack import DETECTOR, STRIDES, Detector, LivenessNet, Net, Pack, Recognizer
@@ -114,9 +114,6 @@ def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto | None]:
             given = {"value": held.t, "value_ints": numpy_helper.from_array(np.array(held.ints, dtype=np.int64))}
             constants[node.output[0]] = given.get(held.name)
     return constants
-
-
-__all__ = ["SERVED_OPSET", "served_graph"]
 
 
 def served_graph(pack: Pack, model: str, weights: Path) -> onnx.ModelProto:

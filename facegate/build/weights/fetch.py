@@ -20,8 +20,6 @@ from facegate.build.weights.web import OTHER, Files, Web
 from facegate.errors import FetchError
 from facegate.packs.pack_file import Download, WeightFile
 
-__all__ = ["FetchError", "fetch", "is_here"]
-
 
 def fetch(
     files: Files,

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from facegate.build.graphs.served import SERVED_OPSET, served_graph
+from facegate.build.graphs.served import served_graph
+from facegate.build.graphs.source import SERVED_OPSET
 from facegate.errors import GraphError
 from facegate.packs.pack_file import PackFile
 

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from facegate.build.checks.contact_sheet import contact_sheet
 from facegate.build.checks.parity import Parity, prove
 from facegate.build.graphs.cpu import for_cpu
-from facegate.build.graphs.served import SERVED_OPSET, served_graph
+from facegate.build.graphs.served import served_graph
+from facegate.build.graphs.source import SERVED_OPSET
 from facegate.errors import GraphError, ParityError
 from facegate.packs.pack_file import PackFile
 from facegate_ensemble.pack import Pack
